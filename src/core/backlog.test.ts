@@ -1,0 +1,132 @@
+import { expect, test } from "vitest";
+import { Backlog } from "./backlog.ts";
+
+interface Row {
+  id: number;
+}
+
+function setUp(options: { maxLoaded?: number } = {}) {
+  const table = new Map<number, Row>();
+  const memory = new Set<number>();
+  const loads: number[] = [];
+  const reads: PromiseWithResolvers<void>[] = [];
+  const backlog = new Backlog<Row>({
+    async read({ after, limit }) {
+      const rows = [...table.values()].filter(({ id }) => id > after).slice(0, limit);
+      const answer = Promise.withResolvers<void>();
+      reads.push(answer);
+      await answer.promise;
+      return rows;
+    },
+    idOf: ({ id }) => id,
+    keyOf: ({ id }) => id,
+    load({ id }) {
+      if (memory.has(id)) return;
+      memory.add(id);
+      loads.push(id);
+    },
+    loadedCount: () => memory.size,
+    maxLoaded: options.maxLoaded ?? 100,
+    onLive: () => undefined,
+    onReadError: () => Promise.reject(new Error("gave up")),
+  });
+  const store = (...ids: number[]) => ids.forEach((id) => void table.set(id, { id }));
+  const finish = (id: number) => {
+    table.delete(id);
+    memory.delete(id);
+    backlog.ended(id);
+  };
+  /** Answers reads until there is none. */
+  const answerReads = async () => {
+    for (let turns = 0; turns < 20; turns += 1) {
+      reads.shift()?.resolve();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  return { backlog, memory, loads, reads, store, finish, answerReads };
+}
+
+test("what is open is read in the order of ids before anything is live", async () => {
+  const { backlog, loads, store, answerReads } = setUp();
+  store(1, 2, 3);
+
+  backlog.catchUp();
+  expect(backlog.isLive).toBe(false);
+  await answerReads();
+
+  expect(loads).toEqual([1, 2, 3]);
+  expect(backlog.isLive).toBe(true);
+});
+
+test("what ended while a page was read is not loaded from that page", async () => {
+  const { backlog, loads, store, finish, reads, answerReads } = setUp();
+  store(1, 2);
+  backlog.catchUp();
+  await answerReads();
+
+  backlog.fallBehind();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(reads).toHaveLength(1);
+  finish(1);
+  await answerReads();
+
+  expect(loads).toEqual([1, 2]);
+  expect(backlog.isLive).toBe(true);
+});
+
+test("a write that was let in while behind is in memory exactly once, before what is let in after", async () => {
+  const { backlog, loads, store, answerReads } = setUp();
+  backlog.catchUp();
+  const admission = await backlog.admit();
+  expect(admission).toBe("behind");
+  await answerReads();
+  expect(backlog.isLive).toBe(false);
+
+  let later: string | undefined;
+  const laterAdmitted = backlog.admit().then((given) => {
+    later = given;
+  });
+  await answerReads();
+  expect(later).toBeUndefined();
+  store(7);
+  backlog.stored({ id: 7 });
+  backlog.end(admission);
+  await answerReads();
+  await laterAdmitted;
+
+  expect(later).toBe("live");
+  expect(loads).toEqual([7]);
+});
+
+test("no more than maxLoaded are in memory, and the rest is read as room comes free", async () => {
+  const { backlog, memory, loads, store, finish, answerReads } = setUp({ maxLoaded: 1000 });
+  store(...Array.from({ length: 3000 }, (_, index) => index + 1));
+
+  backlog.catchUp();
+  await answerReads();
+  expect(memory.size).toBeLessThanOrEqual(1000);
+  expect(backlog.isLive).toBe(false);
+
+  for (let id = 1; id <= 3000; id += 1) {
+    if (!memory.has(id)) await answerReads();
+    finish(id);
+  }
+  await answerReads();
+  expect(loads).toHaveLength(3000);
+  expect(loads).toEqual([...loads].sort((a, b) => a - b));
+  expect(backlog.isLive).toBe(true);
+});
+
+test("when memory is full the next write is let in as behind", async () => {
+  const { backlog, store, answerReads } = setUp({ maxLoaded: 2 });
+  backlog.catchUp();
+  await answerReads();
+  store(1, 2);
+  for (const id of [1, 2]) {
+    const admission = await backlog.admit();
+    backlog.stored({ id });
+    backlog.end(admission);
+  }
+
+  expect(await backlog.admit()).toBe("behind");
+});

@@ -1,0 +1,162 @@
+/**
+ * How much of the open work is in memory. While `live`, all of it is, and what is stored goes straight into its
+ * lane. When memory is full, or at the start, or when a write's outcome is unknown, the part is `behind`: what
+ * is stored stays in the database, and pages are read in the order of their ids as room comes free. A write is
+ * let in by `admit`, so that the change between the two never overtakes a write under way.
+ */
+
+export interface BacklogOptions<Row> {
+  /** Rows with an id above `after`, in the order of their ids. Fewer ids than `limit`: there are no more. */
+  read(page: { after: number; limit: number }): Promise<Row[]>;
+  idOf(row: Row): number;
+  /** What tells this row from all others; rows of one id may be several. */
+  keyOf(row: Row): string | number;
+  /** Takes a row into memory, unless it is there. */
+  load(row: Row): void;
+  /** How many rows are in memory. */
+  loadedCount(): number;
+  maxLoaded: number;
+  /** Called when all open work is in memory again. */
+  onLive(): void;
+  /** Called when a read fails; resolves when it is time to try again, rejects to give up. */
+  onReadError(error: unknown): Promise<void>;
+}
+
+/** How many ids one read asks for. */
+const PAGE_SIZE = 500;
+
+export type Admission = "live" | "behind";
+
+export class Backlog<Row> {
+  readonly #options: BacklogOptions<Row>;
+  readonly #underWay = { live: 0, behind: 0 };
+  #state: Admission = "behind";
+  #cursor = 0;
+  /** Counts the times it fell behind, so that a page read before the last of them is not believed. */
+  #generation = 0;
+  /** Set while new writes wait for the change to live. */
+  #gate: PromiseWithResolvers<void> | undefined;
+  #isReading = false;
+  /** What left memory while a page was being read: the page may still show it as open. */
+  #endedWhileReading: Set<string | number> | undefined;
+  #isStopped = false;
+  #quietCallbacks: (() => void)[] = [];
+
+  constructor(options: BacklogOptions<Row>) {
+    this.#options = options;
+  }
+
+  get isLive(): boolean {
+    return this.#state === "live";
+  }
+
+  /** Lets a write in; tell its end with `end`. Live: enter the lane now. Behind: store only, then `stored`. */
+  async admit(): Promise<Admission> {
+    while (this.#gate) await this.#gate.promise;
+    if (this.#state === "live" && this.#options.loadedCount() >= this.#options.maxLoaded) this.fallBehind();
+    this.#underWay[this.#state] += 1;
+    return this.#state;
+  }
+
+  /** The write that `admit` let in has ended, well or not. */
+  end(admission: Admission): void {
+    this.#underWay[admission] -= 1;
+    if (this.#underWay[admission] === 0)
+      this.#quietCallbacks.splice(0).forEach((callback) => void callback());
+  }
+
+  /** A row was stored while behind: the reading will come to it, unless it has passed its id already. */
+  stored(row: Row): void {
+    if (this.#state === "live" || this.#options.idOf(row) <= this.#cursor) this.#options.load(row);
+  }
+
+  /** The open work has to be read (again). Rows in memory stay there. */
+  fallBehind(): void {
+    this.#state = "behind";
+    this.#cursor = 0;
+    this.#generation += 1;
+    this.catchUp();
+  }
+
+  /** A row has left memory because it has ended; reads on when there is room again. */
+  ended(key: string | number): void {
+    this.#endedWhileReading?.add(key);
+    this.catchUp();
+  }
+
+  /** Reads on while there is room. */
+  catchUp(): void {
+    if (this.#state === "live" || this.#isReading || this.#isStopped) return;
+    this.#isReading = true;
+    void this.#readOn().finally(() => {
+      this.#isReading = false;
+    });
+  }
+
+  /** Reads no more, and lets waiting writes in. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#openGate();
+    this.#quietCallbacks.splice(0).forEach((callback) => void callback());
+  }
+
+  async #readOn(): Promise<void> {
+    // Rows under way are in memory before their ids are known: reading now would load them twice.
+    await this.#quiet("live");
+    while (!this.#isStopped && this.#options.loadedCount() < this.#options.maxLoaded / 2) {
+      const isAtEnd = await this.#readPage();
+      if (isAtEnd === undefined) return;
+      if (isAtEnd && this.#gate) return this.#becomeLive();
+      if (isAtEnd) {
+        // What was stored while reading lies above the cursor: let it end, read it, and only then go live.
+        this.#gate = Promise.withResolvers();
+        await this.#quiet("behind");
+      }
+    }
+    this.#openGate();
+  }
+
+  /** Undefined: given up. */
+  async #readPage(): Promise<boolean | undefined> {
+    const generation = this.#generation;
+    const ended = new Set<string | number>();
+    this.#endedWhileReading = ended;
+    try {
+      const rows = await this.#options.read({ after: this.#cursor, limit: PAGE_SIZE });
+      if (this.#isStopped) return undefined;
+      if (this.#generation !== generation) return false;
+      const ids = new Set(rows.map(this.#options.idOf));
+      for (const row of rows) if (!ended.has(this.#options.keyOf(row))) this.#options.load(row);
+      for (const id of ids) this.#cursor = Math.max(this.#cursor, id);
+      return ids.size < PAGE_SIZE;
+    } catch (error) {
+      this.#openGate();
+      return this.#options.onReadError(error).then(
+        () => false,
+        () => undefined,
+      );
+    } finally {
+      this.#endedWhileReading = undefined;
+    }
+  }
+
+  #becomeLive(): void {
+    this.#state = "live";
+    this.#openGate();
+    this.#options.onLive();
+  }
+
+  #openGate(): void {
+    this.#gate?.resolve();
+    this.#gate = undefined;
+  }
+
+  #quiet(admission: Admission): Promise<void> {
+    if (this.#underWay[admission] === 0 || this.#isStopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#quietCallbacks.push(() => {
+        resolve(this.#quiet(admission));
+      });
+    });
+  }
+}

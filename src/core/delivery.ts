@@ -1,0 +1,155 @@
+/**
+ * Station 5 of a message's way: one attempt to deliver one event through one gateway, then delivered, retry or
+ * dead letter. The attempt is counted before the call; a crash in between leaves a claimed delivery, and the
+ * next attempt asks the platform first whether it is there.
+ */
+import { backoffMs } from "./backoff.ts";
+import { type Clock, wait } from "./clock.ts";
+import { DeliveryError, messageOf, type Retry, retryOf } from "./errors.ts";
+import type { Gateway } from "./gateway.ts";
+import type { Limits } from "./limits.ts";
+import type { Logger } from "./logger.ts";
+import type { Delivery } from "./message-event.ts";
+import type { OutboxEntry } from "./outbox.ts";
+import type { Change, DeliveryChange, StoredDelivery } from "./store.ts";
+import { toStorable } from "./text.ts";
+
+export interface DeliverOptions {
+  gateway: Gateway;
+  clock: Clock;
+  random: () => number;
+  limits: Limits;
+  log: Logger;
+  /** Aborted when the loop's time to stop is over: the attempt is given up. */
+  signal: AbortSignal;
+  /** Whether another event waits behind this one in its lane. */
+  hasLater(): boolean;
+  persist(change: Change): Promise<unknown>;
+}
+
+/** Resolves with the instant of the next attempt, or with undefined when the delivery has ended. */
+export async function deliver(entry: OutboxEntry, options: DeliverOptions): Promise<number | undefined> {
+  const { delivery } = entry;
+  const { clock, limits, log, gateway } = options;
+  const record = (change: Partial<DeliveryChange>) => {
+    Object.assign(delivery, change);
+    return options.persist({ shard: entry.shard, delivery: toChange(delivery) });
+  };
+  const ids = {
+    deliveryId: delivery.deliveryId,
+    conversationId: delivery.conversationId,
+    gateway: gateway.name,
+  };
+
+  // Progress that failed is old news as soon as there is a later event: it closes, and never holds that up.
+  const isSuperseded = () =>
+    delivery.kind === "progress" && delivery.lastError !== null && options.hasLater();
+  const supersede = async () => {
+    await record({ status: "done", nextRetryAt: null });
+    log.info({ ...ids, attempts: delivery.attempts }, "delivery superseded");
+    return undefined;
+  };
+
+  if (isSuperseded()) return supersede();
+  if (delivery.nextRetryAt !== null && delivery.nextRetryAt > clock.now()) return delivery.nextRetryAt;
+  if (!entry.isCounted) {
+    if (delivery.attempts >= limits.maxDeliveryAttempts) {
+      const lastError = delivery.lastError ?? "The process stopped during the last attempt";
+      await record({ status: "dead", nextRetryAt: null, lastError });
+      log.error({ ...ids, attempts: delivery.attempts, error: lastError }, "delivery dead");
+      return undefined;
+    }
+    await record({ status: "claimed", attempts: delivery.attempts + 1, nextRetryAt: null });
+  }
+  entry.isCounted = false;
+
+  const outcome = await attempt(delivery, options);
+
+  if (outcome.kind === "delivered") {
+    await record({ status: "done", deliveredAt: clock.now(), nextRetryAt: null });
+    log.info({ ...ids, attempts: delivery.attempts }, "delivered");
+    return undefined;
+  }
+  const lastError = toStorable(outcome.error);
+  delivery.lastError = lastError;
+  if (isSuperseded()) return supersede();
+  if (outcome.retry === "never" || delivery.attempts >= limits.maxDeliveryAttempts) {
+    await record({ status: "dead", nextRetryAt: null, lastError });
+    log.error({ ...ids, attempts: delivery.attempts, error: lastError }, "delivery dead");
+    return undefined;
+  }
+  const nextRetryAt = clock.now() + retryWaitMs({ attempts: delivery.attempts, outcome, options });
+  await record({ status: "pending", nextRetryAt, lastError });
+  log.warn({ ...ids, attempts: delivery.attempts, nextRetryAt, error: lastError }, "delivery attempt failed");
+  return nextRetryAt;
+}
+
+type AttemptOutcome =
+  | { kind: "delivered" }
+  | { kind: "failed"; error: string; retry: Retry; retryAfterMs: number | undefined };
+
+/** Never rejects. */
+async function attempt(delivery: StoredDelivery, options: DeliverOptions): Promise<AttemptOutcome> {
+  const { gateway, clock, limits } = options;
+  const over = new AbortController();
+  const signal = AbortSignal.any([options.signal, over.signal]);
+  const timeout = wait(clock, limits.sendTimeoutMs, signal).then(() => {
+    throw new DeliveryError(`Gateway "${gateway.name}" did not answer within ${limits.sendTimeoutMs} ms`, {
+      code: "DELIVERY_TIMED_OUT",
+      retry: "later",
+      hint: "The limit is sendTimeoutMs",
+    });
+  });
+  try {
+    await Promise.race([send(gateway, toDelivery(delivery), signal), timeout]);
+    return { kind: "delivered" };
+  } catch (error) {
+    return { kind: "failed", error: messageOf(error), ...retryOf(error) };
+  } finally {
+    timeout.catch(() => undefined); // whoever lost the race has nothing more to say
+    over.abort(new Error("The attempt is over"));
+  }
+}
+
+/** Sends, unless a former attempt turns out to have arrived. */
+async function send(gateway: Gateway, delivery: Delivery, signal: AbortSignal): Promise<void> {
+  if (delivery.attempt > 1 && gateway.find && (await gateway.find(delivery, { signal }))) return;
+  await gateway.send(delivery, { signal });
+}
+
+interface Failed {
+  attempts: number;
+  outcome: AttemptOutcome & { kind: "failed" };
+  options: DeliverOptions;
+}
+
+function retryWaitMs({ attempts, outcome, options }: Failed): number {
+  const { backoffBaseMs: baseMs, maxBackoffMs: maxMs, maxRetryAfterMs } = options.limits;
+  const { retryAfterMs } = outcome;
+  return backoffMs({ attempts, baseMs, maxMs, maxRetryAfterMs, retryAfterMs, random: options.random });
+}
+
+function toDelivery(stored: StoredDelivery): Delivery {
+  const isOrigin = stored.originGateway === stored.gateway;
+  return {
+    kind: "delivered",
+    id: stored.deliveryId,
+    content: stored.content,
+    // A copy for a gateway that the message did not come through has only its own channel to go to.
+    channelId: isOrigin ? stored.channelId : stored.target,
+    userId: stored.userId,
+    ...(isOrigin && stored.threadTs !== "" ? { threadTs: stored.threadTs } : {}),
+    conversationId: stored.conversationId,
+    gateway: stored.gateway,
+    target: stored.target,
+    eventId: stored.eventId,
+    eventKind: stored.kind,
+    attempt: stored.attempts,
+    createdAt: stored.createdAt,
+  };
+}
+
+function toChange(delivery: StoredDelivery): DeliveryChange {
+  const { eventId, gateway, target, status, attempts, nextRetryAt, lastError, deliveredAt } = delivery;
+  return { eventId, gateway, target, status, attempts, nextRetryAt, lastError, deliveredAt };
+}

@@ -1,0 +1,125 @@
+/**
+ * Every error that Robson throws, and the table of their codes. `docs/reference/errors.md` explains each
+ * code to its reader; a test compares the two lists.
+ */
+export const ERROR_CODES = [
+  // set-up mistakes
+  "USAGE_INVALID",
+  "CONFIG_INVALID",
+  "CONFIG_UNREADABLE",
+  "WORKER_INVALID",
+  "GATEWAY_INVALID",
+  "ALREADY_RUNNING",
+  "PORT_TAKEN",
+  "LISTEN_REFUSED",
+  // what comes in
+  "MESSAGE_INVALID",
+  "MESSAGE_TOO_LARGE",
+  "UNAUTHORIZED",
+  "ORIGIN_REFUSED",
+  "NOT_FOUND",
+  "RATE_LIMITED",
+  "STOPPING",
+  // the store
+  "STORE_LOCATION_INVALID",
+  "STORE_UNREADABLE",
+  "STORE_READ_ONLY",
+  "STORE_FULL",
+  "STORE_UNAVAILABLE",
+  "STORE_BUSY",
+  "STORE_NEWER",
+  "STORE_REFUSED_ROW",
+  "LEASE_LOST",
+  // work and answers
+  "WORKER_FAILED",
+  "WORKER_TIMED_OUT",
+  "WORKER_ENDED",
+  "DELIVERY_FAILED",
+  "DELIVERY_TIMED_OUT",
+  "CALLBACK_REFUSED",
+  // the workflow
+  "TASK_INVALID",
+  "TASK_EXISTS",
+  "TASK_NOT_FOUND",
+  "REPOSITORY_INVALID",
+  "GIT_FAILED",
+  "AGENT_FAILED",
+  "VERIFY_FAILED",
+  "INTERNAL",
+] as const;
+
+export type ErrorCode = (typeof ERROR_CODES)[number];
+
+export interface RobsonErrorOptions {
+  /** What the reader can do next, as a full clause without a final period. */
+  hint?: string;
+  cause?: unknown;
+}
+
+/** The base of all our errors: what could not be done and why (`message`), and what to do next (`hint`). */
+export class RobsonError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: RobsonErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "RobsonError";
+    this.code = code;
+    this.hint = options.hint;
+  }
+}
+
+/** `later`: worth another attempt. `never`: the same attempt would fail again. */
+export type Retry = "later" | "never";
+
+export interface AttemptErrorOptions extends RobsonErrorOptions {
+  retry: Retry;
+  /** How long the platform asked us to wait, in milliseconds. */
+  retryAfterMs?: number | undefined;
+  code?: ErrorCode;
+}
+
+/** Expected trouble in one attempt, which becomes a recorded attempt instead of an exception. */
+class AttemptError extends RobsonError {
+  readonly retry: Retry;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: ErrorCode, message: string, options: AttemptErrorOptions) {
+    super(options.code ?? code, message, options);
+    this.retry = options.retry;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
+/** Thrown by a gateway's `send`. Anything else that it throws counts as `retry: "later"`. */
+export class DeliveryError extends AttemptError {
+  constructor(message: string, options: AttemptErrorOptions) {
+    super("DELIVERY_FAILED", message, options);
+    this.name = "DeliveryError";
+  }
+}
+
+/** Thrown by a worker that knows whether trying again can help. Anything else counts as `retry: "later"`. */
+export class WorkerError extends AttemptError {
+  constructor(message: string, options: AttemptErrorOptions) {
+    super("WORKER_FAILED", message, options);
+    this.name = "WorkerError";
+  }
+}
+
+/** How an error from anywhere counts: worth another attempt or not, and after which wait. */
+export function retryOf(error: unknown): { retry: Retry; retryAfterMs: number | undefined } {
+  if (error instanceof AttemptError) return { retry: error.retry, retryAfterMs: error.retryAfterMs };
+  return { retry: "later", retryAfterMs: undefined };
+}
+
+/** The one-line text of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  if (error instanceof Error) return error.message || error.name;
+  return String(error);
+}
+
+/** Whether `error` is ours and carries one of these codes. */
+export function hasCode(error: unknown, ...codes: ErrorCode[]): error is RobsonError {
+  return error instanceof RobsonError && codes.includes(error.code);
+}

@@ -1,0 +1,76 @@
+/**
+ * The contract of a gateway: the bridge to one platform, both ways. A gateway stores nothing and retries
+ * nothing itself; the inbox and the outbox do.
+ */
+import { RobsonError } from "./errors.ts";
+import type { Logger } from "./logger.ts";
+import type { Delivery, InboundMessage, ReceivedMessage } from "./message-event.ts";
+
+/** What became of a message that was handed over. */
+export interface Accepted {
+  conversationId: number;
+  /** True when the idempotency key was known: then this is the first one's id, and nothing runs. */
+  isDuplicate: boolean;
+}
+
+export interface GatewayContext {
+  /**
+   * Stores a message. Resolves after the commit: acknowledge the platform only then, so that a crash before
+   * makes it send again. Rejects with a `RobsonError`; `STOPPING`, `STORE_UNAVAILABLE` and `STORE_BUSY` are
+   * worth another try, everything else is not.
+   */
+  accept(message: InboundMessage): Promise<Accepted>;
+  /** Aborted when the loop stops: end then. */
+  signal: AbortSignal;
+  log: Logger;
+}
+
+/** What a platform says about something that it took. */
+export interface SendReceipt {
+  platformMessageId?: string;
+}
+
+export interface Gateway {
+  /** Unique within a loop; stored with each message. */
+  name: string;
+  /** Listens until `context.signal` is aborted, and resolves then. */
+  start(context: GatewayContext): Promise<void>;
+  /**
+   * One attempt to deliver. Throw a `DeliveryError` to say whether another attempt can help. Must give up
+   * when the signal is aborted. `delivery.id` is the same at each attempt.
+   */
+  send(delivery: Delivery, context: { signal: AbortSignal }): Promise<SendReceipt | undefined>;
+  /**
+   * Whether the platform has this delivery already; asked before a second attempt, because the first one's
+   * outcome may be unknown. Leave it out where the platform cannot be asked.
+   */
+  find?(delivery: Delivery, context: { signal: AbortSignal }): Promise<boolean>;
+  /**
+   * Where the events of a message go, one delivery for each. Default: the channel that it came from. Empty:
+   * nowhere, because the asker reads them himself. Must be pure.
+   */
+  targets?(message: ReceivedMessage): string[];
+  /** Where a message that came through no gateway is announced; without one this gateway gets no copy. */
+  defaultChannelId?: string;
+}
+
+/** Checks a gateway's shape at once, so that a mistake shows where it was made. */
+export function defineGateway<G extends Gateway>(gateway: G): G {
+  if (typeof gateway.name !== "string" || !/^[a-z][a-z0-9_.:-]{0,62}$/.test(gateway.name)) {
+    throw new RobsonError("GATEWAY_INVALID", `Cannot define a gateway named "${gateway.name}"`, {
+      hint: "Use a lower-case letter, then letters, digits or one of _ . : - (63 characters at most)",
+    });
+  }
+  for (const part of ["start", "send"] as const) {
+    if (typeof gateway[part] !== "function") {
+      throw new RobsonError(
+        "GATEWAY_INVALID",
+        `Cannot define gateway "${gateway.name}": it has no ${part}()`,
+        {
+          hint: "A gateway is { name, start({ accept, signal }), send(delivery, { signal }) }",
+        },
+      );
+    }
+  }
+  return gateway;
+}

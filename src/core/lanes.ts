@@ -1,0 +1,156 @@
+/**
+ * Order within a lane, parallel work across lanes. A lane runs its items one after another; at most `slots`
+ * items of all lanes run at once. An item may hold its lane until later without keeping a slot. The lanes know
+ * nothing of what their items are.
+ */
+import type { Clock } from "./clock.ts";
+
+export interface Lane {
+  /** Whether other items wait behind the one that runs. */
+  hasLater(): boolean;
+}
+
+export interface LanesOptions<Item> {
+  clock: Clock;
+  /** How many items run at once. */
+  slots: number;
+  /**
+   * Works on one item. Resolve with an instant to hold the lane and be run again then (Infinity: at `resume`),
+   * with undefined to leave the lane. The first part, up to its first await, runs inside `enter`.
+   */
+  run(item: Item, lane: Lane): Promise<number | undefined>;
+  /** Called when `run` rejects, which is a bug; the item leaves its lane. */
+  onBug(error: unknown, item: Item): void;
+  /** Whether an item that holds its lane is to be run again because another one came behind it. */
+  yieldsToLater?(item: Item): boolean;
+}
+
+interface LaneState<Item> extends Lane {
+  key: string;
+  items: Item[];
+  state: "waiting" | "running" | "held";
+  cancelTimer: (() => void) | undefined;
+}
+
+export class Lanes<Item> {
+  readonly #options: LanesOptions<Item>;
+  readonly #lanes = new Map<string, LaneState<Item>>();
+  /** Lanes whose first item waits for a slot, longest wait first. */
+  readonly #waiting: LaneState<Item>[] = [];
+  readonly #idleCallbacks: (() => void)[] = [];
+  #running = 0;
+  #isStopped = false;
+
+  constructor(options: LanesOptions<Item>) {
+    this.#options = options;
+  }
+
+  /** Puts an item at the end of its lane. True when it runs at once. */
+  enter(key: string, item: Item): boolean {
+    const known = this.#lanes.get(key);
+    if (known) {
+      known.items.push(item);
+      this.#yieldToLater(known);
+      return false;
+    }
+    const items = [item];
+    const lane: LaneState<Item> = {
+      key,
+      items,
+      state: "waiting",
+      cancelTimer: undefined,
+      hasLater: () => items.length > 1,
+    };
+    this.#lanes.set(key, lane);
+    if (this.#running >= this.#options.slots || this.#isStopped || this.#waiting.length > 0) {
+      this.#waiting.push(lane);
+      return false;
+    }
+    this.#begin(lane);
+    return true;
+  }
+
+  /** Runs the item that holds the lane again, before its time. */
+  resume(key: string): void {
+    const lane = this.#lanes.get(key);
+    if (lane?.state === "held") this.#unhold(lane);
+  }
+
+  /** Begins no further item. Items under way end as they do. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const lane of this.#lanes.values()) lane.cancelTimer?.();
+  }
+
+  /** Resolves when nothing runs and, unless stopped, nothing waits for a slot. Held lanes do not count. */
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#idleCallbacks.push(resolve);
+      this.#announceIdle();
+    });
+  }
+
+  #yieldToLater(lane: LaneState<Item>): void {
+    const first = lane.items[0];
+    if (lane.state !== "held" || first === undefined) return;
+    if (this.#options.yieldsToLater?.(first)) this.#unhold(lane);
+  }
+
+  #unhold(lane: LaneState<Item>): void {
+    lane.cancelTimer?.();
+    lane.cancelTimer = undefined;
+    lane.state = "waiting";
+    this.#waiting.push(lane);
+    this.#fillSlots();
+  }
+
+  #fillSlots(): void {
+    while (this.#running < this.#options.slots && !this.#isStopped) {
+      const lane = this.#waiting.shift();
+      if (!lane) break;
+      this.#begin(lane);
+    }
+    this.#announceIdle();
+  }
+
+  #begin(lane: LaneState<Item>): void {
+    const item = lane.items[0] as Item;
+    lane.state = "running";
+    this.#running += 1;
+    this.#options.run(item, lane).then(
+      (heldUntil) => this.#end(lane, heldUntil),
+      (error) => {
+        this.#options.onBug(error, item);
+        this.#end(lane, undefined);
+      },
+    );
+  }
+
+  #end(lane: LaneState<Item>, heldUntil: number | undefined): void {
+    this.#running -= 1;
+    if (heldUntil !== undefined) {
+      this.#hold(lane, heldUntil);
+    } else {
+      lane.items.shift();
+      if (lane.items.length === 0) this.#lanes.delete(lane.key);
+      else {
+        lane.state = "waiting";
+        this.#waiting.push(lane);
+      }
+    }
+    this.#fillSlots();
+  }
+
+  #hold(lane: LaneState<Item>, until: number): void {
+    lane.state = "held";
+    if (this.#isStopped || until === Number.POSITIVE_INFINITY) return;
+    lane.cancelTimer = this.#options.clock.schedule(until, () => {
+      if (lane.state === "held" && !this.#isStopped) this.#unhold(lane);
+    });
+  }
+
+  #announceIdle(): void {
+    if (this.#running > 0 || (this.#waiting.length > 0 && !this.#isStopped)) return;
+    for (const callback of this.#idleCallbacks.splice(0)) callback();
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * Every limit of the loop with its default. An error that a limit causes names it, so that its reader finds
+ * the line to raise; `robson.toml` sets them under `[limits]`.
+ */
+export interface Limits {
+  /** The size of one message's or event's text, in bytes of UTF-8. */
+  maxContentBytes: number;
+  /** The size of a channel id, thread id, user id or idempotency key, in bytes of UTF-8. */
+  maxIdBytes: number;
+  /** How many messages are handled at once. */
+  maxConcurrentMessages: number;
+  /** How many deliveries of one gateway are under way at once. */
+  maxConcurrentSends: number;
+  /** How many open messages, and how many open deliveries, are held in memory; the rest wait in the database. */
+  maxLoaded: number;
+  /** How often a message is begun before it is a dead letter. */
+  maxMessageAttempts: number;
+  /** How often a delivery is tried before it is a dead letter. */
+  maxDeliveryAttempts: number;
+  /** How many events one message may emit. */
+  maxEventsPerMessage: number;
+  /** How long a worker may take, where it does not say so itself. */
+  workerTimeoutMs: number;
+  /** How long one `send` may take. */
+  sendTimeoutMs: number;
+  /** How long `stop` waits for work under way before it is handed back. */
+  stopGraceMs: number;
+  /** The wait before the second attempt, at the most; it doubles with each attempt. */
+  backoffBaseMs: number;
+  /** The longest wait between two attempts. */
+  maxBackoffMs: number;
+  /** The longest `Retry-After` of a platform that is obeyed. */
+  maxRetryAfterMs: number;
+  /** The longest wait before a write that the database could not take is tried again. */
+  maxDatabaseBackoffMs: number;
+  /** The longest wait before a gateway that ended is started again. */
+  maxGatewayBackoffMs: number;
+  /** How long a delivery waits for a gateway that this process does not run. */
+  maxUnregisteredGatewayMs: number;
+  /** How often the database is looked at, in case a wake-up was lost. */
+  fallbackPollMs: number;
+}
+
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+
+export const DEFAULT_LIMITS: Limits = {
+  maxContentBytes: 256 * 1024,
+  maxIdBytes: 1024,
+  maxConcurrentMessages: 256,
+  maxConcurrentSends: 64,
+  maxLoaded: 10_000,
+  maxMessageAttempts: 5,
+  maxDeliveryAttempts: 20,
+  maxEventsPerMessage: 10_000,
+  workerTimeoutMs: 10 * MINUTE_MS,
+  sendTimeoutMs: 30 * SECOND_MS,
+  stopGraceMs: 10 * SECOND_MS,
+  backoffBaseMs: SECOND_MS,
+  maxBackoffMs: HOUR_MS,
+  maxRetryAfterMs: 24 * HOUR_MS,
+  maxDatabaseBackoffMs: 5 * SECOND_MS,
+  maxGatewayBackoffMs: MINUTE_MS,
+  maxUnregisteredGatewayMs: 24 * HOUR_MS,
+  fallbackPollMs: 5 * SECOND_MS,
+};

@@ -1,0 +1,119 @@
+import { describe, expect, test } from "vitest";
+import { aWorker, echoWorker as echo } from "../testing/builders.ts";
+import { databaseKinds } from "../testing/databases.ts";
+import { fakeGateway } from "../testing/fake-gateway.ts";
+import { startTestLoop } from "../testing/start-test-loop.ts";
+
+describe.each(databaseKinds)("a graceful stop on $name", ({ create }) => {
+  test("lets the work under way end, and its answer go out", async (t) => {
+    const gateway = fakeGateway();
+    const begun = Promise.withResolvers<void>();
+    const release = Promise.withResolvers<void>();
+    const worker = aWorker(async (_message, _args, { emit }) => {
+      begun.resolve();
+      await release.promise;
+      await emit("completed", "in time");
+    });
+    const { loop } = await startTestLoop(t, {
+      location: await create(t),
+      gateways: [gateway],
+      workers: [worker],
+    });
+    await gateway.say("go");
+    await begun.promise;
+
+    const stopped = loop.stop();
+    release.resolve();
+    await stopped;
+
+    expect(gateway.texts()).toEqual(["completed: in time"]);
+    expect(loop.health()).toMatchObject({ isReady: false, reason: "The loop is stopped" });
+  });
+
+  test("takes nothing more, and says so", async (t) => {
+    const gateway = fakeGateway();
+    const { loop } = await startTestLoop(t, {
+      location: await create(t),
+      gateways: [gateway],
+      workers: [echo],
+    });
+    const stopped = loop.stop();
+
+    await expect(gateway.say("/echo late")).rejects.toMatchObject({ code: "STOPPING" });
+    await stopped;
+    expect(gateway.sent).toEqual([]);
+  });
+
+  test("hands back what does not end within the grace, without counting the attempt", async (t) => {
+    const location = await create(t);
+    const gateway = fakeGateway();
+    const signals: AbortSignal[] = [];
+    const reported: unknown[] = [];
+    const worker = aWorker(async (_message, _args, { signal, emit, attempt }) => {
+      signals.push(signal);
+      if (attempt === 1 && signals.length === 1) {
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        await emit("completed", "too late").catch((error) => reported.push(error));
+        return;
+      }
+      await emit("completed", `attempt ${attempt}`);
+    });
+    const first = await startTestLoop(t, { location, gateways: [gateway], workers: [worker] });
+    await gateway.say("go");
+    await expect.poll(() => signals.length).toBe(1);
+    await first.stop();
+
+    expect(signals[0]?.aborted).toBe(true);
+    expect(reported).toMatchObject([{ code: "STOPPING" }]);
+    const again = fakeGateway();
+    const second = await startTestLoop(t, { location, gateways: [again], workers: [worker] });
+    await second.idle();
+    expect(again.texts()).toEqual(["completed: attempt 1"]);
+  });
+
+  test("twice is the same as once", async (t) => {
+    const { loop } = await startTestLoop(t, { location: await create(t), gateways: [fakeGateway()] });
+
+    await Promise.all([loop.stop(), loop.stop()]);
+    await loop.stop();
+    expect(loop.health().isReady).toBe(false);
+  });
+});
+
+describe("a worker's time", () => {
+  test("a worker that takes too long is aborted, its asker is told, and what it says later is refused", async (t) => {
+    const gateway = fakeGateway();
+    const begun = Promise.withResolvers<void>();
+    const late = Promise.withResolvers<unknown>();
+    const worker = aWorker(
+      async (_message, _args, { signal, emit }) => {
+        begun.resolve();
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        emit("completed", "at last").then(late.resolve, late.resolve);
+      },
+      { timeoutMs: 1000 },
+    );
+    const { idle, clock } = await startTestLoop(t, { gateways: [gateway], workers: [worker] });
+    await gateway.say("go");
+    await begun.promise;
+    await clock.advance(1000);
+    await idle();
+
+    expect(gateway.texts()).toEqual([expect.stringMatching(/^failed: .*took longer than 1000 ms/)]);
+    expect(await late.promise).toMatchObject({ code: "WORKER_TIMED_OUT" });
+  });
+
+  test("an emit after the worker has returned is refused", async (t) => {
+    const gateway = fakeGateway();
+    const late = Promise.withResolvers<unknown>();
+    const worker = aWorker(async (_message, _args, { emit }) => {
+      setImmediate(() => setImmediate(() => emit("progress", "too late").then(late.resolve, late.resolve)));
+    });
+    const { idle } = await startTestLoop(t, { gateways: [gateway], workers: [worker] });
+
+    await gateway.say("go");
+    expect(await late.promise).toMatchObject({ code: "WORKER_ENDED" });
+    await idle();
+    expect(gateway.sent).toEqual([]);
+  });
+});

@@ -1,0 +1,197 @@
+/**
+ * The contract between the loop and the database. Two sides: what the one owner of the open work may do
+ * (`Ownership`, every write fenced by its epoch), and what anyone may do beside it (`Store`).
+ * Implementations: `store/sqlite`, `store/postgres`; `testStore()` is the suite that both pass.
+ */
+import type { Accepted } from "./gateway.ts";
+import type { EventKind, ProcessEvent } from "./process-event.ts";
+
+/** `pending` waits (perhaps until a later time), `claimed` is being attempted, `done` and `dead` have ended. */
+export type Status = "pending" | "claimed" | "done" | "dead";
+
+/** A message as it is stored; its text is well-formed and within the limits. */
+export interface NewMessage {
+  id: string;
+  /** The gateway's name, or null for none. */
+  gateway: string | null;
+  channelId: string;
+  /** '' where there is no thread. */
+  threadTs: string;
+  userId: string;
+  role: "user" | "assistant" | "system";
+  content: string;
+  isAddressed: boolean;
+  idempotencyKey: string | null;
+  createdAt: number;
+}
+
+export interface StoredMessage extends NewMessage {
+  conversationId: number;
+  status: Status;
+  /** Attempts begun so far; 0 again once it is done. */
+  attempts: number;
+  nextAttemptAt: number | null;
+  lastError: string | null;
+}
+
+/** What becomes of a message; all its columns are set as given. */
+export interface MessageChange {
+  conversationId: number;
+  status: Status;
+  attempts: number;
+  nextAttemptAt: number | null;
+  lastError: string | null;
+}
+
+export interface NewDelivery {
+  gateway: string;
+  target: string;
+  /** A uuid; never changes. */
+  deliveryId: string;
+  /** `pending`, or `claimed` with one attempt when the first attempt begins as soon as this is committed. */
+  status: Status;
+  attempts: number;
+}
+
+export interface NewEvent {
+  conversationId: number;
+  /**
+   * (conversationId, sequence) is the event's identity: n for the n-th emit of the message's worker, -n when that
+   * emit ends the message. The loop's own word about a dead letter takes minus the instant.
+   */
+  sequence: number;
+  kind: EventKind;
+  content: string;
+  createdAt: number;
+  deliveries: NewDelivery[];
+}
+
+/** The row that a new event got; not new when a former attempt at the message had stored it. */
+export interface StoredEvent {
+  eventId: number;
+  isNew: boolean;
+}
+
+/** Which delivery: one event to one target through one gateway. */
+export interface DeliveryKey {
+  eventId: number;
+  gateway: string;
+  target: string;
+}
+
+/** What becomes of a delivery; all its columns are set as given. A set `deliveredAt` may close the event. */
+export interface DeliveryChange extends DeliveryKey {
+  status: Status;
+  attempts: number;
+  nextRetryAt: number | null;
+  lastError: string | null;
+  deliveredAt: number | null;
+}
+
+/** An open delivery with all that an attempt at it needs. */
+export interface StoredDelivery extends DeliveryChange {
+  deliveryId: string;
+  kind: EventKind;
+  content: string;
+  createdAt: number;
+  conversationId: number;
+  /** The gateway that the message came through, or null for none. */
+  originGateway: string | null;
+  channelId: string;
+  threadTs: string;
+  userId: string;
+}
+
+/** Writes that are committed together or not at all. */
+export interface Change {
+  /** The thread's shard: changes of one shard are written in the order in which they were handed over. */
+  shard: number;
+  message?: MessageChange;
+  events?: NewEvent[];
+  delivery?: DeliveryChange;
+}
+
+/** A part of the open work: of ids above `after`, in their order, of the gateways that this process runs. */
+export interface Page {
+  after: number;
+  limit: number;
+}
+
+/** Open deliveries that no gateway of this process can make. */
+export interface UnregisteredDeliveries {
+  gateway: string;
+  count: number;
+}
+
+/** An entry out of attempts, kept for a person. */
+export interface DeadLetter {
+  conversationId: number;
+  /** Absent where the message itself is the dead letter. */
+  delivery?: DeliveryKey;
+  gateway: string | null;
+  attempts: number;
+  lastError: string;
+  createdAt: number;
+}
+
+/**
+ * The right to work on the open messages and deliveries of a database. Every write fails with `LEASE_LOST`
+ * once another process has taken the ownership over, so that one which was frozen can write nothing.
+ * Writes that wait at the same moment share one commit. A write that rejects with `STORE_BUSY` or
+ * `STORE_UNAVAILABLE` may be tried again; after `STORE_UNAVAILABLE` it may have happened, which is why every
+ * write can safely be repeated.
+ */
+export interface Ownership {
+  readonly epoch: number;
+  /** Stores a message, or recognises it by (gateway, idempotency key). Resolves after the commit. */
+  accept(
+    message: NewMessage,
+    at: { shard: number; status: "pending" | "claimed"; attempts: 0 | 1 },
+  ): Promise<Accepted>;
+  /** Resolves after the commit, with one entry for each of `change.events`. */
+  record(change: Change): Promise<StoredEvent[]>;
+  /** Open messages in the order of their ids, whoever stored them. Messages of no gateway are included. */
+  openMessages(page: Page): Promise<StoredMessage[]>;
+  /** Takes over what other processes have stored since; each message is handed out once. */
+  takeUnowned(limit: number): Promise<StoredMessage[]>;
+  /** All open deliveries of the next `limit` events, in the order of the events. */
+  openDeliveries(page: Page): Promise<StoredDelivery[]>;
+  /** Makes dead what has waited since before `createdBefore` for a gateway of no process; counts what waits on. */
+  expireUnregistered(createdBefore: number): Promise<UnregisteredDeliveries[]>;
+  /** Calls back when another process has stored something, or may have. */
+  onWake(callback: () => void): void;
+  /** Calls back once when the ownership is known to be lost. */
+  onLost(callback: (error: Error) => void): void;
+  /** Ends the ownership after the writes under way. Safe to call twice. */
+  release(): Promise<void>;
+}
+
+export interface DeliveryRecord extends DeliveryChange {
+  deliveryId: string;
+}
+
+export interface EventRecord extends ProcessEvent {
+  deliveries: DeliveryRecord[];
+}
+
+export interface Store {
+  /** Where the data is, fit to be shown: a file, or a URL without its password. */
+  readonly location: string;
+  /** Becomes the one owner; `ALREADY_RUNNING` when another process is. Registers the gateways' names. */
+  own(options: { owner: string; gateways: string[]; now: number }): Promise<Ownership>;
+  /** Stores a message for whoever owns the database, and wakes it. Not fenced. */
+  insertUnowned(message: NewMessage): Promise<Accepted>;
+  /** Whether another process owns the database at this moment, and how it calls itself. */
+  currentOwner(): Promise<string | undefined>;
+  conversation(conversationId: number): Promise<StoredMessage | undefined>;
+  /** The events of a message in their order, each with its deliveries. */
+  events(conversationId: number): Promise<EventRecord[]>;
+  /** The oldest dead letters, messages and deliveries together. */
+  deadLetters(options: { limit: number }): Promise<DeadLetter[]>;
+  /** Puts a dead letter back with all its attempts before it, and wakes the owner. False when it is none. */
+  retryDeadLetter(letter: DeadLetter): Promise<boolean>;
+  /** Closes a dead letter for good; its last error stays on record. False when it is none. */
+  discardDeadLetter(letter: DeadLetter): Promise<boolean>;
+  /** Closes every connection. Writes under way are finished first. */
+  close(): Promise<void>;
+}

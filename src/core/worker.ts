@@ -1,0 +1,67 @@
+/**
+ * The contract of a worker: what handles the messages that match its pattern or command. A worker may be run
+ * again for the same message after a crash or an error; its events are stored once all the same.
+ */
+import { RobsonError } from "./errors.ts";
+import type { Logger } from "./logger.ts";
+import type { ReceivedMessage } from "./message-event.ts";
+import type { KeyValues } from "./parse-kv.ts";
+import type { EventKind } from "./process-event.ts";
+
+export interface WorkerContext {
+  /**
+   * Reports to the asker. `started` and `progress` are stored, and on their way, when this resolves.
+   * `completed` and `failed` are kept back and stored with the end of the message; when the worker throws
+   * they are discarded. The n-th emit of a message is stored once, however often the worker is run.
+   */
+  emit(kind: EventKind, content: string): Promise<void>;
+  /** Aborted when the worker's time is up or the loop stops. */
+  signal: AbortSignal;
+  /** The content without a leading mention and without the worker's command. */
+  text: string;
+  /** 1 for the first attempt at this message. */
+  attempt: number;
+  log: Logger;
+}
+
+export interface Worker {
+  /** Unique within a loop; stands in logs and records. */
+  name: string;
+  description: string;
+  /** How it is asked for, as `/help` shows it: `/echo hello`. */
+  example: string;
+  /**
+   * Searched anywhere in the raw content unless anchored. RE2 syntax: no look-around, no back-references,
+   * linear time. Leave out both `pattern` and `command` to make the fallback worker.
+   */
+  pattern?: string | RegExp;
+  /** One word or more from a slash on, as `/task create`; recognised at the start, after an optional mention. */
+  command?: string;
+  /** Default: `limits.workerTimeoutMs`. */
+  timeoutMs?: number;
+  /** Default: `limits.maxMessageAttempts`. */
+  maxAttempts?: number;
+  /**
+   * Works on one message. `args` are the `key=value` pairs of the content. Resolve with `false` to pass the
+   * message on to the next worker that matches; anything else means handled.
+   */
+  handle(message: ReceivedMessage, args: KeyValues, context: WorkerContext): Promise<unknown>;
+}
+
+/** Checks a worker's shape at once, so that a mistake shows where it was made. */
+export function defineWorker(worker: Worker): Worker {
+  const refuse = (why: string, hint: string) => {
+    throw new RobsonError("WORKER_INVALID", `Cannot define worker "${worker.name}": ${why}`, { hint });
+  };
+  for (const part of ["name", "description", "example"] as const) {
+    if (typeof worker[part] !== "string" || worker[part].trim() === "") {
+      refuse(`it has no ${part}`, "A worker needs a name, and a description and an example for /help");
+    }
+  }
+  if (typeof worker.handle !== "function")
+    refuse("it has no handle()", "Add async handle(message, args, context)");
+  if (worker.pattern !== undefined && worker.command !== undefined) {
+    refuse("it has both a pattern and a command", "Keep one of the two");
+  }
+  return worker;
+}

@@ -1,0 +1,21 @@
+/**
+ * The migrations in their order. One that has landed is never edited; a change of the tables is a new file.
+ * The database remembers the number of the last one it has (SQLite: user_version; PostgreSQL: robson_schema).
+ */
+import type { Kysely } from "kysely";
+import * as initial from "./0001-initial.ts";
+
+export interface MigrationContext {
+  dialect: "sqlite" | "postgres";
+}
+
+export interface Migration {
+  version: number;
+  name: string;
+  up(db: Kysely<unknown>, context: MigrationContext): Promise<void>;
+}
+
+export const migrations: Migration[] = [{ version: 1, name: "initial", up: initial.up }];
+
+/** The version of a database that this program needs. */
+export const SCHEMA_VERSION = migrations.length;

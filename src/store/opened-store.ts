@@ -1,0 +1,14 @@
+/** What `openStore` returns: core's contract, and beside it what the workflow and the operator's commands need. */
+import type { Store } from "../core/store.ts";
+import type { PullRequestStore } from "../workflow/pull-request-store.ts";
+import type { TaskStore } from "../workflow/task-store.ts";
+import type { Migrated } from "./migrations/outcome.ts";
+import type { Sql } from "./sql.ts";
+
+export interface OpenedStore extends Store {
+  readonly tasks: TaskStore;
+  readonly pullRequests: PullRequestStore;
+  readonly sql: Sql;
+  /** What opening it did: equal versions when it was up to date. */
+  readonly migrated: Migrated;
+}

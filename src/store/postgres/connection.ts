@@ -1,0 +1,71 @@
+/** Connections to one PostgreSQL: how they are made, how integers come back, and how the place is shown. */
+import pg from "pg";
+import { RobsonError } from "../../core/errors.ts";
+
+/** How long connecting may take. */
+const CONNECT_TIMEOUT_MS = 5_000;
+/** How long one statement may take before its connection is given up. */
+const QUERY_TIMEOUT_MS = 30_000;
+/** How long the server lets one statement take: it must not go on after its connection was given up. */
+const STATEMENT_TIMEOUT_MS = 25_000;
+/** How many connections the cold queries share. */
+const MAX_POOL_CONNECTIONS = 4;
+
+const INT8 = 20;
+const INT8_ARRAY = 1016;
+
+/** Ids and instants are int8; all of ours are safe integers. */
+const types: pg.CustomTypesConfig = {
+  getTypeParser(oid: number, format?: "text" | "binary") {
+    if (oid === INT8) return Number;
+    if (oid === INT8_ARRAY) return (text: string) => text.slice(1, -1).split(",").filter(Boolean).map(Number);
+    return pg.types.getTypeParser(oid, format as "text");
+  },
+};
+
+function settings(url: string): pg.ClientConfig {
+  return {
+    connectionString: url,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    application_name: "robson",
+    keepAlive: true,
+    types,
+  };
+}
+
+export async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client(settings(url));
+  // Without a listener a connection that breaks would end the process; the query under way says what is wrong.
+  client.on("error", () => undefined);
+  await client.connect();
+  return client;
+}
+
+export function createPool(url: string): pg.Pool {
+  const pool = new pg.Pool({ ...settings(url), max: MAX_POOL_CONNECTIONS, allowExitOnIdle: true });
+  // An idle connection that breaks is replaced at the next query, which reports what is wrong.
+  pool.on("error", () => undefined);
+  // One that breaks while it is lent out tells its borrower by the query under way.
+  pool.on("connect", (client) => client.on("error", () => undefined));
+  return pool;
+}
+
+/** The URL as it may be shown: without its password and parameters. */
+export function shownLocation(url: string): string {
+  try {
+    const { username, password, host, pathname } = new URL(url);
+    for (const part of [username, password, pathname]) decodeURIComponent(part);
+    return `postgres://${username ? `${username}@` : ""}${host}${pathname}`;
+  } catch {
+    // Without its cause, which holds the whole URL.
+    throw new RobsonError(
+      "STORE_LOCATION_INVALID",
+      "Cannot open a database: its postgres:// URL does not parse",
+      {
+        hint: "Write it as postgres://user:password@host:5432/name, special characters as %XX",
+      },
+    );
+  }
+}

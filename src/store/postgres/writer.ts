@@ -1,0 +1,205 @@
+/**
+ * The way to write to PostgreSQL for the owner: a few connections, each with one batch under way; what arrives
+ * meanwhile shares the next one. A thread always uses the same connection, so that its writes keep their order.
+ * A batch that the server refuses is halved until the one row it refuses is alone.
+ */
+import type { Client } from "pg";
+
+import type { Accepted } from "../../core/gateway.ts";
+import type { StoredEvent } from "../../core/store.ts";
+import { leaseLost } from "../owner-errors.ts";
+import { connect } from "./connection.ts";
+import { toStoreError } from "./errors.ts";
+import {
+  CONVERSATION_BY_KEY,
+  EVENT_BY_SEQUENCE,
+  readWayResult,
+  rowsOf,
+  WAY_STATEMENT,
+  type WayOperation,
+  type WayResult,
+  wayParameters,
+} from "./way.ts";
+
+/** How many operations one statement carries at the most. */
+const MAX_BATCH_OPERATIONS = 256;
+/** How many connections write side by side. */
+const WRITER_CONNECTIONS = 2;
+
+interface Pending {
+  operation: WayOperation;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+export interface WriterOptions {
+  url: string;
+  location: string;
+  epoch: number;
+  idOf(gateway: string): number;
+}
+
+export class PostgresWriter {
+  readonly #connections: WriterConnection[];
+
+  constructor(options: WriterOptions) {
+    this.#connections = Array.from({ length: WRITER_CONNECTIONS }, () => new WriterConnection(options));
+  }
+
+  accept(shard: number, accept: Extract<WayOperation, { accept: unknown }>["accept"]): Promise<Accepted> {
+    return this.#of(shard).submit({ accept }) as Promise<Accepted>;
+  }
+
+  record(change: Extract<WayOperation, { change: unknown }>["change"]): Promise<StoredEvent[]> {
+    return this.#of(change.shard).submit({ change }) as Promise<StoredEvent[]>;
+  }
+
+  /** Ends the connections after the batches under way and waiting. */
+  async close(): Promise<void> {
+    await Promise.all(this.#connections.map((connection) => connection.close()));
+  }
+
+  #of(shard: number): WriterConnection {
+    return this.#connections[shard % this.#connections.length] as WriterConnection;
+  }
+}
+
+class WriterConnection {
+  readonly #options: WriterOptions;
+  #client: Client | undefined;
+  #queue: Pending[] = [];
+  #isScheduled = false;
+  #idleCallbacks: (() => void)[] = [];
+
+  constructor(options: WriterOptions) {
+    this.#options = options;
+  }
+
+  submit(operation: WayOperation): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ operation, resolve, reject });
+      if (this.#isScheduled) return;
+      this.#isScheduled = true;
+      setImmediate(() => void this.#flush());
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#isScheduled) {
+      await new Promise<void>((resolve) => {
+        this.#idleCallbacks.push(resolve);
+      });
+    }
+    await this.#client?.end().catch(() => undefined);
+    this.#client = undefined;
+  }
+
+  async #flush(): Promise<void> {
+    while (this.#queue.length > 0) {
+      await this.#write(this.#takeBatch());
+    }
+    this.#isScheduled = false;
+    for (const callback of this.#idleCallbacks.splice(0)) callback();
+  } /** The next operations up to the first that writes a row which another of them writes. */
+  #takeBatch(): Pending[] {
+    const written = new Set<string>();
+    let count = 0;
+    for (const { operation } of this.#queue) {
+      const rows = rowsOf(operation);
+      if (count === MAX_BATCH_OPERATIONS || rows.some((row) => written.has(row))) break;
+      for (const row of rows) written.add(row);
+      count += 1;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  async #write(batch: Pending[]): Promise<void> {
+    try {
+      await this.#writeOrThrow(batch);
+    } catch (cause) {
+      const error = toStoreError(cause, this.#options.location);
+      if (error.code === "STORE_REFUSED_ROW" && batch.length > 1) {
+        const half = Math.ceil(batch.length / 2);
+        await this.#write(batch.slice(0, half));
+        await this.#write(batch.slice(half));
+        return;
+      }
+      if (error.code === "STORE_UNAVAILABLE") this.#drop();
+      for (const pending of batch) pending.reject(error);
+    }
+  }
+
+  async #writeOrThrow(batch: Pending[]): Promise<void> {
+    const client = await this.#connected();
+    const values = wayParameters(
+      batch.map(({ operation }) => operation),
+      this.#options,
+    );
+    const { rows } = await client.query<WayResult>({ name: "robson_way", text: WAY_STATEMENT, values });
+    const result = rows[0];
+    if (!result?.is_owner) throw leaseLost(this.#options.location);
+    const written = readWayResult(result);
+    const known: Pending[] = [];
+    for (const pending of batch) {
+      const answer = answerOf(pending.operation, written);
+      if (answer === undefined) known.push(pending);
+      else pending.resolve(answer);
+    }
+    for (const { operation, resolve, reject } of known) {
+      const answer = lookUp(client, { operation, written });
+      await answer.then(resolve, (error) => reject(toStoreError(error, this.#options.location)));
+    }
+  }
+
+  async #connected(): Promise<Client> {
+    if (this.#client) return this.#client;
+    const client = await connect(this.#options.url);
+    client.on("error", () => {
+      if (this.#client === client) this.#drop();
+    });
+    // The statement is planned once, perhaps while the tables are empty: never by reading a whole table.
+    await client.query("set enable_seqscan = off");
+    this.#client = client;
+    return client;
+  }
+
+  #drop(): void {
+    const client = this.#client;
+    this.#client = undefined;
+    client?.end().catch(() => undefined);
+  }
+}
+
+type Written = ReturnType<typeof readWayResult>;
+
+/** Undefined where the batch has not made every row of the operation: some were there before. */
+function answerOf(operation: WayOperation, written: Written): Accepted | StoredEvent[] | undefined {
+  if ("accept" in operation) {
+    const conversationId = written.conversationOf(operation.accept.message.id);
+    return conversationId === undefined ? undefined : { conversationId, isDuplicate: false };
+  }
+  const events = written.eventsOf(operation.change);
+  return events.every((event) => event !== undefined) ? events : undefined;
+}
+
+/** Finds what was there before, row by row: it happens only after a crash or for a repeated message. */
+async function lookUp(
+  client: Client,
+  { operation, written }: { operation: WayOperation; written: Written },
+): Promise<Accepted | StoredEvent[]> {
+  if ("accept" in operation) {
+    const { gatewayId, message } = operation.accept;
+    const { rows } = await client.query<{ id: number }>(CONVERSATION_BY_KEY, [
+      gatewayId,
+      message.idempotencyKey,
+    ]);
+    return { conversationId: Number(rows[0]?.id), isDuplicate: true };
+  }
+  const events: StoredEvent[] = [];
+  for (const [index, made] of written.eventsOf(operation.change).entries()) {
+    const { conversationId, sequence } = operation.change.events?.[index] ?? {};
+    const { rows } = await client.query<{ id: number }>(EVENT_BY_SEQUENCE, [conversationId, sequence]);
+    events.push(made ?? { eventId: Number(rows[0]?.id), isNew: false });
+  }
+  return events;
+}

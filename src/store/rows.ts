@@ -1,0 +1,70 @@
+/** Rows of both databases as the objects that core knows. Both hand over integers as numbers. */
+import type { EventKind } from "../core/process-event.ts";
+import type { NewMessage, Status, StoredDelivery, StoredMessage } from "../core/store.ts";
+import type { ConversationsTable, DeliveriesTable } from "./schema.ts";
+
+/** A conversation joined with its gateway and, where it is not done, its inbox row. */
+export interface MessageRow extends Omit<ConversationsTable, "id"> {
+  id: number;
+  gateway: string | null;
+  status: string | null;
+  attempts: number | null;
+  next_attempt_at: number | null;
+  last_error: string | null;
+}
+
+/** A delivery joined with its gateway, its event and the event's conversation. */
+export interface DeliveryRow extends DeliveriesTable {
+  gateway: string;
+  kind: string;
+  content: string;
+  created_at: number;
+  conversation_id: number;
+  gateway_channel_id: string;
+  thread_ts: string;
+  user_id: string;
+  origin_gateway: string | null;
+}
+
+export function toStoredMessage(row: MessageRow): StoredMessage {
+  return {
+    conversationId: row.id,
+    id: row.message_id,
+    gateway: row.gateway,
+    channelId: row.gateway_channel_id,
+    threadTs: row.thread_ts,
+    userId: row.user_id,
+    role: row.role as NewMessage["role"],
+    content: row.content,
+    isAddressed: row.is_addressed === 1,
+    idempotencyKey: row.idempotency_key,
+    createdAt: row.created_at,
+    // No inbox row: nothing is left to be done.
+    status: (row.status ?? "done") as Status,
+    attempts: row.attempts ?? 0,
+    nextAttemptAt: row.next_attempt_at,
+    lastError: row.last_error,
+  };
+}
+
+export function toStoredDelivery(row: DeliveryRow): StoredDelivery {
+  return {
+    eventId: row.event_id,
+    gateway: row.gateway,
+    target: row.target,
+    deliveryId: row.delivery_id,
+    status: row.status as Status,
+    attempts: row.attempts,
+    nextRetryAt: row.next_retry_at,
+    lastError: row.last_error,
+    deliveredAt: row.delivered_at,
+    kind: row.kind as EventKind,
+    content: row.content,
+    createdAt: row.created_at,
+    conversationId: row.conversation_id,
+    originGateway: row.origin_gateway,
+    channelId: row.gateway_channel_id,
+    threadTs: row.thread_ts,
+    userId: row.user_id,
+  };
+}

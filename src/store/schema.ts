@@ -1,0 +1,135 @@
+/**
+ * The tables as TypeScript sees them, for the cold queries. Instants are integer milliseconds since 1970;
+ * booleans are 0 and 1, so that both databases hold the same values. The tables themselves: migrations/.
+ */
+import type { Generated } from "kysely";
+
+export interface ConversationsTable {
+  id: Generated<number>;
+  message_id: string;
+  gateway_id: number | null;
+  gateway_channel_id: string;
+  thread_ts: string;
+  user_id: string;
+  role: string;
+  content: string;
+  is_addressed: number;
+  idempotency_key: string | null;
+  created_at: number;
+}
+
+/** One row for each message that is not done: `pending`, `claimed` or `dead`. */
+export interface InboxTable {
+  conversation_id: number;
+  status: string;
+  attempts: number;
+  next_attempt_at: number | null;
+  last_error: string | null;
+  /** 1 while no owner has taken the message over from the process that stored it. */
+  is_unowned: number;
+}
+
+export interface ProcessEventsTable {
+  id: Generated<number>;
+  conversation_id: number;
+  sequence: number;
+  kind: string;
+  content: string;
+  created_at: number;
+  delivered_at: number | null;
+}
+
+export interface DeliveriesTable {
+  event_id: number;
+  gateway_id: number;
+  target: string;
+  delivery_id: string;
+  status: string;
+  attempts: number;
+  next_retry_at: number | null;
+  last_error: string | null;
+  delivered_at: number | null;
+}
+
+export interface TasksTable {
+  id: Generated<number>;
+  jira_key: string;
+  summary: string;
+  description: string;
+  assignee: string | null;
+  project: string;
+  status: string;
+  branch: string | null;
+  pr_url: string | null;
+  error: string | null;
+  created_at: number;
+  updated_at: number;
+  started_at: number | null;
+  finished_at: number | null;
+}
+
+export interface ReposTable {
+  id: Generated<number>;
+  url: string;
+  created_at: number;
+}
+
+export interface TaskReposTable {
+  task_id: number;
+  repo_id: number;
+  status: string;
+  branch: string | null;
+  pr_url: string | null;
+  error: string | null;
+}
+
+export interface TaskCommentsTable {
+  id: Generated<number>;
+  task_id: number;
+  /** Recognises a comment that was written before a crash; unique per task. */
+  marker: string;
+  body: string;
+  created_at: number;
+}
+
+export interface PullRequestsTable {
+  id: Generated<number>;
+  repo_url: string;
+  number: number;
+  head: string;
+  base: string;
+  title: string;
+  body: string;
+  head_sha: string;
+  status: string;
+  created_at: number;
+  updated_at: number;
+}
+
+export interface Schema {
+  gateways: { id: Generated<number>; name: string; created_at: number };
+  conversations: ConversationsTable;
+  inbox: InboxTable;
+  process_events: ProcessEventsTable;
+  process_event_deliveries: DeliveriesTable;
+  leases: { name: string; owner: string; epoch: number; acquired_at: number };
+  tasks: TasksTable;
+  repos: ReposTable;
+  task_repos: TaskReposTable;
+  task_comments: TaskCommentsTable;
+  pull_requests: PullRequestsTable;
+  subscribers: {
+    id: Generated<number>;
+    callback_url: string;
+    description: string | null;
+    created_at: number;
+  };
+  allowed_channels: { id: Generated<number>; gateway_id: number; channel_id: string; created_at: number };
+  rate_limits: {
+    id: Generated<number>;
+    scope: string;
+    subject: string;
+    window_started_at: number;
+    request_count: number;
+  };
+}

@@ -1,0 +1,131 @@
+/**
+ * The store on one SQLite file: WAL, every commit on disk before it is acknowledged (`synchronous = full`), one
+ * connection that writes, one that reads for the cold queries.
+ */
+import { DatabaseSync, type SQLInputValue } from "node:sqlite";
+import { type CompiledQuery, Kysely } from "kysely";
+import type { Ownership } from "../../core/store.ts";
+import { SCHEMA_VERSION } from "../migrations/index.ts";
+import { needsMigration } from "../migrations/outcome.ts";
+import type { OpenedStore } from "../opened-store.ts";
+import { createPullRequestStore } from "../pull-requests.ts";
+import { createRecords } from "../records.ts";
+import type { Schema } from "../schema.ts";
+import type { Rows, Sql } from "../sql.ts";
+import { createTaskStore } from "../tasks.ts";
+import { toStoreError } from "./errors.ts";
+import { kyselyDialect } from "./kysely-dialect.ts";
+import { checkedVersion, migrateSqlite } from "./migrate.ts";
+import { isOwnerLocked } from "./owner-lock.ts";
+import { own, ownerName } from "./ownership.ts";
+import { wakeOwner } from "./wake.ts";
+import { Way } from "./way.ts";
+import { SqliteWriter } from "./writer.ts";
+
+/** How long SQLite itself waits for another program, blocking the event loop; after that the writer waits. */
+const BUSY_TIMEOUT_MS = 15;
+/** How large the write-ahead log grows before it is copied into the file, in pages of 4 KiB. */
+const CHECKPOINT_PAGES = 4000;
+
+export interface SqliteStoreOptions {
+  migrate: boolean;
+  /** How long writes wait for another program that holds the file; the writer has the default. */
+  maxBusyMs?: number;
+}
+
+export async function openSqliteStore(file: string, options: SqliteStoreOptions): Promise<OpenedStore> {
+  const migrated = options.migrate ? await migrateSqlite(file) : currentVersion(file);
+  const db = openConnection(file);
+  const gateways = createGatewayIds(db);
+  const writer = new SqliteWriter({ db, file, onRollback: gateways.forget, ...options });
+  const way = new Way(db, gateways);
+  const kysely = new Kysely<Schema>({ dialect: kyselyDialect(openConnection(file), file) });
+  const sql: Sql = {
+    dialect: "sqlite",
+    read: kysely,
+    write: (queries) => writer.submit(() => queries.map((query) => runCompiled(db, query))),
+  };
+  const wake = () => wakeOwner(file);
+  const owned: Ownership[] = [];
+
+  return {
+    location: file,
+    migrated,
+    sql,
+    tasks: createTaskStore(sql, { now: Date.now }),
+    pullRequests: createPullRequestStore(sql, { now: Date.now }),
+    ...createRecords(sql, wake),
+    async own(options) {
+      const ownership = await own({ file, db, writer, way, ...options });
+      owned.push(ownership);
+      return ownership;
+    },
+    async insertUnowned(message) {
+      const at = { status: "pending", attempts: 0, isUnowned: true };
+      const accepted = await writer.submit(() => way.accept(message, at));
+      await wake();
+      return accepted;
+    },
+    async currentOwner() {
+      return isOwnerLocked(file) ? ownerName(db) : undefined;
+    },
+    async close() {
+      for (const ownership of owned) await ownership.release();
+      await writer.drained();
+      await kysely.destroy();
+      if (db.isOpen) db.close();
+    },
+  };
+}
+
+function openConnection(file: string): DatabaseSync {
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: false });
+    db.exec(`pragma journal_mode = wal; pragma synchronous = full;
+      pragma wal_autocheckpoint = ${CHECKPOINT_PAGES}; pragma cache_size = -32000`);
+    return db;
+  } catch (error) {
+    if (db?.isOpen) db.close();
+    throw toStoreError(error, file);
+  }
+}
+
+function currentVersion(file: string) {
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS, readOnly: true });
+    const version = checkedVersion(db, file);
+    if (version < SCHEMA_VERSION) throw needsMigration({ location: file, version });
+    return { from: version, to: version };
+  } catch (error) {
+    throw toStoreError(error, file);
+  } finally {
+    if (db?.isOpen) db.close();
+  }
+}
+
+function runCompiled(db: DatabaseSync, { sql, parameters }: CompiledQuery): Rows {
+  return db.prepare(sql).all(...(parameters as SQLInputValue[])) as Rows;
+}
+
+/** The row ids of the gateways; a name that is new is registered inside the transaction that uses it. */
+function createGatewayIds(db: DatabaseSync) {
+  const select = db.prepare("select id from gateways where name = ?");
+  const insert = db.prepare(
+    "insert into gateways (name, created_at) values (?, ?) on conflict (name) do nothing",
+  );
+  const known = new Map<string, number>();
+  return {
+    /** What was read inside a transaction that is rolled back is perhaps not so. */
+    forget: () => known.clear(),
+    idOf(name: string): number {
+      const id = known.get(name);
+      if (id !== undefined) return id;
+      const row = select.get(name);
+      if (!row) return Number(insert.run(name, Date.now()).lastInsertRowid);
+      known.set(name, Number(row.id));
+      return Number(row.id);
+    },
+  };
+}

@@ -1,0 +1,18 @@
+import { databaseKinds } from "../testing/databases.ts";
+import { testStore } from "../testing/test-store.ts";
+import { openStore } from "./open-store.ts";
+
+for (const { name, create } of databaseKinds) {
+  testStore(name, {
+    create,
+    open: (location) => openStore(location),
+    async takeOver(location) {
+      const other = await openStore(location);
+      const lease = other.sql.read
+        .updateTable("leases")
+        .set((row) => ({ epoch: row("epoch", "+", 1), owner: "usurper" }));
+      await other.sql.write([lease.compile()]);
+      await other.close();
+    },
+  });
+}

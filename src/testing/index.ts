@@ -1,0 +1,6 @@
+/** What `robson/testing` exports: for the tests of workers and gateways, with any test runner. */
+export { aMessage, aWorker, echoWorker } from "./builders.ts";
+export { type FakeGateway, type FakeGatewayOptions, fakeGateway } from "./fake-gateway.ts";
+export { startTestLoop, type TestLoop, type TestLoopOptions } from "./start-test-loop.ts";
+export { type TestEnd, temporaryFolder } from "./temporary-folder.ts";
+export { createTestClock, type TestClock } from "./test-clock.ts";

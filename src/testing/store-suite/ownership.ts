@@ -1,0 +1,209 @@
+/** The suite's part about ownership: one at a time, fenced by its epoch, woken by the writes of others. */
+import { expect, test } from "vitest";
+import type { Ownership } from "../../core/store.ts";
+import { aMessage } from "../builders.ts";
+import {
+  aChange,
+  accepted,
+  anEvent,
+  arrived,
+  openWork,
+  PENDING,
+  type SetUp,
+  type StoreKind,
+  storedEvent,
+} from "./set-up.ts";
+
+/** How soon the owner hears of another process's write. */
+const WAKE_MS = 100;
+
+export function testOwning(setUp: SetUp): void {
+  test("a second owner is refused and told who the first is, until that one has released", async () => {
+    const { store, own, openAnother, location } = await setUp();
+    const other = await openAnother();
+    expect(await other.currentOwner()).toBeUndefined();
+    const first = await own();
+
+    expect(await other.currentOwner()).toBe("first");
+    const refused = {
+      code: "ALREADY_RUNNING",
+      message: expect.stringContaining("first"),
+      hint: expect.any(String),
+    };
+    await expect(other.own({ owner: "second", gateways: ["a"], now: 2000 })).rejects.toMatchObject(refused);
+    await expect(store.own({ owner: "second", gateways: ["a"], now: 2000 })).rejects.toMatchObject(refused);
+    await accepted(first);
+
+    await first.release();
+    await first.release();
+    expect(await other.currentOwner()).toBeUndefined();
+    const second = await other.own({ owner: "second", gateways: ["a"], now: 2000 });
+    expect(second.epoch).toBeGreaterThan(first.epoch);
+    expect(await store.currentOwner()).toBe("second");
+    expect((await openWork(second)).messages).toHaveLength(1);
+    expect(other.location).toBe(store.location);
+    expect(location).toContain(store.location.split("/").at(-1));
+  });
+
+  test("of several processes that own at the same moment one does", async () => {
+    const { openAnother } = await setUp();
+    const stores = await Promise.all(Array.from({ length: 4 }, openAnother));
+
+    const owning = stores.map((store, index) => store.own({ owner: `${index}`, gateways: ["a"], now: 1000 }));
+    const outcomes = await Promise.allSettled(owning);
+
+    expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+    for (const outcome of outcomes) {
+      if (outcome.status === "rejected") expect(outcome.reason).toMatchObject({ code: "ALREADY_RUNNING" });
+    }
+  });
+
+  test("an owner that has released writes nothing more, not even when its store owns again", async () => {
+    const { store, own } = await setUp();
+    const first = await own();
+    const before = await storedEvent(first);
+    await first.release();
+
+    await expectFenced(first, before);
+    const second = await own();
+    await expectFenced(first, before);
+
+    expect((await openWork(second)).messages).toMatchObject([{ status: "pending" }]);
+    expect(await store.events(before.conversationId)).toHaveLength(1);
+  });
+
+  test("closing finishes the writes under way", async () => {
+    const { store, own, openAnother } = await setUp();
+    const ownership = await own();
+    const { conversationId } = await accepted(ownership, { idempotencyKey: "known" });
+    const event = anEvent(conversationId);
+    await ownership.record({ shard: 0, events: [event] });
+
+    const writes = Promise.all([
+      ...Array.from({ length: 30 }, () => ownership.accept(aMessage({ gateway: "a" }), PENDING)),
+      ...Array.from({ length: 30 }, () => store.insertUnowned(aMessage({ gateway: "a" }))),
+      ownership.accept(aMessage({ gateway: "a", idempotencyKey: "known" }), PENDING),
+      ownership.record({ shard: 0, events: [event] }),
+    ]);
+    await store.close();
+
+    expect(await writes).toHaveLength(62);
+    const reopened = await (await openAnother()).own({ owner: "second", gateways: ["a"], now: 2000 });
+    expect((await openWork(reopened)).messages).toHaveLength(61);
+  });
+}
+
+export function testFencing(setUp: SetUp, { takeOver }: StoreKind): void {
+  test("an owner whose database was taken over can write nothing, while others still insert", async () => {
+    const { location, store, own } = await setUp();
+    const ownership = await own();
+    const before = await storedEvent(ownership);
+    await store.insertUnowned(aMessage({ gateway: "a" }));
+    const work = await openWork(ownership);
+
+    await takeOver(location);
+
+    await expectFenced(ownership, before);
+    expect(await openWork(ownership)).toEqual(work);
+    expect(await store.events(before.conversationId)).toHaveLength(1);
+    expect(await store.insertUnowned(aMessage({ gateway: "a" }))).toMatchObject({ isDuplicate: false });
+  });
+
+  test("a write that waits for its commit when the database is taken over is either whole or refused", async () => {
+    const { location, store, own } = await setUp();
+    const ownership = await own();
+    const { conversationId } = await accepted(ownership);
+
+    const writes = Array.from({ length: 50 }, (_, index) =>
+      ownership.record({ shard: index, events: [anEvent(conversationId, { sequence: index })] }),
+    );
+    const [outcomes] = await Promise.all([Promise.allSettled(writes), takeOver(location)]);
+
+    const stored = outcomes.filter(({ status }) => status === "fulfilled").length;
+    expect(await store.events(conversationId)).toHaveLength(stored);
+    for (const outcome of outcomes) {
+      if (outcome.status === "rejected") expect(outcome.reason).toMatchObject({ code: "LEASE_LOST" });
+    }
+  });
+}
+
+/** Tries every fenced write at once; each must be refused. */
+async function expectFenced(
+  ownership: Ownership,
+  { conversationId, eventId }: { conversationId: number; eventId: number },
+): Promise<void> {
+  const writes = [
+    ownership.accept(aMessage({ gateway: "a" }), PENDING),
+    ownership.record({ shard: 0, message: aChange(conversationId, { status: "done" }) }),
+    ownership.record({ shard: 0, message: aChange(conversationId, { status: "dead" }) }),
+    ownership.record({ shard: 1, events: [anEvent(conversationId, { sequence: 99 })] }),
+    ownership.record({ shard: 1, delivery: arrived(eventId) }),
+    ownership.takeUnowned(10),
+    ownership.expireUnregistered(Number.MAX_SAFE_INTEGER),
+  ];
+  const refused = { status: "rejected", reason: { code: "LEASE_LOST", hint: expect.any(String) } };
+  expect(await Promise.allSettled(writes)).toMatchObject(writes.map(() => refused));
+}
+
+export function testUnowned(setUp: SetUp): void {
+  test("what another process stores wakes the owner, which takes it over once", async () => {
+    const { own, openAnother } = await setUp();
+    const ownership = await own();
+    await accepted(ownership);
+    const other = await openAnother();
+
+    const message = aMessage({ gateway: "a", idempotencyKey: "k" });
+    const { conversationId, isDuplicate } = await expectWake(ownership, () => other.insertUnowned(message));
+
+    expect(isDuplicate).toBe(false);
+    const pending = { status: "pending", attempts: 0, nextAttemptAt: null, lastError: null };
+    expect(await ownership.takeUnowned(10)).toEqual([{ ...message, ...pending, conversationId }]);
+    expect(await ownership.takeUnowned(10)).toEqual([]);
+    expect(await other.insertUnowned(aMessage({ gateway: "a", idempotencyKey: "k" }))).toEqual({
+      conversationId,
+      isDuplicate: true,
+    });
+    expect(await ownership.takeUnowned(10)).toEqual([]);
+  });
+
+  test("messages are taken over in the order of their ids, up to a limit, each by one of two takers", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own(["a"]);
+    const ids = [];
+    for (const gateway of ["a", null, "elsewhere", "a", "a", "a"]) {
+      const { conversationId } = await store.insertUnowned(aMessage({ gateway }));
+      if (gateway !== "elsewhere") ids.push(conversationId);
+    }
+
+    const first = await ownership.takeUnowned(2);
+    const rest = await Promise.all([ownership.takeUnowned(10), ownership.takeUnowned(10)]);
+
+    expect(first.map(({ conversationId }) => conversationId)).toEqual(ids.slice(0, 2));
+    expect(rest.flat().map(({ conversationId }) => conversationId)).toEqual(ids.slice(2));
+  });
+
+  test("processes that name a gateway for the first time at the same moment mean the same one", async () => {
+    const { own, openAnother } = await setUp();
+    const stores = await Promise.all(Array.from({ length: 4 }, openAnother));
+
+    const message = { gateway: "fresh", idempotencyKey: "k" };
+    const outcomes = await Promise.all(stores.map((store) => store.insertUnowned(aMessage(message))));
+
+    expect(new Set(outcomes.map(({ conversationId }) => conversationId)).size).toBe(1);
+    const ownership = await own(["fresh"]);
+    expect(await ownership.takeUnowned(10)).toMatchObject([{ gateway: "fresh" }]);
+  });
+}
+
+/** Calls `write`, and fails when the owner has not been woken within `WAKE_MS` of its end. */
+export async function expectWake<T>(ownership: Ownership, write: () => Promise<T>): Promise<T> {
+  const woken = Promise.withResolvers<void>();
+  ownership.onWake(woken.resolve);
+  const written = await write();
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`The owner was not woken within ${WAKE_MS} ms`)), WAKE_MS);
+  });
+  await Promise.race([woken.promise, tooLate]).finally(() => clearTimeout(timer));
+  return written;
+}

@@ -1,0 +1,36 @@
+/**
+ * The suite that every implementation of core's `Store` and `Ownership` must pass. Call it in a test file; each
+ * promise of the contract is a test of its own, over an empty database of its own.
+ */
+import { describe } from "vitest";
+import { testConcurrency, testRefusedRows } from "./store-suite/batches.ts";
+import { testDeadLetters } from "./store-suite/dead-letters.ts";
+import { testDeliveries, testEvents, testOpenDeliveries, testUnregistered } from "./store-suite/events.ts";
+import { testAccepting, testChanging, testDuplicates, testOpenMessages } from "./store-suite/messages.ts";
+import { testFencing, testOwning, testUnowned } from "./store-suite/ownership.ts";
+import { type StoreKind, setUpWith } from "./store-suite/set-up.ts";
+import { testText } from "./store-suite/text.ts";
+
+export type { StoreKind } from "./store-suite/set-up.ts";
+
+/** Tests the store that `kind` opens. */
+export function testStore(name: string, kind: StoreKind): void {
+  const setUp = setUpWith(kind);
+  describe(`the store on ${name}`, () => {
+    testAccepting(setUp);
+    testDuplicates(setUp);
+    testChanging(setUp);
+    testOpenMessages(setUp);
+    testEvents(setUp);
+    testDeliveries(setUp);
+    testOpenDeliveries(setUp);
+    testUnregistered(setUp);
+    testOwning(setUp);
+    testFencing(setUp, kind);
+    testUnowned(setUp);
+    testDeadLetters(setUp);
+    testConcurrency(setUp);
+    testRefusedRows(setUp);
+    testText(setUp);
+  });
+}

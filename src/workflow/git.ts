@@ -1,0 +1,142 @@
+/**
+ * Git as a child process with nothing of the machine in it: no configuration, no hooks, no prompts, no shell.
+ * Errors are `GIT_FAILED` with what git said, cut, and without credentials.
+ */
+import { type RobsonError, type RobsonErrorOptions, WorkerError } from "../core/errors.ts";
+import { preview, toStorable } from "../core/text.ts";
+import { type ProcessEnd, runProcess } from "./child-process.ts";
+import { DEFAULT_WORKFLOW_LIMITS, type WorkflowLimits } from "./limits.ts";
+import { withoutCredentials } from "./repository-url.ts";
+
+export interface GitOptions {
+  directory: string;
+  signal: AbortSignal;
+  limits?: WorkflowLimits | undefined;
+  /** Added to the environment made from nothing; fixed dates, for instance. */
+  environment?: Record<string, string>;
+}
+
+/** How much one git command may print. Not for the configuration: Robson asks git nothing that comes near. */
+const MAX_GIT_OUTPUT_BYTES = 8 * 1024 * 1024;
+/** How many characters of git's own words an error carries. */
+const MAX_SHOWN_ERROR = 600;
+
+/** The commits of Robson are his own, on every machine. */
+export const ROBSON_IDENTITY = {
+  GIT_AUTHOR_NAME: "Robson",
+  GIT_AUTHOR_EMAIL: "robson@localhost",
+  GIT_COMMITTER_NAME: "Robson",
+  GIT_COMMITTER_EMAIL: "robson@localhost",
+};
+
+/** Runs `git <args>` and returns its stdout. `GIT_FAILED` when it fails, the signal's reason when aborted. */
+export async function git(args: string[], options: GitOptions): Promise<string> {
+  const end = await runGit(args, options);
+  if (end.exitCode === 0 && end.endedBy === "itself") return end.stdout;
+  throw gitFailed(args, describe(end, options.limits ?? DEFAULT_WORKFLOW_LIMITS), end.stderr);
+}
+
+/** Like `git`, but undefined where git ends with 1 or 128: for asking whether something is there. */
+export async function askGit(args: string[], options: GitOptions): Promise<string | undefined> {
+  const end = await runGit(args, options);
+  if (end.exitCode === 0 && end.endedBy === "itself") return end.stdout;
+  if (end.endedBy === "itself" && (end.exitCode === 1 || end.exitCode === 128)) return undefined;
+  throw gitFailed(args, describe(end, options.limits ?? DEFAULT_WORKFLOW_LIMITS), end.stderr);
+}
+
+async function runGit(args: string[], options: GitOptions): Promise<ProcessEnd> {
+  const { signal, limits = DEFAULT_WORKFLOW_LIMITS } = options;
+  signal.throwIfAborted();
+  let end: ProcessEnd;
+  try {
+    end = await runProcess({
+      command: "git",
+      args: [...SAFE_SETTINGS, ...args],
+      directory: options.directory,
+      environment: { ...gitEnvironment(), ...options.environment },
+      timeoutMs: limits.gitTimeoutMs,
+      // What git prints is read, so it must be whole: over the limit is an error, never a part.
+      limits: {
+        killGraceMs: limits.killGraceMs,
+        maxProcessOutputBytes: MAX_GIT_OUTPUT_BYTES,
+        maxKeptOutput: MAX_GIT_OUTPUT_BYTES,
+      },
+      signal,
+    });
+  } catch (error) {
+    throw gitFailed(args, "it cannot be started", "", {
+      cause: error,
+      hint: "Install git and put it on the PATH",
+    });
+  }
+  signal.throwIfAborted();
+  return end;
+}
+
+// The checkout's own configuration is within reach of the agent: what would run programs is set here, where
+// the checkout cannot override it.
+const SAFE_SETTINGS = [
+  "-c",
+  "core.hooksPath=/dev/null",
+  "-c",
+  "core.fsmonitor=false",
+  "-c",
+  "core.quotePath=false",
+  "-c",
+  "core.sshCommand=ssh -oBatchMode=yes",
+  "-c",
+  "credential.helper=",
+  "-c",
+  "commit.gpgSign=false",
+  "-c",
+  "gc.auto=0",
+  "-c",
+  "maintenance.auto=false",
+  "-c",
+  "advice.detachedHead=false",
+];
+
+function gitEnvironment(): Record<string, string> {
+  return {
+    PATH: process.env.PATH ?? "/usr/bin:/bin",
+    HOME: "/nonexistent",
+    LANG: "C.UTF-8",
+    GIT_CONFIG_NOSYSTEM: "1",
+    GIT_CONFIG_GLOBAL: "/dev/null",
+    GIT_ATTR_NOSYSTEM: "1",
+    GIT_TERMINAL_PROMPT: "0",
+    GIT_ALLOW_PROTOCOL: "https:ssh:file",
+    GIT_PAGER: "cat",
+    ...ROBSON_IDENTITY,
+  };
+}
+
+function describe(end: ProcessEnd, limits: WorkflowLimits): string {
+  if (end.endedBy === "timeout") return `it took longer than gitTimeoutMs (${limits.gitTimeoutMs} ms)`;
+  if (end.endedBy === "output") return `it printed more than MAX_GIT_OUTPUT_BYTES (${MAX_GIT_OUTPUT_BYTES})`;
+  return end.exitCode === null ? "a signal ended it" : `it ended with ${end.exitCode}`;
+}
+
+function gitFailed(
+  args: string[],
+  why: string,
+  stderr: string,
+  options: RobsonErrorOptions = {},
+): RobsonError {
+  const command = args.find((part) => !part.startsWith("-")) ?? "";
+  const said = preview(
+    withoutCredentials(toStorable(stderr))
+      .trim()
+      .replace(/\s*\n\s*/g, "; "),
+    MAX_SHOWN_ERROR,
+  );
+  const message = `git ${command} failed: ${why}${said === "" ? "" : `, saying: ${said}`}`;
+  const hint =
+    options.hint ?? "Check that the repository can be reached and that Robson may read and write it";
+  const retry = PERMANENT.test(stderr) ? "never" : "later";
+  return new WorkerError(message, { code: "GIT_FAILED", retry, hint, cause: options.cause });
+}
+
+/** What git and its servers say when another attempt cannot help. */
+const PERMANENT =
+  /does not exist|not found|not appear to be a git repository|Authentication failed|Permission denied/i;

@@ -1,0 +1,187 @@
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { type DemoWorkflow, openDemoWorkflow } from "../testing/demo-workflow.ts";
+import { endLeftovers } from "./leftovers.ts";
+
+const FIX = { file: "total.js", find: "let index = 1;", replace: "let index = 0;" };
+
+let world: DemoWorkflow;
+
+beforeEach(async () => {
+  world = await openDemoWorkflow({ limits: { killGraceMs: 200 } });
+});
+afterEach(() => world.close());
+
+/** Nothing may have left the machine, and the task says why. */
+async function expectNothingPublished(error: string) {
+  expect(await world.branches()).toEqual(["main"]);
+  expect(await world.pullRequests.list()).toEqual([]);
+  expect(await world.tasks.comments("DEMO-1")).toEqual([]);
+  const failed = { status: "failed", error: expect.stringContaining(error) };
+  expect(await world.tasks.get("DEMO-1")).toMatchObject({ ...failed, repositories: [failed] });
+}
+
+test("an agent that claims success but changed no file has failed", async () => {
+  world.script([{ say: "All done!" }]);
+
+  await expect(world.run("DEMO-1")).rejects.toMatchObject({
+    code: "AGENT_FAILED",
+    retry: "never",
+    message: expect.stringContaining("changed no file"),
+    hint: expect.stringContaining("run the task again"),
+  });
+
+  await expectNothingPublished("changed no file");
+});
+
+test("an agent that exits with 0 but gave no result has failed, whatever it changed", async () => {
+  world.script([FIX, { exit: 0 }]);
+
+  await expect(world.run("DEMO-1")).rejects.toMatchObject({ code: "AGENT_FAILED", retry: "never" });
+
+  await expectNothingPublished("ended without a result (exit code 0)");
+});
+
+test("an agent that says that it could not do it is believed", async () => {
+  world.script([FIX, { file: "total.js", find: "not in there", replace: "" }]);
+
+  await expect(world.run("DEMO-1")).rejects.toMatchObject({ code: "AGENT_FAILED", retry: "never" });
+
+  await expectNothingPublished("it says: total.js does not contain");
+});
+
+test("an agent cannot edit files outside of the checkout by its script", async () => {
+  world.script([{ file: "../outside.txt", content: "x" }]);
+
+  await expect(world.run("DEMO-1")).rejects.toMatchObject({ code: "AGENT_FAILED" });
+
+  await expectNothingPublished("lies outside the checkout");
+});
+
+test("a change that does not pass the project's tests is not pushed, and the answer shows the output", async () => {
+  world.script([{ file: "total.js", find: "let index = 1;", replace: "let index = 2;" }]);
+
+  await expect(world.run("DEMO-1")).rejects.toMatchObject({
+    code: "VERIFY_FAILED",
+    retry: "never",
+    message: expect.stringContaining("every line of a bill counts"),
+  });
+
+  await expectNothingPublished("`npm test`: it ended with 1");
+});
+
+test("output that no database could carry is kept with the task all the same", async () => {
+  const noise = 'process.stdout.write("a\\0b\\u{D83E}"); process.exit(1)';
+  world.options.repositories = [{ url: world.project.repoUrl, verify: [["node", "-e", noise]] }];
+
+  await expect(world.run("DEMO-1")).rejects.toMatchObject({ code: "VERIFY_FAILED" });
+
+  await expectNothingPublished("a\u{FFFD}b");
+});
+
+test("a task that has failed succeeds when it is run again after the repair", async () => {
+  world.script([{ say: "nothing" }]);
+  await expect(world.run("DEMO-1")).rejects.toThrow();
+  world.script([FIX]);
+
+  await world.run("DEMO-1");
+
+  const task = await world.tasks.get("DEMO-1");
+  expect(task).toMatchObject({ status: "done", repositories: [{ status: "done" }] });
+  expect(task.error).toBeUndefined();
+});
+
+test("a verification program that is not there is named", async () => {
+  world.options.repositories = [{ url: world.project.repoUrl, verify: [["no-such-program", "x"]] }];
+
+  await expect(world.run("DEMO-1")).rejects.toMatchObject({ code: "VERIFY_FAILED", retry: "never" });
+
+  await expectNothingPublished('"no-such-program" cannot be started');
+});
+
+test("an agent over its time is ended, and the limit is named", async () => {
+  await world.close();
+  world = await openDemoWorkflow({ limits: { agentTimeoutMs: 500, killGraceMs: 200 } });
+  world.script([{ run: ["sleep", "600"] }]);
+
+  await expect(world.run("DEMO-1")).rejects.toMatchObject({ code: "AGENT_FAILED", retry: "never" });
+
+  await expectNothingPublished("agentTimeoutMs (500 ms)");
+});
+
+test("a stop ends the agent and what it started, even what ignores SIGTERM, and the task is unfinished", async () => {
+  const ready = join(world.directory, "ready");
+  const stubborn = `process.on("SIGTERM", () => {}); fs.writeFileSync(${JSON.stringify(ready)}, "x"); setInterval(() => {}, 1000)`;
+  world.script([FIX, { run: [process.execPath, "-e", stubborn] }]);
+  const controller = new AbortController();
+  const run = world.run("DEMO-1", { signal: controller.signal });
+  await Promise.race([run, expect.poll(() => existsSync(ready), { timeout: 10_000 }).toBe(true)]);
+
+  controller.abort(new Error("stopping"));
+  await expect(run).rejects.toThrow("stopping");
+
+  const [folder] = readdirSync(join(world.options.workDirectory, "DEMO-1"));
+  expect(await endLeftovers(join(world.options.workDirectory, "DEMO-1", folder ?? ""))).toBe(0);
+  expect(await world.tasks.get("DEMO-1")).toMatchObject({
+    status: "unfinished",
+    repositories: [{ status: "unfinished" }],
+  });
+  expect(await world.branches()).toEqual(["main"]);
+});
+
+test("a branch of that name that is not Robson's is left alone", async () => {
+  const branch = "robson/DEMO-1-the-first-line-of-a-bill-is-not-counted";
+  const tree = (await world.git("rev-parse", "main^{tree}")).trim();
+  const theirs = (await world.git("commit-tree", tree, "-p", "main", "-m", "Mine")).trim();
+  await world.git("update-ref", `refs/heads/${branch}`, theirs);
+
+  await expect(world.run("DEMO-1")).rejects.toMatchObject({ code: "REPOSITORY_INVALID", retry: "never" });
+
+  expect((await world.git("rev-parse", branch)).trim()).toBe(theirs);
+});
+
+test("a task that is not there, and one without a repository, are refused for good", async () => {
+  await expect(world.run("NO-1")).rejects.toMatchObject({ code: "TASK_NOT_FOUND", retry: "never" });
+
+  await world.create({ key: "DEMO-2", summary: "No repository" });
+  await expect(world.run("DEMO-2")).rejects.toMatchObject({ code: "REPOSITORY_INVALID", retry: "never" });
+});
+
+test("a repository that is not there is refused for good, an empty one too", async () => {
+  await world.create({ key: "DEMO-2", summary: "Gone", repoUrls: [`file://${world.directory}/gone.git`] });
+  await expect(world.run("DEMO-2")).rejects.toMatchObject({ code: "GIT_FAILED", retry: "never" });
+
+  await world.git("init", "--quiet", "--bare", join(world.directory, "empty.git"));
+  await world.create({ key: "DEMO-3", summary: "Empty", repoUrls: [`file://${world.directory}/empty.git`] });
+  await expect(world.run("DEMO-3")).rejects.toMatchObject({ code: "REPOSITORY_INVALID", retry: "never" });
+});
+
+test("a repository that says no to the push leaves a commit that the next run pushes", async () => {
+  const hook = join(world.project.origin, "hooks", "pre-receive");
+  writeFileSync(hook, "#!/bin/sh\necho 'closed for lunch' >&2\nexit 1\n", { mode: 0o755 });
+  await expect(world.run("DEMO-1")).rejects.toMatchObject({
+    code: "GIT_FAILED",
+    message: expect.stringContaining("closed for lunch"),
+  });
+  await expectNothingPublished("closed for lunch");
+  writeFileSync(hook, "#!/bin/sh\nexit 0\n", { mode: 0o755 });
+  world.script([{ exit: 3 }]);
+
+  await world.run("DEMO-1");
+
+  expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "done" });
+});
+
+test("of a task's two repositories, one that fails leaves the other's pull request and an unfinished task", async () => {
+  const empty = `file://${world.directory}/empty.git`;
+  await world.git("init", "--quiet", "--bare", join(world.directory, "empty.git"));
+  await world.create({ key: "DEMO-2", summary: "Both", repoUrls: [world.project.repoUrl, empty] });
+
+  await expect(world.run("DEMO-2")).rejects.toMatchObject({ code: "REPOSITORY_INVALID" });
+
+  expect(await world.tasks.get("DEMO-2")).toMatchObject({
+    status: "unfinished",
+    repositories: [{ status: "done", prUrl: "robson://pull/1" }, { status: "failed" }],
+  });
+});

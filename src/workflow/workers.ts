@@ -1,0 +1,162 @@
+/**
+ * The chat commands of the workflow: `/task create`, `/task list`, `/task show`, `/run-task`. What a person got
+ * wrong is answered with `failed` and what to do; what went wrong in a run is thrown, and the loop answers it.
+ */
+import { hasCode, RobsonError } from "../core/errors.ts";
+import { toStorable } from "../core/text.ts";
+import { defineWorker, type Worker, type WorkerContext } from "../core/worker.ts";
+import { DEFAULT_WORKFLOW_LIMITS } from "./limits.ts";
+import { finalAnswer } from "./pull-request-body.ts";
+import type { StepName, WorkflowOptions } from "./run-task.ts";
+import { createTask, parseTaskKey, parseTaskStatus, type Task, type TaskRequest } from "./task.ts";
+import { createTaskRunner, type TaskRunner } from "./task-runner.ts";
+import type { TaskFilter, TaskStore } from "./task-store.ts";
+
+export interface WorkflowWorkersOptions extends WorkflowOptions {
+  /** Whether tasks may name repositories of this machine (`file://`). Default: no. */
+  allowFileUrls?: boolean;
+  /** Shared with whoever else runs tasks in this process. Default: one of its own. */
+  runner?: TaskRunner;
+}
+
+/** The workers, ready to be registered. */
+export function workflowWorkers(options: WorkflowWorkersOptions): Worker[] {
+  const runner = options.runner ?? createTaskRunner(options);
+  return [createWorker(options), listWorker(options), showWorker(options), runWorker(options, runner)];
+}
+
+function createWorker({ tasks, allowFileUrls, limits }: WorkflowWorkersOptions): Worker {
+  return defineWorker({
+    name: "task-create",
+    description: "Creates a task",
+    example: '/task create key=PROJ-123 summary="Fix the login page" repo=https://host/team/project.git',
+    command: "/task create",
+    handle: (message, args, context) =>
+      answer(context, async () => {
+        const request: TaskRequest = {
+          key: args.key ?? "",
+          summary: args.summary ?? "",
+          description: args.description,
+          assignee: args.assignee,
+          repoUrls: args.repo?.split(",").filter((url) => url.trim() !== ""),
+        };
+        const task = await createTask(tasks, request, { allowFileUrls, limits }).catch((error: unknown) =>
+          adoptOwn(error, { tasks, request, context, since: message.createdAt }),
+        );
+        const repositories = task.repositories.map(({ url }) => `\n- ${url}`).join("");
+        return `Created **${task.key}**: ${task.summary}${repositories}\n\nStart it with \`/run-task ${task.key}\``;
+      }),
+  });
+}
+
+/** A second attempt at the same message finds the task that the first one made before a crash. */
+async function adoptOwn(
+  error: unknown,
+  made: { tasks: TaskStore; request: TaskRequest; context: WorkerContext; since: number },
+): Promise<Task> {
+  if (!hasCode(error, "TASK_EXISTS") || made.context.attempt === 1) throw error;
+  const task = await made.tasks.get(parseTaskKey(made.request.key));
+  if (task.createdAt < made.since) throw error;
+  return task;
+}
+
+function listWorker({ tasks, limits }: WorkflowWorkersOptions): Worker {
+  const { maxListedTasks } = { ...DEFAULT_WORKFLOW_LIMITS, ...limits };
+  return defineWorker({
+    name: "task-list",
+    description: "Lists the tasks",
+    example: "/task list status=pending",
+    command: "/task list",
+    handle: (_message, args, context) =>
+      answer(context, async () => {
+        const filter: TaskFilter = { limit: maxListedTasks + 1 };
+        if (args.status !== undefined) filter.status = parseTaskStatus(args.status);
+        if (args.project !== undefined) filter.project = args.project.toUpperCase();
+        const found = await tasks.list(filter);
+        if (found.length === 0) return "No tasks";
+        const lines = found
+          .slice(0, maxListedTasks)
+          .map(({ key, status, summary }) => `- **${key}** ${status}: ${summary}`);
+        const more = found.length > maxListedTasks ? [`- … and more (the limit is maxListedTasks)`] : [];
+        return [...lines, ...more].join("\n");
+      }),
+  });
+}
+
+function showWorker({ tasks }: WorkflowWorkersOptions): Worker {
+  return defineWorker({
+    name: "task-show",
+    description: "Shows a task with its repositories",
+    example: "/task show PROJ-123",
+    command: "/task show",
+    handle: (_message, args, context) =>
+      answer(context, async () => describeTask(await tasks.get(keyOf(args.key ?? context.text)))),
+  });
+}
+
+/** The steps that the asker hears of; each is reported in every run, so that an event's place never shifts. */
+const TOLD_STEPS: readonly StepName[] = ["workspace", "agent", "verify", "push"];
+
+function runWorker(options: WorkflowWorkersOptions, runner: TaskRunner): Worker {
+  const { runTimeoutMs } = { ...DEFAULT_WORKFLOW_LIMITS, ...options.limits };
+  return defineWorker({
+    name: "run-task",
+    description: "Has the coding agent do a task, and opens a pull request",
+    example: "/run-task PROJ-123",
+    command: "/run-task",
+    timeoutMs: runTimeoutMs,
+    async handle(_message, args, context) {
+      let key: string;
+      try {
+        key = keyOf(args.key ?? context.text);
+        await options.tasks.get(key);
+      } catch (error) {
+        return emitMistake(context, error);
+      }
+      await context.emit("started", `Working on **${key}**`);
+      const report = await runner.run(key, {
+        signal: context.signal,
+        onStep: async ({ step, text }) => {
+          if (TOLD_STEPS.includes(step)) await context.emit("progress", text);
+        },
+      });
+      await context.emit("completed", finalAnswer(report));
+    },
+  });
+}
+
+/** One answer, or the mistake that stands in its way. */
+async function answer(context: WorkerContext, work: () => Promise<string>): Promise<void> {
+  let text: string;
+  try {
+    text = await work();
+  } catch (error) {
+    return emitMistake(context, error);
+  }
+  await context.emit("completed", text);
+}
+
+const MISTAKES = ["TASK_INVALID", "TASK_EXISTS", "TASK_NOT_FOUND", "REPOSITORY_INVALID"] as const;
+
+async function emitMistake(context: WorkerContext, error: unknown): Promise<void> {
+  if (!(error instanceof RobsonError) || !hasCode(error, ...MISTAKES)) throw error;
+  await context.emit("failed", error.hint ? `${error.message}\n${error.hint}` : error.message);
+}
+
+function keyOf(text: string): string {
+  return parseTaskKey(toStorable(text).trim().split(/\s+/u)[0] ?? "");
+}
+
+function describeTask(task: Task): string {
+  const facts = [
+    `**${task.key}** ${task.status}: ${task.summary}`,
+    ...(task.description === "" ? [] : [`\n${task.description}\n`]),
+    ...(task.assignee === undefined ? [] : [`Assignee: ${task.assignee}`]),
+    ...(task.error === undefined ? [] : [`Error: ${task.error}`]),
+    ...task.repositories.map(({ url, status, branch, prUrl, error }) => {
+      const parts = [branch && `branch \`${branch}\``, prUrl, error].filter((part) => part);
+      return `- ${url}: ${status}${parts.length === 0 ? "" : ` (${parts.join(", ")})`}`;
+    }),
+  ];
+  return facts.join("\n");
+}
