@@ -1,0 +1,175 @@
+/**
+ * Which addresses a callback may go to. A callback URL is chosen by whoever posts a message, so without this
+ * check anyone could make Robson talk to the machines behind its firewall. Two places ask: the POST (what a
+ * URL shows on its face) and every connection (what its name resolves to at that very moment, so that a name
+ * which changes its address between check and use gains nothing).
+ */
+import type { LookupAddress } from "node:dns";
+import { isIP, isIPv6, type LookupFunction } from "node:net";
+import ipaddr from "ipaddr.js";
+import { buildConnector } from "undici";
+import { RobsonError } from "../../core/errors.ts";
+
+/** Resolves a name to all of its addresses. */
+export type Lookup = (hostname: string) => Promise<LookupAddress[]>;
+
+/** Hosts for which the check is lifted, as `host` or `host:port`, in the notation of the URL parser. */
+export type AllowedHosts = ReadonlySet<string>;
+
+const PUBLIC_IPV6: [ipaddr.IPv6, number] = [ipaddr.IPv6.parse("2000::"), 3];
+
+/** Reads `webhook.allow_callback_hosts`; a mistake in it is a `CONFIG_INVALID`. */
+export function parseAllowedHosts(entries: readonly string[]): AllowedHosts {
+  return new Set(entries.map(parseAllowedHost));
+}
+
+/** The text as a URL when it is an http(s) one, exactly as the HTTP client will read it. */
+export function parseCallbackUrl(text: string): URL | undefined {
+  const url = URL.parse(text);
+  return url?.protocol === "http:" || url?.protocol === "https:" ? url : undefined;
+}
+
+/** Throws `CALLBACK_REFUSED` when a channel id looks like a URL and cannot be called back. */
+export function checkChannelId(channelId: string, allowed: AllowedHosts): void {
+  const url = parseCallbackUrl(channelId);
+  if (url) {
+    checkCallbackUrl(url, allowed);
+    return;
+  }
+  // Trimmed as the URL parser would; an id like "team:general" names a channel and is no URL.
+  const scheme = /^[\0- ]*([a-z][a-z0-9+.-]*):\/\//i.exec(channelId)?.[1];
+  if (scheme === undefined) return;
+  throw new RobsonError(
+    "CALLBACK_REFUSED",
+    `Cannot use a "${scheme.slice(0, 20)}:" channel id as a callback URL`,
+    {
+      hint: "Give a well-formed http or https URL, or a channel name without ://",
+    },
+  );
+}
+
+/** Throws `CALLBACK_REFUSED` for what is wrong on the face of a URL; names are resolved when connecting. */
+export function checkCallbackUrl(url: URL, allowed: AllowedHosts): void {
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw new RobsonError("CALLBACK_REFUSED", `Cannot call back over "${url.protocol}"`, {
+      hint: "Use an http or https URL",
+    });
+  }
+  if (url.username !== "" || url.password !== "") {
+    throw new RobsonError(
+      "CALLBACK_REFUSED",
+      `Cannot call back ${url.origin}: the URL contains credentials`,
+      {
+        hint: "Remove user and password from the URL; deliveries are authenticated by their signature",
+      },
+    );
+  }
+  if (isListed(url, allowed)) return;
+  const hostname = withoutBrackets(url.hostname);
+  if (isIP(hostname) !== 0) checkAddresses(hostname, [hostname]);
+  if (/(^|\.)localhost\.?$/.test(hostname)) throw refusal(hostname, "is this machine");
+}
+
+/**
+ * A connector for undici that only connects to addresses it has checked itself. A literal address never
+ * reaches a socket's `lookup`, which is why it is checked apart.
+ */
+export function callbackConnector(options: {
+  allowed: AllowedHosts;
+  lookup: Lookup;
+  connectTimeoutMs: number;
+}): buildConnector.connector {
+  const { allowed, lookup, connectTimeoutMs } = options;
+  const connectorWith = (socketLookup: LookupFunction) =>
+    // One connection per request under way is simple to reason about; HTTP/2 would share them.
+    buildConnector({ timeout: connectTimeoutMs, allowH2: false, lookup: socketLookup });
+  const connectListed = connectorWith(socketLookupOf(lookup, () => undefined));
+  const connectChecked = connectorWith(socketLookupOf(lookup, checkAddresses));
+
+  return (target, callback) => {
+    const hostname = withoutBrackets(target.hostname);
+    if (isListed({ ...target, hostname: isIPv6(hostname) ? `[${hostname}]` : hostname }, allowed)) {
+      return connectListed(target, callback);
+    }
+    try {
+      if (isIP(hostname) !== 0) checkAddresses(hostname, [hostname]);
+    } catch (error) {
+      return queueMicrotask(() => callback(error instanceof Error ? error : new Error(String(error)), null));
+    }
+    connectChecked(target, callback);
+  };
+}
+
+function parseAllowedHost(entry: string): string {
+  const parts = /^(\[[^\]]*\]|[^:[\]]+)(?::(\d{1,5}))?$/.exec(isIPv6(entry) ? `[${entry}]` : entry);
+  const url = parts?.[1] === undefined ? null : URL.parse(`http://${parts[1]}/`);
+  if (!url || url.href !== `http://${url.hostname}/` || Number(parts?.[2] ?? 1) > 65_535) {
+    throw new RobsonError("CONFIG_INVALID", `Cannot read the allowed callback host "${entry}"`, {
+      hint: 'Give a host or host:port without scheme and path, as "127.0.0.1:8080" or "hooks.internal"',
+    });
+  }
+  return parts?.[2] === undefined ? url.hostname : `${url.hostname}:${Number(parts[2])}`;
+}
+
+function isListed(
+  target: { protocol: string; hostname: string; port: string },
+  allowed: AllowedHosts,
+): boolean {
+  const port = target.port || (target.protocol === "https:" ? "443" : "80");
+  return allowed.has(target.hostname) || allowed.has(`${target.hostname}:${port}`);
+}
+
+/** Adapts a lookup to what sockets ask for, and lets `check` see every address before one is connected to. */
+function socketLookupOf(
+  lookup: Lookup,
+  check: (hostname: string, addresses: string[]) => void,
+): LookupFunction {
+  return (hostname, options, callback) => {
+    const resolve = async () => {
+      const addresses = await lookup(hostname);
+      const [first] = addresses;
+      if (!first) throw Object.assign(new Error(`${hostname} has no address`), { code: "ENOTFOUND" });
+      check(
+        hostname,
+        addresses.map(({ address }) => address),
+      );
+      return { addresses, first };
+    };
+    resolve().then(
+      ({ addresses, first }) => {
+        if (options.all) callback(null, addresses);
+        else callback(null, first.address, first.family);
+      },
+      (error) => callback(error, "", 0),
+    );
+  };
+}
+
+/** Refuses a host when any of its addresses is not a public one: a mixed answer is an attack or a mistake. */
+function checkAddresses(hostname: string, addresses: string[]): void {
+  for (const address of addresses) {
+    const range = rangeOf(address);
+    if (range !== "unicast") throw refusal(hostname, `has the ${range} address ${address}`);
+  }
+}
+
+/** The kind of an address; `unicast` means public. */
+function rangeOf(address: string): string {
+  if (!ipaddr.isValid(address)) return "unreadable";
+  // `process` turns an IPv4-mapped IPv6 address into the IPv4 address that would be reached.
+  const parsed = ipaddr.process(address);
+  const range = parsed.range();
+  // Outside 2000::/3 nothing is public; ::127.0.0.1 lies there and has no range of its own.
+  if (range === "unicast" && parsed.kind() === "ipv6" && !parsed.match(PUBLIC_IPV6)) return "reserved";
+  return range;
+}
+
+function refusal(hostname: string, why: string): RobsonError {
+  return new RobsonError("CALLBACK_REFUSED", `Cannot call back ${hostname}: it ${why}`, {
+    hint: "Use a public address, or list the host in webhook.allow_callback_hosts",
+  });
+}
+
+function withoutBrackets(hostname: string): string {
+  return hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
+}

@@ -1,0 +1,76 @@
+/**
+ * The routes of the server and what stands before them: health for everyone, then access, then the limit on
+ * concurrent requests, then the mounted routes. Every error is rendered here.
+ */
+import type { HttpBindings } from "@hono/node-server";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { RobsonError } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
+import { refuseForeignPages, requireToken } from "./access.ts";
+import { type ConversationReader, conversationRoutes } from "./conversation-events.ts";
+import { errorResponse } from "./http-errors.ts";
+
+export interface Health {
+  isReady: boolean;
+  /** Why not. */
+  reason?: string | undefined;
+}
+
+export interface AppOptions {
+  token: string | undefined;
+  routes: readonly Hono[];
+  store: ConversationReader;
+  health: () => Health;
+  log: Logger;
+  maxConcurrentRequests: number;
+}
+
+type Env = { Bindings: HttpBindings };
+
+/** Everything the server answers. */
+export function createApp(options: AppOptions): Hono<Env> {
+  const app = new Hono<Env>();
+  app.get("/healthz", (c) => c.json({ status: "ok" }));
+  app.get("/readyz", (c) => readiness(c, options.health()));
+
+  app.use(options.token === undefined ? refuseForeignPages() : requireToken(options.token));
+  app.use(limitConcurrency(options.maxConcurrentRequests));
+  for (const routes of [conversationRoutes(options.store), ...options.routes]) app.route("/", routes);
+
+  app.notFound((c) => {
+    const error = new RobsonError("NOT_FOUND", `Cannot find ${c.req.method} ${c.req.path.slice(0, 100)}`, {
+      hint: "See the reference of the HTTP interface for its routes",
+    });
+    return errorResponse(error, options.log);
+  });
+  app.onError((error, c) => {
+    // Its sender hung up in the middle of the body: nobody reads the answer, and nothing of ours failed.
+    if (c.env?.incoming?.errored || c.env?.incoming?.readableAborted) return c.body(null, 400);
+    return errorResponse(error, options.log);
+  });
+  return app;
+}
+
+function readiness(c: Context, { isReady, reason }: Health): Response {
+  if (isReady) return c.json({ status: "ready" });
+  return c.json({ status: "not ready", reason: reason ?? "not started yet" }, 503, { "retry-after": "2" });
+}
+
+function limitConcurrency(maxConcurrentRequests: number): MiddlewareHandler {
+  let underWay = 0;
+  return async (_c, next) => {
+    if (underWay >= maxConcurrentRequests) {
+      throw new RobsonError(
+        "RATE_LIMITED",
+        `Cannot accept the request: maxConcurrentRequests (${maxConcurrentRequests}) are under way`,
+        { hint: "Send it again after the time in Retry-After, or raise the limit of the server" },
+      );
+    }
+    underWay += 1;
+    try {
+      await next();
+    } finally {
+      underWay -= 1;
+    }
+  };
+}

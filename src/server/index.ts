@@ -1,0 +1,198 @@
+/**
+ * The HTTP server: listens, bounds what a client can hold open, and closes without cutting off a request that
+ * is under way. What it answers stands in app.ts; gateways and plugins bring their routes.
+ */
+import { createServer, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import { getRequestListener, RequestError } from "@hono/node-server";
+import type { Hono } from "hono";
+import { messageOf, RobsonError } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
+import { isLoopbackHost } from "./access.ts";
+import { createApp, type Health } from "./app.ts";
+import type { ConversationReader } from "./conversation-events.ts";
+import { errorBody, errorResponse } from "./http-errors.ts";
+
+export interface ServerOptions {
+  /** Default: 127.0.0.1. Anything but loopback needs a token. */
+  host?: string | undefined;
+  /** Default: 7420; 0 takes any free one. */
+  port?: number | undefined;
+  /** The bearer token that every request but those for health must carry. */
+  token?: string | undefined;
+  /** Mounted at "/". They throw `RobsonError`s, which are rendered here. */
+  routes: readonly Hono[];
+  store: ConversationReader;
+  health: () => Health;
+  log: Logger;
+  /** Default: 1024; beyond it requests get 429. */
+  maxConcurrentRequests?: number | undefined;
+  /** How long a request may take to arrive, body included. Default: 30 s. */
+  requestTimeoutMs?: number | undefined;
+  /** How long `close` waits for requests under way. Default: 5 s. */
+  closeGraceMs?: number | undefined;
+}
+
+export interface RunningServer {
+  /** Where it listens, fit to be called by `fetch`. */
+  url: string;
+  port: number;
+  /** Stops listening, lets requests under way finish within the grace, and resolves. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+const DEFAULT_PORT = 7420;
+const DEFAULT_MAX_CONCURRENT_REQUESTS = 1024;
+const DEFAULT_REQUEST_TIMEOUT_MS = 30_000;
+const DEFAULT_CLOSE_GRACE_MS = 5000;
+const MAX_HEADERS_TIMEOUT_MS = 10_000;
+const MAX_HEADER_BYTES = 16 * 1024;
+const KEEP_ALIVE_TIMEOUT_MS = 5000;
+
+/** Resolves once the server listens; rejects with `LISTEN_REFUSED` or `PORT_TAKEN`. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { host = "127.0.0.1", port = DEFAULT_PORT, log } = options;
+  const token = options.token === "" ? undefined : options.token;
+  checkAccess(host, token);
+  const app = createApp({
+    ...options,
+    token,
+    maxConcurrentRequests: options.maxConcurrentRequests ?? DEFAULT_MAX_CONCURRENT_REQUESTS,
+  });
+  // Leaves its faster Request and Response as the global ones, on purpose: a third less CPU per message.
+  const answer = getRequestListener(app.fetch, {
+    errorHandler: (error) => errorResponse(error instanceof RequestError ? unreadable(error) : error, log),
+  });
+  const underWay = new Set<ServerResponse>();
+  const server = createServer(httpLimits(options), (request, response) => {
+    underWay.add(response);
+    response.once("close", () => underWay.delete(response));
+    if (!server.listening) response.setHeader("connection", "close");
+    void answer(request, response);
+  });
+  server.on("clientError", (error, socket) => {
+    const isAnswered = [...underWay].some((response) => response.socket === socket && response.headersSent);
+    refuseMalformed(error, { socket: socket as Socket, isAnswered });
+  });
+  const listeningPort = await listen(server, { host, port });
+  // Without a listener an accept() that fails, as for want of file descriptors, would end the process.
+  server.on("error", (error) => log.error({ err: error }, "cannot take a connection"));
+
+  const url = `http://${host.includes(":") ? `[${host}]` : host}:${listeningPort}`;
+  log.info({ url }, "listening for HTTP requests");
+  if (token === undefined) log.warn({ url }, "no token is set: anyone on this machine may post messages");
+  let closed: Promise<void> | undefined;
+  return {
+    url,
+    port: listeningPort,
+    close: () =>
+      (closed ??= closeServer(server, { underWay, graceMs: options.closeGraceMs ?? DEFAULT_CLOSE_GRACE_MS })),
+  };
+}
+
+function checkAccess(host: string, token: string | undefined): void {
+  if (token === undefined && !isLoopbackHost(host)) {
+    throw new RobsonError(
+      "LISTEN_REFUSED",
+      `Cannot listen on "${host}" without a token: anyone could post messages`,
+      {
+        hint: "Set a token for the server, or listen on 127.0.0.1",
+      },
+    );
+  }
+  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
+    throw new RobsonError(
+      "CONFIG_INVALID",
+      "Cannot use the token of the server: an HTTP header cannot carry it",
+      {
+        hint: "Use letters, digits and signs of ASCII only, without white space, as from: openssl rand -hex 32",
+      },
+    );
+  }
+}
+
+function httpLimits({ requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS }: ServerOptions) {
+  return {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: Math.min(requestTimeoutMs, MAX_HEADERS_TIMEOUT_MS),
+    requestTimeout: requestTimeoutMs,
+    // How often Node looks for requests that are over their time.
+    connectionsCheckingInterval: Math.min(Math.ceil(requestTimeoutMs / 4), 5000),
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+  };
+}
+
+function listen(server: Server, { host, port }: { host: string; port: number }): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const onError = (error: unknown) => reject(listenError(error, { host, port }));
+    server.once("error", onError);
+    try {
+      server.listen({ host, port }, () => {
+        server.off("error", onError);
+        resolve((server.address() as AddressInfo).port);
+      });
+    } catch (error) {
+      // A port that is no port throws at once.
+      onError(error);
+    }
+  });
+}
+
+function listenError(error: unknown, { host, port }: { host: string; port: number }): RobsonError {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EADDRINUSE") {
+    return new RobsonError("PORT_TAKEN", `Cannot listen on ${host}:${port}: another program has the port`, {
+      hint: "Stop that program, or choose another port for the server (0 takes any free one)",
+      cause: error,
+    });
+  }
+  return new RobsonError("LISTEN_REFUSED", `Cannot listen on ${host}:${port}: ${messageOf(error)}`, {
+    hint: "Choose an address of this machine, and a port from 1024 to 65535 (0 takes any free one)",
+    cause: error,
+  });
+}
+
+async function closeServer(
+  server: Server,
+  { underWay, graceMs }: { underWay: Set<ServerResponse>; graceMs: number },
+): Promise<void> {
+  const { promise: closed, resolve } = Promise.withResolvers<void>();
+  // Ends idle connections at once; the others end with their answer, which therefore must say so.
+  server.close(() => resolve());
+  for (const response of underWay) if (!response.headersSent) response.setHeader("connection", "close");
+  const timer = setTimeout(() => server.closeAllConnections(), graceMs);
+  await closed;
+  clearTimeout(timer);
+}
+
+/** What Node could not read as HTTP, answered in our shape. */
+function refuseMalformed(
+  error: Error & { code?: string },
+  { socket, isAnswered }: { socket: Socket; isAnswered: boolean },
+): void {
+  if (error.code === "ECONNRESET" || !socket.writable || isAnswered) {
+    socket.destroy();
+    return;
+  }
+  const body = errorBody(unreadable(error));
+  const head = [
+    `HTTP/1.1 ${statusLineOf(error.code)}`,
+    "connection: close",
+    "content-type: application/json",
+    `content-length: ${Buffer.byteLength(body)}`,
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`, () => socket.destroy());
+}
+
+function statusLineOf(code: string | undefined): string {
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return "408 Request Timeout";
+  if (code === "HPE_HEADER_OVERFLOW") return "431 Request Header Fields Too Large";
+  return "400 Bad Request";
+}
+
+function unreadable(error: unknown): RobsonError {
+  return new RobsonError("MESSAGE_INVALID", `Cannot read the request: ${messageOf(error)}`, {
+    hint: "Send a complete HTTP/1.1 request within the time-out and header limits of the server",
+    cause: error,
+  });
+}
