@@ -1,0 +1,39 @@
+#!/usr/bin/env node
+// Starts Robson on a Node that can run it; ES5, so that a Node of any age can read it. Under a new enough one it
+// goes on in this process, in a checkout it starts again under the Node that npm installed there, else it says
+// what to install.
+// biome-ignore-all lint: the rules ask for newer JavaScript
+var fs = require("fs");
+var path = require("path");
+var root = path.join(__dirname, "..");
+var checkoutNode = path.join(root, "node_modules", ".bin", "node");
+var version = process.versions.node.split(".").map(Number);
+
+if (version[0] > 24 || (version[0] === 24 && version[1] >= 15)) {
+  var built = path.join(root, "dist", "cli", "main.js");
+  require(fs.existsSync(built) ? built : path.join(root, "src", "cli", "main.ts"));
+} else if (fs.existsSync(checkoutNode)) {
+  var child = require("child_process").spawn(checkoutNode, [__filename].concat(process.argv.slice(2)), {
+    stdio: "inherit",
+  });
+  // The terminal sends its Ctrl-C to both processes; only what was sent to this one alone is passed on.
+  process.on("SIGINT", function () {
+    return undefined;
+  });
+  ["SIGTERM", "SIGHUP"].forEach(function (signal) {
+    process.on(signal, function () {
+      child.kill(signal);
+    });
+  });
+  child.on("exit", function (code, signal) {
+    process.exit(code === null ? 128 + require("os").constants.signals[signal] : code);
+  });
+} else {
+  process.stderr.write(
+    "Cannot start robson: it needs Node.js 24.15 or later, and this is " + process.versions.node + "\n",
+  );
+  process.stderr.write(
+    "hint: Install a newer Node.js (nodejs.org), or one beside it with a version manager\n",
+  );
+  process.exitCode = 2;
+}

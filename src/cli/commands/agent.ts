@@ -1,0 +1,25 @@
+/** `robson agent`: the loop on the configured gateways, with the HTTP server, until it is told to stop. */
+import { createLog } from "../log.ts";
+import type { CommandContext } from "../program.ts";
+import { startAgent } from "../start-agent.ts";
+import { withStore } from "../with-store.ts";
+
+/** Resolves after a graceful stop; rejects when the database was lost to another process. */
+export async function agent({ io, config, isJson }: CommandContext): Promise<undefined> {
+  const log = createLog({ io, config, isJson });
+  const interrupted = io.catchSignals();
+  try {
+    await withStore(config, async (store) => {
+      const running = await startAgent({ store, config, log });
+      const stop = () => {
+        log.info({}, "stopping; a second signal ends at once");
+        running.stop().catch((error: unknown) => log.error({ err: error }, "could not stop in order"));
+      };
+      interrupted.addEventListener("abort", stop, { once: true });
+      if (interrupted.aborted) stop();
+      await running.ended;
+    });
+  } finally {
+    log.close();
+  }
+}

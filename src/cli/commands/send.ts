@@ -1,0 +1,71 @@
+/** `robson send`: a message through the real way. Prints the answers as they come. */
+import type { EventRecord } from "../../core/store.ts";
+import type { CliIo } from "../io.ts";
+import { createLog } from "../log.ts";
+import type { CommandContext } from "../program.ts";
+import { EXIT } from "../report-error.ts";
+import { sendMessage } from "../send-message.ts";
+import { withStore } from "../with-store.ts";
+
+export interface SendOptions {
+  wait?: boolean;
+  /** Seconds. */
+  timeout: number;
+}
+
+export async function send(context: CommandContext, words: string[], options: SendOptions): Promise<number> {
+  return sendText(context, {
+    text: words.join(" "),
+    isWaiting: options.wait === true,
+    timeoutMs: options.timeout * 1000,
+  });
+}
+
+/** Sends the text, prints what comes of it, and returns the exit code that this calls for. */
+export async function sendText(
+  { io, config, isJson }: CommandContext,
+  options: { text: string; isWaiting: boolean; timeoutMs: number },
+): Promise<number> {
+  const log = createLog({ io, config, isJson, atLeast: "warn" });
+  const interrupted = io.catchSignals();
+  let hasFailed = false;
+  const onEvent = (event: EventRecord) => {
+    hasFailed ||= event.kind === "failed";
+    printEvent(event, { io, isJson });
+  };
+  try {
+    const sent = await withStore(config, (store) =>
+      sendMessage({ ...options, store, config, log, interrupted, onEvent }),
+    );
+    if (sent.status === "pending") printAccepted(sent.conversationId, { io, isJson });
+    return hasFailed || sent.status === "dead" ? EXIT.failed : EXIT.ok;
+  } catch (error) {
+    if (!interrupted.aborted) throw error;
+    io.err("Interrupted; the message is kept, and the next `robson agent` goes on with it");
+    return EXIT.interrupted;
+  } finally {
+    log.close();
+  }
+}
+
+function printEvent(
+  { id, conversationId, kind, content, createdAt }: EventRecord,
+  { io, isJson }: Output,
+): void {
+  if (isJson) io.out(JSON.stringify({ conversationId, eventId: id, kind, content, createdAt }));
+  else if (kind === "completed" || kind === "failed") io.out(content);
+  else io.err(io.style("dim", content));
+}
+
+function printAccepted(conversationId: number, { io, isJson }: Output): void {
+  if (isJson) io.out(JSON.stringify({ conversationId, isDuplicate: false }));
+  else {
+    io.out(String(conversationId));
+    io.err("The process that runs the loop has it now; --wait shows the answers");
+  }
+}
+
+interface Output {
+  io: CliIo;
+  isJson: boolean;
+}

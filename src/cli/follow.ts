@@ -1,0 +1,56 @@
+/**
+ * Reads what becomes of a message from the database, event by event, until the message has ended. The same
+ * whichever process works on it.
+ */
+import { type Clock, systemClock, wait } from "../core/clock.ts";
+import { RobsonError } from "../core/errors.ts";
+import type { EventRecord, Store } from "../core/store.ts";
+
+const POLL_MS = 50;
+
+export interface FollowOptions {
+  store: Pick<Store, "conversation" | "events">;
+  conversationId: number;
+  /** Aborted with the reason why nobody waits any longer. */
+  signal: AbortSignal;
+  onEvent(event: EventRecord): void;
+  /** Called between two looks, about as often as `POLL_MS` says. */
+  onPoll?: () => Promise<void>;
+  clock?: Clock;
+}
+
+/** Resolves with "done" or "dead" once the message has ended and each of its events was handed over. */
+export async function follow(options: FollowOptions): Promise<"done" | "dead"> {
+  const { store, conversationId, signal, clock = systemClock } = options;
+  const seen = new Set<number>();
+  // The clock's timers do not keep a process alive, and here is someone who waits.
+  const keepAlive = setInterval(() => undefined, 60_000);
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      // Read before the events: what ended the message is stored with its last events.
+      const message = await store.conversation(conversationId);
+      if (message === undefined) throw gone(conversationId);
+      for (const event of await store.events(conversationId)) {
+        if (seen.has(event.id)) continue;
+        seen.add(event.id);
+        options.onEvent(event);
+      }
+      if (message.status === "done" || message.status === "dead") return message.status;
+      await options.onPoll?.();
+      await wait(clock, POLL_MS, signal);
+    }
+  } finally {
+    clearInterval(keepAlive);
+  }
+}
+
+function gone(conversationId: number): RobsonError {
+  return new RobsonError(
+    "NOT_FOUND",
+    `Cannot follow message ${conversationId}: the database does not have it`,
+    {
+      hint: "Was the database exchanged meanwhile? Send the message again",
+    },
+  );
+}

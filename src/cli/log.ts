@@ -1,0 +1,93 @@
+/**
+ * The log of a command: lines for a person where stderr is a terminal, or among words for a person; JSON lines
+ * where a program reads them, or into the file that robson.toml names.
+ */
+import { closeSync, openSync } from "node:fs";
+import { pino } from "pino";
+import type { Config } from "../config/load-config.ts";
+import { messageOf, RobsonError } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
+import type { CliIo } from "./io.ts";
+
+export type LogLevel = Config["log"]["level"];
+
+export interface CommandLog extends Logger {
+  /** Writes what is still held, and closes the file. */
+  close(): void;
+}
+
+export interface LogOptions {
+  io: CliIo;
+  config: Config;
+  isJson: boolean;
+  /** Of commands that print their own words: nothing less goes to stderr, whatever robson.toml says. */
+  atLeast?: LogLevel;
+}
+
+const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
+
+export function createLog({ io, config, isJson, atLeast = "debug" }: LogOptions): CommandLog {
+  const { file, level } = config.log;
+  if (file !== undefined) return fileLog(file, level);
+  const isPretty = !isJson && (io.isTerminal || atLeast !== "debug");
+  const loudest = LEVELS[Math.max(LEVELS.indexOf(level), LEVELS.indexOf(atLeast))] ?? level;
+  const write = (line: string) => io.err(isPretty ? prettyLine(line, io) : line.trimEnd());
+  return Object.assign(pino(pinoOptions(loudest), { write }), { close: () => undefined });
+}
+
+function fileLog(file: string, level: LogLevel): CommandLog {
+  const fd = openLogFile(file);
+  const destination = pino.destination({ fd, sync: false });
+  const close = () => {
+    destination.flushSync();
+    closeSync(fd);
+  };
+  return Object.assign(pino(pinoOptions(level), destination), { close });
+}
+
+function openLogFile(file: string): number {
+  try {
+    return openSync(file, "a", 0o640);
+  } catch (error) {
+    throw new RobsonError("CONFIG_INVALID", `Cannot write the log to ${file}: ${messageOf(error)}`, {
+      hint: "Set log.file in robson.toml to a file that this user may write, in a folder that exists",
+      cause: error,
+    });
+  }
+}
+
+function pinoOptions(level: LogLevel) {
+  return { level, base: null, formatters: { level: (label: string) => ({ level: label }) } };
+}
+
+const STYLES = { debug: "dim", info: "green", warn: "yellow", error: "red" } as const;
+
+/** `12:03:59 info  listening  url=http://127.0.0.1:7420`; an error's stack follows on its own lines. */
+export function prettyLine(json: string, { style }: Pick<CliIo, "style">): string {
+  const {
+    level,
+    time,
+    msg,
+    err,
+    stack = err?.stack,
+    ...fields
+  } = JSON.parse(json) as {
+    level: LogLevel;
+    time: number;
+    msg?: string;
+    err?: { message?: string; stack?: string };
+    stack?: string;
+  };
+  const clock = new Date(time).toTimeString().slice(0, 8);
+  const details = Object.entries(fields).map(([name, value]) => `${name}=${show(value)}`);
+  if (err?.message !== undefined) details.push(`error=${show(err.message)}`);
+  const line = [style("dim", clock), style(STYLES[level], level.padEnd(5)), msg];
+  if (details.length > 0) line.push(style("dim", details.join(" ")));
+  if (level === "error" && stack !== undefined) line.push(`\n${style("dim", stack)}`);
+  return line.join(" ").replace(" \n", "\n");
+}
+
+function show(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return /[\s"=]/.test(text) && typeof value === "string" ? JSON.stringify(value) : text;
+}

@@ -1,0 +1,86 @@
+/** For the tests of the command line: `robson` as a process of its own, in a folder of its own. */
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { onTestFinished } from "vitest";
+
+const MAIN = join(import.meta.dirname, "main.ts");
+const MAX_WAIT_MS = 20_000;
+
+export interface Finished {
+  stdout: string;
+  stderr: string;
+  exitCode: number | null;
+}
+
+/** An empty folder, removed after the test. */
+export function aFolder(files: Record<string, string> = {}): string {
+  const folder = mkdtempSync(join(tmpdir(), "robson-cli-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+  return folder;
+}
+
+/** Runs one command to its end. */
+export function robson(cwd: string, ...args: string[]): Promise<Finished> {
+  return startRobson(cwd, args).finished;
+}
+
+export class RunningRobson {
+  readonly child: ChildProcessByStdio<null, Readable, Readable>;
+  readonly finished: Promise<Finished>;
+  #stdout = "";
+  #stderr = "";
+
+  constructor(child: ChildProcessByStdio<null, Readable, Readable>) {
+    this.child = child;
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      this.#stdout += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      this.#stderr += text;
+    });
+    this.finished = once(child, "close").then(([exitCode]) => ({
+      stdout: this.#stdout,
+      stderr: this.#stderr,
+      exitCode: exitCode as number | null,
+    }));
+  }
+
+  /** Resolves with the first match in what it writes to stderr. */
+  async says(pattern: RegExp): Promise<RegExpExecArray> {
+    const signal = AbortSignal.timeout(MAX_WAIT_MS);
+    for (;;) {
+      const found = pattern.exec(this.#stderr);
+      if (found !== null) return found;
+      if (this.child.exitCode !== null)
+        throw new Error(`It ended without saying ${pattern}: ${this.#stderr}`);
+      await once(this.child.stderr, "data", { signal });
+    }
+  }
+}
+
+/** Starts a command that goes on; it is killed after the test if it still runs. */
+export function startRobson(cwd: string, args: string[], env: Record<string, string> = {}): RunningRobson {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd,
+    env: { PATH: process.env.PATH, HOME: cwd, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  return new RunningRobson(child);
+}
+
+/** `robson agent` on a free port, ready for messages. */
+export async function startAgentProcess(
+  cwd: string,
+  ...args: string[]
+): Promise<RunningRobson & { url: string }> {
+  writeFileSync(join(cwd, "robson.toml"), "[server]\nport = 0\n", { flag: "a" });
+  const agent = startRobson(cwd, ["agent", ...args]);
+  const [, url = ""] = await agent.says(/"url":"([^"]+)".*"msg":"listening for HTTP requests"/);
+  return Object.assign(agent, { url });
+}

@@ -1,0 +1,143 @@
+/**
+ * A message from the command line, on the way that all messages go. Where another process owns the database it
+ * is stored for that one to take; where none does, this process runs the loop itself until the message has ended.
+ */
+import { randomUUID } from "node:crypto";
+import { userInfo } from "node:os";
+import type { Config } from "../config/load-config.ts";
+import { type Clock, systemClock } from "../core/clock.ts";
+import { hasCode, RobsonError } from "../core/errors.ts";
+import { toNewMessage } from "../core/inbox.ts";
+import type { Logger } from "../core/logger.ts";
+import type { InboundMessage } from "../core/message-event.ts";
+import type { EventRecord } from "../core/store.ts";
+import { CLI_GATEWAY } from "../gateways/cli/index.ts";
+import type { OpenedStore } from "../store/opened-store.ts";
+import { follow } from "./follow.ts";
+import { type StartedLoop, startLoop } from "./start-loop.ts";
+
+export interface SendMessageOptions {
+  store: OpenedStore;
+  config: Config;
+  log: Logger;
+  text: string;
+  /** Whether to wait although another process does the work. */
+  isWaiting: boolean;
+  timeoutMs: number;
+  /** Aborted when the user ends the command. */
+  interrupted: AbortSignal;
+  onEvent(event: EventRecord): void;
+}
+
+export interface SentMessage {
+  conversationId: number;
+  /** "pending" when nobody waited for the end. */
+  status: "done" | "dead" | "pending";
+}
+
+/** How often a waiting command looks whether the owner is still there. */
+const OWNER_CHECK_MS = 1000;
+
+/** Sends the text, and unless that was not asked for waits for its end. A stop leaves the message for the next owner. */
+export async function sendMessage(options: SendMessageOptions): Promise<SentMessage> {
+  const run = new OwnLoop(options);
+  try {
+    await run.startUnlessOwned();
+    const conversationId = await run.accept(inbound(options.text));
+    if (!run.isRunning && !options.isWaiting) return { conversationId, status: "pending" };
+    return { conversationId, status: await waitForEnd(run, { ...options, conversationId }) };
+  } finally {
+    await run.stop();
+  }
+}
+
+async function waitForEnd(
+  run: OwnLoop,
+  { store, conversationId, onEvent, timeoutMs, interrupted }: SendMessageOptions & { conversationId: number },
+): Promise<"done" | "dead"> {
+  const timeout = new AbortController();
+  const timer = setTimeout(() => timeout.abort(timedOut(conversationId, timeoutMs)), timeoutMs);
+  const signal = AbortSignal.any([timeout.signal, interrupted, run.failed]);
+  try {
+    return await follow({ store, conversationId, onEvent, signal, onPoll: () => run.replaceLostOwner() });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The loop of this process, where no other process has one. */
+class OwnLoop {
+  readonly #options: SendMessageOptions;
+  readonly #clock: Clock = systemClock;
+  readonly #failure = new AbortController();
+  #running: StartedLoop | undefined;
+  #nextCheckAt = 0;
+
+  constructor(options: SendMessageOptions) {
+    this.#options = options;
+  }
+
+  get isRunning(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /** Aborted with the error that ended the loop. */
+  get failed(): AbortSignal {
+    return this.#failure.signal;
+  }
+
+  /** Starts the loop, unless another process has the database. */
+  async startUnlessOwned(): Promise<void> {
+    const { store, config, log } = this.#options;
+    this.#nextCheckAt = this.#clock.now() + OWNER_CHECK_MS;
+    if ((await store.currentOwner()) !== undefined) return;
+    try {
+      this.#running = await startLoop({ store, config, log, gateways: [] });
+    } catch (error) {
+      // Another process was quicker: then it does the work.
+      if (hasCode(error, "ALREADY_RUNNING")) return;
+      throw error;
+    }
+    this.#running.ended.catch((error: unknown) => this.#failure.abort(error));
+  }
+
+  /** Takes over when the process that owned the database has ended meanwhile. */
+  async replaceLostOwner(): Promise<void> {
+    if (this.isRunning || this.#clock.now() < this.#nextCheckAt) return;
+    await this.startUnlessOwned();
+  }
+
+  async accept(message: InboundMessage): Promise<number> {
+    const { store, config } = this.#options;
+    if (this.#running !== undefined) return (await this.#running.cli.say(message)).conversationId;
+    const now = this.#clock.now();
+    const row = toNewMessage({ gateway: CLI_GATEWAY, inbound: message, limits: config.limits, now });
+    return (await store.insertUnowned(row)).conversationId;
+  }
+
+  async stop(): Promise<void> {
+    await this.#running?.loop.stop();
+  }
+}
+
+/** Each command is a thread of its own: it waits for no other one. */
+function inbound(content: string): InboundMessage {
+  return { content, channelId: CLI_GATEWAY, threadTs: randomUUID(), userId: userName() };
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // A user id without a name, as in a container.
+    return String(process.getuid?.() ?? "");
+  }
+}
+
+function timedOut(conversationId: number, timeoutMs: number): RobsonError {
+  return new RobsonError(
+    "WORKER_TIMED_OUT",
+    `Message ${conversationId} has not ended within ${timeoutMs / 1000} s; it is kept, and work on it goes on`,
+    { hint: "Wait longer with --timeout, or keep `robson agent` running" },
+  );
+}

@@ -1,0 +1,48 @@
+/** "Did you mean": the known name that lies nearest to what was written. */
+
+/**
+ * The name that takes the fewest edits (a letter added, left out, replaced, or two neighbours swapped), or
+ * undefined when none is near enough to be meant. Comparing is blind to case, `-` and `_`.
+ */
+export function nearest(written: string, known: readonly string[]): string | undefined {
+  const bare = fold(written);
+  let best: { name: string; distance: number } | undefined;
+  for (const name of known) {
+    const distance = edits(bare, fold(name));
+    if (best === undefined || distance < best.distance) best = { name, distance };
+  }
+  const allowed = Math.max(1, Math.floor(bare.length / 3));
+  return best !== undefined && best.distance <= allowed ? best.name : undefined;
+}
+
+function fold(name: string): string {
+  return name.toLowerCase().replace(/[-_]/g, "").slice(0, MAX_COMPARED_LETTERS);
+}
+
+const MAX_COMPARED_LETTERS = 64;
+
+function edits(from: string, to: string): number {
+  let twoBack: number[] = [];
+  let previous = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (let row = 1; row <= from.length; row += 1) {
+    const current = [row];
+    for (let column = 1; column <= to.length; column += 1) {
+      const isSame = from[row - 1] === to[column - 1];
+      const isSwap =
+        row > 1 && column > 1 && from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1];
+      current[column] = Math.min(
+        at(previous, column) + 1,
+        at(current, column - 1) + 1,
+        at(previous, column - 1) + (isSame ? 0 : 1),
+        isSwap ? at(twoBack, column - 2) + 1 : Number.POSITIVE_INFINITY,
+      );
+    }
+    twoBack = previous;
+    previous = current;
+  }
+  return at(previous, to.length);
+}
+
+function at(row: number[], column: number): number {
+  return row[column] ?? Number.POSITIVE_INFINITY;
+}

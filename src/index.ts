@@ -1,0 +1,30 @@
+/** What `robson` exports. */
+export { type Clock, systemClock } from "./core/clock.ts";
+export {
+  type AttemptErrorOptions,
+  DeliveryError,
+  ERROR_CODES,
+  type ErrorCode,
+  type Retry,
+  RobsonError,
+  WorkerError,
+} from "./core/errors.ts";
+export {
+  type Accepted,
+  defineGateway,
+  type Gateway,
+  type GatewayContext,
+  type SendReceipt,
+} from "./core/gateway.ts";
+export { DEFAULT_LIMITS, type Limits } from "./core/limits.ts";
+export type { Logger } from "./core/logger.ts";
+export type { Delivery, InboundMessage, MessageEvent, ReceivedMessage } from "./core/message-event.ts";
+export { type KeyValues, parseKv } from "./core/parse-kv.ts";
+export type { EventKind, ProcessEvent } from "./core/process-event.ts";
+export { type LoopHealth, SensoriumLoop, type SensoriumLoopOptions } from "./core/sensorium-loop.ts";
+export type { DeadLetter, EventRecord, Ownership, Status, Store, StoredMessage } from "./core/store.ts";
+export { defineWorker, type Worker, type WorkerContext } from "./core/worker.ts";
+export { markdownToMrkdwn } from "./gateways/slack/mrkdwn.ts";
+export { type WebhookGateway, type WebhookOptions, webhook } from "./gateways/webhook/index.ts";
+export { type OpenStoreOptions, openStore } from "./store/open-store.ts";
+export type { OpenedStore } from "./store/opened-store.ts";
