@@ -1,0 +1,80 @@
+/** The launcher, under a Node that is new enough and under one that says it is old. */
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+
+const root = join(import.meta.dirname, "..");
+
+/** A folder with the launcher in it, and a program that tells what it was started with. */
+function aCheckout(main: string): { launcher: string; oldNode: string[]; folder: string } {
+  const folder = mkdtempSync(join(tmpdir(), "robson-launcher-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, "src/cli"), { recursive: true });
+  cpSync(join(root, "bin"), join(folder, "bin"), { recursive: true });
+  writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+  writeFileSync(join(folder, "src/cli/main.ts"), main);
+  const pretence = join(folder, "old.cjs");
+  writeFileSync(
+    pretence,
+    'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.19.0" } });',
+  );
+  return { folder, launcher: join(folder, "bin/robson.cjs"), oldNode: ["--require", pretence] };
+}
+
+function bringNode(folder: string): void {
+  mkdirSync(join(folder, "node_modules/.bin"), { recursive: true });
+  symlinkSync(process.execPath, join(folder, "node_modules/.bin/node"));
+}
+
+const TELL =
+  "console.log(JSON.stringify(process.argv.slice(2)), process.versions.node); process.exitCode = 7;";
+
+test("the launcher prints the version of the package", () => {
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const { stdout, status } = spawnSync(process.execPath, [join(root, "bin/robson.cjs"), "--version"], {
+    encoding: "utf8",
+  });
+  expect([stdout, status]).toEqual([`${version}\n`, 0]);
+});
+
+test("a built program is preferred to its sources", () => {
+  const { folder, launcher } = aCheckout(TELL);
+  mkdirSync(join(folder, "dist/cli"), { recursive: true });
+  writeFileSync(join(folder, "dist/cli/main.js"), 'console.log("built");');
+  expect(spawnSync(process.execPath, [launcher], { encoding: "utf8" }).stdout).toBe("built\n");
+});
+
+test("under an old Node in a checkout the program runs under the checkout's Node, with its arguments and exit code", () => {
+  const { folder, launcher, oldNode } = aCheckout(TELL);
+  bringNode(folder);
+  const run = spawnSync(process.execPath, [...oldNode, launcher, "task", "a b", "--json"], {
+    encoding: "utf8",
+  });
+  expect(run.stdout).toBe(`["task","a b","--json"] ${process.versions.node}\n`);
+  expect(run.status).toBe(7);
+});
+
+test("a signal to the launcher reaches the program that it started", async () => {
+  const { folder, launcher, oldNode } = aCheckout(
+    'process.on("SIGTERM", () => process.exit(5)); setInterval(() => undefined, 60_000); console.log("ready");',
+  );
+  bringNode(folder);
+  const launched = spawn(process.execPath, [...oldNode, launcher], { stdio: ["ignore", "pipe", "inherit"] });
+  await once(launched.stdout, "data");
+  launched.kill("SIGTERM");
+  expect(await once(launched, "exit")).toEqual([5, null]);
+});
+
+test("under an old Node outside a checkout it says what to install", () => {
+  const { launcher, oldNode } = aCheckout(TELL);
+  const run = spawnSync(process.execPath, [...oldNode, launcher, "agent"], { encoding: "utf8" });
+  expect(run.stdout).toBe("");
+  expect(run.stderr).toBe(
+    "Cannot start robson: it needs Node.js 24.15 or later, and this is 20.19.0\n" +
+      "hint: Install a newer Node.js (nodejs.org), or one beside it with a version manager\n",
+  );
+  expect(run.status).toBe(2);
+});

