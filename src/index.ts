@@ -26,5 +26,6 @@ export type { DeadLetter, EventRecord, Ownership, Status, Store, StoredMessage }
 export { defineWorker, type Worker, type WorkerContext } from "./core/worker.ts";
 export { markdownToMrkdwn } from "./gateways/slack/mrkdwn.ts";
 export { type WebhookGateway, type WebhookOptions, webhook } from "./gateways/webhook/index.ts";
+export { type RunningServer, type ServerOptions, startServer } from "./server/index.ts";
 export { type OpenStoreOptions, openStore } from "./store/open-store.ts";
 export type { OpenedStore } from "./store/opened-store.ts";

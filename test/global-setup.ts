@@ -1,9 +1,16 @@
-/** Before all tests: one PostgreSQL server for the run. A test gets its own database by `createDatabase(t)`. */
+/**
+ * Before all tests: `dist/` as it would be published, for those that run real processes, and one PostgreSQL
+ * server, of which a test gets its own database by `createDatabase(t)`.
+ */
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import type { TestProject } from "vitest/node";
 import { startPostgres } from "../src/testing/postgres/start-postgres.ts";
 
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const postgres = await startPostgres();
+  const build = promisify(execFile)(process.execPath, [join(import.meta.dirname, "../tools/build.ts")]);
+  const [postgres] = await Promise.all([startPostgres(), build]);
   project.provide("postgresUrl", postgres.url);
   return () => postgres.stop();
 }

@@ -7,7 +7,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { getRequestListener, RequestError } from "@hono/node-server";
 import type { Hono } from "hono";
 import { messageOf, RobsonError } from "../core/errors.ts";
-import type { Logger } from "../core/logger.ts";
+import { type Logger, silentLogger } from "../core/logger.ts";
 import { isLoopbackHost } from "./access.ts";
 import { createApp, type Health } from "./app.ts";
 import type { ConversationReader } from "./conversation-events.ts";
@@ -24,7 +24,8 @@ export interface ServerOptions {
   routes: readonly Hono[];
   store: ConversationReader;
   health: () => Health;
-  log: Logger;
+  /** Default: nothing is logged. */
+  log?: Logger | undefined;
   /** Default: 1024; beyond it requests get 429. */
   maxConcurrentRequests?: number | undefined;
   /** How long a request may take to arrive, body included. Default: 30 s. */
@@ -51,11 +52,12 @@ const KEEP_ALIVE_TIMEOUT_MS = 5000;
 
 /** Resolves once the server listens; rejects with `LISTEN_REFUSED` or `PORT_TAKEN`. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { host = "127.0.0.1", port = DEFAULT_PORT, log } = options;
+  const { host = "127.0.0.1", port = DEFAULT_PORT, log = silentLogger } = options;
   const token = options.token === "" ? undefined : options.token;
   checkAccess(host, token);
   const app = createApp({
     ...options,
+    log,
     token,
     maxConcurrentRequests: options.maxConcurrentRequests ?? DEFAULT_MAX_CONCURRENT_REQUESTS,
   });

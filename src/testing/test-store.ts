@@ -5,7 +5,14 @@
 import { describe } from "vitest";
 import { testConcurrency, testRefusedRows } from "./store-suite/batches.ts";
 import { testDeadLetters } from "./store-suite/dead-letters.ts";
-import { testDeliveries, testEvents, testOpenDeliveries, testUnregistered } from "./store-suite/events.ts";
+import {
+  testDeliveries,
+  testDeliveryEnds,
+  testEventCopies,
+  testEvents,
+  testOpenDeliveries,
+  testUnregistered,
+} from "./store-suite/events.ts";
 import { testAccepting, testChanging, testDuplicates, testOpenMessages } from "./store-suite/messages.ts";
 import { testFencing, testOwning, testUnowned } from "./store-suite/ownership.ts";
 import { type StoreKind, setUpWith } from "./store-suite/set-up.ts";
@@ -22,7 +29,9 @@ export function testStore(name: string, kind: StoreKind): void {
     testChanging(setUp);
     testOpenMessages(setUp);
     testEvents(setUp);
+    testEventCopies(setUp);
     testDeliveries(setUp);
+    testDeliveryEnds(setUp);
     testOpenDeliveries(setUp);
     testUnregistered(setUp);
     testOwning(setUp);

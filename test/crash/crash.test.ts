@@ -3,10 +3,9 @@
  * message is answered, in order per thread, every answer under one delivery id, with no dead letter.
  * `npm run test:crash` is the long form; ROBSON_CRASH_SEED repeats a run's moments.
  */
-import { execFileSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { openStore } from "../../src/store/open-store.ts";
 import { databaseKinds } from "../../src/testing/databases.ts";
 import { temporaryFolder } from "../../src/testing/temporary-folder.ts";
@@ -19,10 +18,6 @@ const THREADS = 100;
 const MESSAGES_PER_THREAD = Math.max(1, Math.round(KILLS / 10));
 const SEED = Number(process.env.ROBSON_CRASH_SEED ?? Date.now() % 1_000_000);
 const TIMEOUT_MS = 60_000 + KILLS * 5_000;
-
-beforeAll(() => {
-  execFileSync(process.execPath, [join(import.meta.dirname, "../../tools/build.ts")]);
-});
 
 describe.each(databaseKinds)("robson agent on $name", ({ create }) => {
   test(`answers everything once although it is killed ${KILLS} times (seed ${SEED})`, {

@@ -87,7 +87,9 @@ export function testEvents(setUp: SetUp): void {
       { id: other?.eventId, content: "other", deliveries: [] },
     ]);
   });
+}
 
+export function testEventCopies(setUp: SetUp): void {
   test("of two copies of an event that wait for one commit the first is stored", async () => {
     const { store, own } = await setUp();
     const ownership = await own();
@@ -172,7 +174,9 @@ export function testDeliveries(setUp: SetUp): void {
 
     expect((await store.events(conversationId))[0]?.deliveredAt).toBe(4000);
   });
+}
 
+export function testDeliveryEnds(setUp: SetUp): void {
   test("an event with a dead delivery is not delivered, in whatever order its deliveries end", async () => {
     const { store, own } = await setUp();
     const ownership = await own();

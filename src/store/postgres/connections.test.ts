@@ -1,0 +1,198 @@
+import { Client } from "pg";
+import { expect, type TestContext, test, vi } from "vitest";
+import { aMessage } from "../../testing/builders.ts";
+import { createDatabase } from "../../testing/postgres/database.ts";
+import { openStore } from "../open-store.ts";
+import { WAY_STATEMENT } from "./way.ts";
+
+const PENDING = { shard: 0, status: "pending", attempts: 0 } as const;
+
+/** A store that owns a new database, and a client of another program on it. */
+async function openOwned(t: TestContext) {
+  const { url } = await createDatabase(t);
+  const store = await openStore(url);
+  t.onTestFinished(() => store.close());
+  const ownership = await store.own({ owner: "first", gateways: ["a"], now: 0 });
+  const other = new Client({ connectionString: url });
+  await other.connect();
+  t.onTestFinished(() => other.end());
+  return { url, store, ownership, other };
+}
+
+/** The process ids of the connections for which `condition` over pg_stat_activity holds, once there is one. */
+async function backends(other: Client, condition: string): Promise<number[]> {
+  const query = `select pid from pg_stat_activity where datname = current_database()
+    and pid <> pg_backend_pid() and ${condition}`;
+  return vi.waitUntil(
+    async () => {
+      const { rows } = await other.query<{ pid: number }>(query);
+      return rows.length > 0 && rows.map(({ pid }) => pid);
+    },
+    { timeout: 10_000 },
+  );
+}
+
+const WRITES = "query like 'with%lease as%' and wait_event_type = 'Lock'";
+
+test("a write whose connection is cut is refused as unavailable, and the next one connects anew", async (t) => {
+  const { ownership, other } = await openOwned(t);
+  await other.query("begin; select from leases for update");
+  const cut = ownership.accept(aMessage({ gateway: "a", content: "cut" }), PENDING);
+  cut.catch(() => undefined);
+
+  for (const pid of await backends(other, WRITES))
+    await other.query("select pg_terminate_backend($1)", [pid]);
+  await expect(cut).rejects.toMatchObject({ code: "STORE_UNAVAILABLE", hint: expect.any(String) });
+  await other.query("rollback");
+  await ownership.accept(aMessage({ gateway: "a", content: "next" }), PENDING);
+
+  expect(await ownership.openMessages({ after: 0, limit: 9 })).toMatchObject([{ content: "next" }]);
+});
+
+test("a write that the server cancels is refused as busy, and the next one works", async (t) => {
+  const { ownership, other } = await openOwned(t);
+  await other.query("begin; select from leases for update");
+  const cancelled = ownership.accept(aMessage({ gateway: "a" }), PENDING);
+  cancelled.catch(() => undefined);
+
+  for (const pid of await backends(other, WRITES)) await other.query("select pg_cancel_backend($1)", [pid]);
+  await expect(cancelled).rejects.toMatchObject({ code: "STORE_BUSY" });
+  await other.query("rollback");
+
+  await ownership.accept(aMessage({ gateway: "a" }), PENDING);
+  expect(await ownership.openMessages({ after: 0, limit: 9 })).toHaveLength(1);
+});
+
+test("an owner whose connection is cut is told once, and another can take over and fences it", async (t) => {
+  const { url, ownership, other } = await openOwned(t);
+  const losses: Error[] = [];
+  ownership.onLost((error) => losses.push(error));
+
+  const owners = await backends(
+    other,
+    "pid in (select pid from pg_locks where locktype = 'advisory' and granted)",
+  );
+  for (const pid of owners) await other.query("select pg_terminate_backend($1)", [pid]);
+  await vi.waitUntil(() => losses.length > 0);
+
+  const second = await openStore(url);
+  t.onTestFinished(() => second.close());
+  const next = await vi.waitUntil(() =>
+    second.own({ owner: "next", gateways: ["a"], now: 1 }).catch(() => false as const),
+  );
+  await expect(ownership.accept(aMessage({ gateway: "a" }), PENDING)).rejects.toMatchObject({
+    code: "LEASE_LOST",
+  });
+  await next.accept(aMessage({ gateway: "a" }), PENDING);
+  await ownership.release();
+  expect(losses).toMatchObject([{ code: "LEASE_LOST", hint: expect.any(String) }]);
+});
+
+test("an owner hears of a loss that came before it asked", async (t) => {
+  const { ownership, other } = await openOwned(t);
+  const [owner] = await backends(
+    other,
+    "pid in (select pid from pg_locks where locktype = 'advisory' and granted)",
+  );
+  await other.query("select pg_terminate_backend($1)", [owner]);
+  await vi.waitUntil(
+    async () => (await other.query("select from pg_locks where locktype = 'advisory'")).rowCount === 0,
+  );
+
+  const error = await new Promise<Error>((resolve) => ownership.onLost(resolve));
+
+  expect(error).toMatchObject({ code: "LEASE_LOST" });
+});
+
+test("a cold write whose connection is cut in its transaction is refused, and nothing of it is stored", async (t) => {
+  const { store, other } = await openOwned(t);
+  await other.query("begin; lock table tasks");
+  const task = { key: "A-1", summary: "s", description: "", project: "A", repoUrls: [] };
+  const compiled = store.sql.read
+    .insertInto("repos")
+    .values({ url: "https://h/a.git", created_at: 0 })
+    .compile();
+  const blocked = store.sql.read.deleteFrom("tasks").where("jira_key", "=", task.key).compile();
+  const cut = store.sql.write([compiled, blocked]);
+  cut.catch(() => undefined);
+
+  const waiting = "query like 'delete from%' and wait_event_type = 'Lock'";
+  for (const pid of await backends(other, waiting))
+    await other.query("select pg_terminate_backend($1)", [pid]);
+  await expect(cut).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+  await other.query("rollback");
+
+  expect(await store.sql.read.selectFrom("repos").selectAll().execute()).toEqual([]);
+  expect(await store.tasks.create(task)).toMatchObject({ key: "A-1" });
+});
+
+test("a row that another program locks holds up its own thread, loses nothing, and no other thread waits", async (t) => {
+  const { store, ownership, other } = await openOwned(t);
+  const { conversationId } = await ownership.accept(aMessage({ gateway: "a" }), PENDING);
+  await other.query("begin");
+  await other.query("select from inbox where conversation_id = $1 for update", [conversationId]);
+
+  const change = { conversationId, attempts: 1, nextAttemptAt: null, lastError: null };
+  const held = Promise.all([
+    ownership.record({ shard: 0, message: { ...change, status: "claimed" } }),
+    ownership.record({ shard: 0, message: { ...change, status: "dead", lastError: "last" } }),
+    ownership.accept(aMessage({ gateway: "a" }), PENDING),
+  ]);
+  await backends(other, WRITES);
+  await ownership.accept(aMessage({ gateway: "a" }), { ...PENDING, shard: 1 });
+  await other.query("commit");
+  await held;
+
+  expect(await store.conversation(conversationId)).toMatchObject({ status: "dead", lastError: "last" });
+  expect(await ownership.openMessages({ after: 0, limit: 9 })).toHaveLength(2);
+});
+
+interface PlanNode {
+  "Node Type": string;
+  "Relation Name"?: string;
+  "Index Cond"?: string;
+  "Recheck Cond"?: string;
+  Plans?: PlanNode[];
+}
+
+/** The plan that the writer's prepared statement keeps, as the nodes that read the tables of history. */
+async function readingNodes(other: Client): Promise<PlanNode[]> {
+  const count = Math.max(...[...WAY_STATEMENT.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number)));
+  await other.query(`set enable_seqscan = off; set plan_cache_mode = force_generic_plan; deallocate all`);
+  await other.query(`prepare way as ${WAY_STATEMENT}`);
+  const parameters = ["1", ...Array(count - 1).fill("'{}'")].join(", ");
+  const { rows } = await other.query(`explain (format json) execute way (${parameters})`);
+  const nodes: PlanNode[] = [];
+  const walk = (node: PlanNode) => {
+    if (/^(conversations|process_events|process_event_deliveries|inbox)$/.test(node["Relation Name"] ?? "")) {
+      if (node["Node Type"] !== "ModifyTable") nodes.push(node);
+    }
+    for (const child of node.Plans ?? []) walk(child);
+  };
+  walk(rows[0]["QUERY PLAN"][0].Plan);
+  return nodes;
+}
+
+test("the writer's statement finds its rows by index, planned on empty tables and on big ones alike", async (t) => {
+  const { other } = await openOwned(t);
+  const onEmpty = await readingNodes(other);
+
+  await other.query(`
+    insert into conversations (message_id, gateway_id, gateway_channel_id, user_id, role, content, is_addressed,
+      idempotency_key, created_at)
+    select i::text, 1, 'C', 'U', 'user', 'x', 1, i::text, i from generate_series(1, 50000) i;
+    insert into inbox (conversation_id, status, attempts, is_unowned)
+    select i, 'dead', 0, 0 from generate_series(1, 50000) i;
+    insert into process_events (conversation_id, sequence, kind, content, created_at)
+    select i, 1, 'completed', 'x', i from generate_series(1, 50000) i;
+    insert into process_event_deliveries (event_id, gateway_id, target, delivery_id, status, attempts)
+    select i, 1, 'C', i::text, 'done', 1 from generate_series(1, 50000) i;
+    analyze`);
+  const onBig = await readingNodes(other);
+
+  for (const nodes of [onEmpty, onBig]) {
+    expect(nodes.length).toBeGreaterThan(3);
+    const byTable = nodes.filter((node) => !(node["Index Cond"] ?? node["Recheck Cond"]));
+    expect(byTable).toEqual([]);
+  }
+});
