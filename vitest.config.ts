@@ -1,8 +1,17 @@
 import { defineConfig } from "vitest/config";
 
+const source = (path: string) => new URL(`./src/${path}`, import.meta.url).pathname;
+
 export default defineConfig({
+  resolve: {
+    // The examples import what users import; here that is the source, not dist/.
+    alias: [
+      { find: /^robson$/, replacement: source("index.ts") },
+      { find: /^robson\/testing$/, replacement: source("testing/index.ts") },
+    ],
+  },
   test: {
-    include: ["src/**/*.test.ts", "test/**/*.test.ts", "tools/**/*.test.ts"],
+    include: ["src/**/*.test.ts", "test/**/*.test.ts", "tools/**/*.test.ts", "examples/**/*.test.ts"],
     globalSetup: ["test/global-setup.ts"],
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -10,7 +10,9 @@ import { startPostgres } from "../src/testing/postgres/start-postgres.ts";
 
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const build = promisify(execFile)(process.execPath, [join(import.meta.dirname, "../tools/build.ts")]);
-  const [postgres] = await Promise.all([startPostgres(), build]);
+  // A build that fails shows in the tests that run it; the others are worth running all the same.
+  const reported = build.catch((error) => process.stderr.write(`${error}\n`));
+  const [postgres] = await Promise.all([startPostgres(), reported]);
   project.provide("postgresUrl", postgres.url);
   return () => postgres.stop();
 }

@@ -109,7 +109,7 @@ function blank(text: string, pattern: RegExp): string {
 
 function isAllowed(imported: ImportLine, { rule, file }: { rule: Rule; file: string }): boolean {
   const { specifier, isTypeOnly } = imported;
-  const isTest = file.endsWith(".test.ts");
+  const isTest = /\.(?:test|fixture)\.ts$/.test(file);
   if (specifier.startsWith("node:")) return true;
   if (!specifier.startsWith(".")) {
     return (
@@ -126,7 +126,7 @@ function isAllowed(imported: ImportLine, { rule, file }: { rule: Rule; file: str
 }
 
 function isTestLibrary(specifier: string): boolean {
-  return specifier === "vitest" || specifier === "fast-check";
+  return ["vitest", "fast-check", "zod", "@standard-schema/spec"].includes(specifier);
 }
 
 /** `{ type A, type B }`, over as many lines as it likes. */

@@ -6,9 +6,9 @@
 import type { TomlError } from "smol-toml";
 import * as z from "zod";
 import { RobsonError } from "../core/errors.ts";
+import { nearest } from "../core/nearest.ts";
 import { preview } from "../core/text.ts";
 import { configSchema } from "./config-schema.ts";
-import { nearest } from "./nearest.ts";
 import { findPosition, type KeyPath } from "./toml-positions.ts";
 
 /** One mistake. Its path tells where it stands. */
@@ -30,6 +30,11 @@ const MAX_LISTED_PROBLEMS = 10;
 const MAX_SHOWN_GRAPHEMES = 120;
 
 const SECRET_NAME = /token|secret|password|passwd|credential|api[-_]?key|private[-_]?key/i;
+
+/** Whether a key's value may be a secret, to be shown nowhere. */
+export function isSecretName(name: string): boolean {
+  return SECRET_NAME.test(name);
+}
 
 /** The environment variable that a secret of each section belongs in. */
 const VARIABLES: Record<string, string> = {
@@ -87,7 +92,10 @@ export function problemsOf(issues: readonly z.core.$ZodIssue[], document: unknow
 
 /** A secret that stands in the file, where everyone who sees the file sees it. */
 export function secretInFile(path: KeyPath): Problem {
-  const variable = VARIABLES[String(path[0])] ?? variableFor(String(path.at(-1)));
+  const isInbound = /inbound/i.test(String(path.at(-1)));
+  const variable = isInbound
+    ? "ROBSON_WEBHOOK_INBOUND_SECRET"
+    : (VARIABLES[String(path[0])] ?? variableFor(String(path.at(-1))));
   const what =
     path.join(".") === "database.url" ? "database.url holds a password" : `${show(path)} is a secret`;
   return {
@@ -135,7 +143,7 @@ function wrongValue(issue: z.core.$ZodIssue, met: { path: KeyPath; value: unknow
   }
   return {
     path: met.path,
-    text: `${place} is ${describe(met.value)}, but must be ${expectation(issue)}`,
+    text: `${place} is ${valueShown(met.value)}, but must be ${expectation(issue)}`,
     hint: `Give ${place} ${expectation(issue)}, or remove the line to have the default`,
   };
 }
@@ -160,7 +168,9 @@ function expectation(issue: z.core.$ZodIssue): string {
   return issue.message;
 }
 
-function describe(value: unknown): string {
+/** A value as it stands in a sentence. */
+export function valueShown(value: unknown): string {
+  if (value === undefined) return "missing";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "string")
     return value === "" ? "empty" : `the text ${preview(JSON.stringify(value), 40)}`;
@@ -174,7 +184,8 @@ function valueAt(document: unknown, path: KeyPath): unknown {
   return value;
 }
 
-function show(path: KeyPath): string {
+/** A path as it is written: `server.port`, `repositories[1].url`. */
+export function show(path: KeyPath): string {
   return path.reduce<string>((text, part) => {
     if (typeof part === "number") return `${text}[${part}]`;
     return text === "" ? part : `${text}.${part}`;

@@ -15,6 +15,21 @@ const MAX_WHOLE_NUMBER = 2_147_483_647;
 const text = () => z.string().min(1);
 const wholeNumber = () => z.int().min(1).max(MAX_WHOLE_NUMBER);
 
+/** One row of `[[schedules]]`; what its times mean is checked by the scheduler. */
+const scheduleSchema = z
+  .strictObject({
+    name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "it must be lower-case letters, digits and dashes"),
+    every: z.exactOptional(wholeNumber()),
+    cron: z.exactOptional(text()),
+    timezone: z.exactOptional(text()),
+    message: text(),
+    gateway: z.exactOptional(text()),
+    channel: z.exactOptional(text()),
+  })
+  .refine(({ every, cron }) => (every === undefined) !== (cron === undefined), {
+    error: "it needs either every (seconds) or cron",
+  });
+
 export const configSchema = z
   .strictObject({
     database: section({
@@ -24,6 +39,9 @@ export const configSchema = z
       host: text().default("127.0.0.1"),
       port: z.int().min(0).max(65_535).default(7420),
       max_concurrent_requests: wholeNumber().default(1024),
+      max_requests_per_minute: wholeNumber().default(6000),
+      max_event_streams: wholeNumber().default(256),
+      max_stream_buffer_bytes: wholeNumber().default(1024 * 1024),
       request_timeout_ms: wholeNumber().default(30_000),
       close_grace_ms: wholeNumber().default(5000),
     }),
@@ -31,16 +49,23 @@ export const configSchema = z
       allow_callback_hosts: z.array(text()).default([]),
       default_channel: text().optional(),
       max_body_bytes: wholeNumber().default(1024 * 1024),
+      max_subscribers: wholeNumber().default(1000),
     }),
     limits: limitsSection<Limits>(DEFAULT_LIMITS),
     log: section({
       level: z.enum(LOG_LEVELS).default("info"),
       file: text().optional(),
+      levels: z.record(z.string(), z.enum(LOG_LEVELS)).default({}),
+    }),
+    operators: section({
+      users: z.array(text()).default([]),
     }),
     workflow: section({
       work_dir: text().default("robson-work"),
       allow_file_repositories: z.boolean().default(false),
+      allow_repository_hosts: z.array(text()).default([]),
       agent: z.enum(["scripted"]).default("scripted"),
+      run_pending_every_seconds: wholeNumber().optional(),
       limits: limitsSection<WorkflowLimits>(DEFAULT_WORKFLOW_LIMITS),
     }),
     repositories: z
@@ -49,6 +74,16 @@ export const configSchema = z
           url: text(),
           base: z.exactOptional(text()),
           verify: z.exactOptional(z.array(z.array(text()).min(1))),
+        }),
+      )
+      .default([]),
+    schedules: z.array(scheduleSchema).default([]),
+    plugins: z
+      .array(
+        z.strictObject({
+          use: text(),
+          // Its keys are the plugin's own: they are not renamed, and its schema checks them.
+          config: z.record(z.string(), z.unknown()).default({}),
         }),
       )
       .default([]),

@@ -14,6 +14,8 @@ export interface Secrets {
   token: string | undefined;
   /** What callbacks are signed with. */
   webhookSecret: string | undefined;
+  /** What messages are signed with by those who sign them instead of bringing the token. */
+  webhookInboundSecret?: string | undefined;
 }
 
 /** The variables of `.env` with those of `env` over them; an empty variable counts as not set. */
@@ -22,7 +24,11 @@ export function readEnvironment({ cwd, env }: { cwd: string; env: Environment })
 }
 
 export function secretsOf(environment: Environment): Secrets {
-  return { token: environment.ROBSON_TOKEN, webhookSecret: environment.ROBSON_WEBHOOK_SECRET };
+  return {
+    token: environment.ROBSON_TOKEN,
+    webhookSecret: environment.ROBSON_WEBHOOK_SECRET,
+    webhookInboundSecret: environment.ROBSON_WEBHOOK_INBOUND_SECRET,
+  };
 }
 
 function readDotEnv(file: string): Environment {

@@ -25,7 +25,7 @@ export function toSnakeCase(name: string): string {
 }
 
 /** `max_body_bytes` becomes `maxBodyBytes`. */
-export function toCamelCase(name: string): string {
+function toCamelCase(name: string): string {
   return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 

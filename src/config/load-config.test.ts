@@ -51,7 +51,8 @@ function withoutOptional(document: Record<string, unknown>) {
   const shown = structuredClone(document) as Record<string, Record<string, unknown>>;
   delete shown.webhook?.default_channel;
   delete shown.log?.file;
-  return { ...shown, repositories: [], agents: { scripted: {} } };
+  delete shown.workflow?.run_pending_every_seconds;
+  return { ...shown, repositories: [], schedules: [], plugins: [], agents: { scripted: {} } };
 }
 
 test("a setting in the file wins over the default, and the rest of its section stays", () => {
@@ -74,7 +75,8 @@ test("an unknown section is refused, and where none is near the known ones are l
     hint: 'Did you mean "database"?',
   });
   expect(refusal("[server]\ntimeout = 1\n").hint).toBe(
-    "Known here: host, port, max_concurrent_requests, request_timeout_ms, close_grace_ms",
+    `Known here: host, port, max_concurrent_requests, max_requests_per_minute, max_event_streams, \
+max_stream_buffer_bytes, request_timeout_ms, close_grace_ms`,
   );
 });
 

@@ -42,7 +42,8 @@ export function loadConfig(options: LoadConfigOptions): Config {
   const environment = readEnvironment(options);
   const source = readSource(options);
   const settings = source === undefined ? configSchema.parse({}) : readSettings(source);
-  const config: Config = { ...camelKeys(settings), secrets: secretsOf(environment) };
+  const { plugins } = settings;
+  const config: Config = { ...camelKeys(settings), plugins, secrets: secretsOf(environment) };
   if (source !== undefined) config.file = resolve(cwd, source.file);
 
   const base = config.file === undefined ? cwd : dirname(config.file);

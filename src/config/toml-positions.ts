@@ -27,7 +27,7 @@ export function findPosition(toml: string, path: KeyPath): Position | undefined 
 }
 
 /** Line and column of an offset into the text. */
-export function positionAt(text: string, offset: number): Position {
+function positionAt(text: string, offset: number): Position {
   const before = text.slice(0, offset);
   const lineStart = before.lastIndexOf("\n") + 1;
   return { line: before.split("\n").length, column: offset - lineStart + 1 };

@@ -3,6 +3,7 @@
  * over, the worker can report nothing any more, whatever it still does.
  */
 import type { Clock } from "./clock.ts";
+import type { LoopControl } from "./control.ts";
 import { RobsonError, WorkerError } from "./errors.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
@@ -19,6 +20,9 @@ export interface AttemptOptions {
   number: number;
   /** Stores an event that does not end the message. */
   store(event: EventToStore): Promise<void>;
+  control: LoopControl;
+  /** Told of a worker that goes on although its attempt is over. */
+  onLeftover(handled: Promise<unknown>): void;
 }
 
 export class Attempt {
@@ -27,12 +31,15 @@ export class Attempt {
   readonly #options: AttemptOptions;
   readonly #controller = new AbortController();
   readonly #over = Promise.withResolvers<never>();
+  readonly startedAt: number;
   #emitCount = 0;
+  #worker: string | null = null;
   #endedBy: RobsonError | undefined;
   #isClosed = false;
 
   constructor(options: AttemptOptions) {
     this.#options = options;
+    this.startedAt = options.clock.now();
     this.#over.promise.catch(() => undefined);
   }
 
@@ -46,18 +53,34 @@ export class Attempt {
     const { clock, limits, number } = this.#options;
     const timeoutMs = worker.timeoutMs ?? limits.workerTimeoutMs;
     const cancel = clock.schedule(clock.now() + timeoutMs, () => this.end(timedOut(worker, timeoutMs)));
+    this.#worker = worker.name;
     const context: WorkerContext = {
-      emit: (kind, content) => this.#emit(kind, content),
+      emit: (kind, content) => {
+        const emitted = this.#emit(kind, content);
+        // A worker that does not await it must not end the process when it is refused.
+        emitted.catch(() => undefined);
+        return emitted;
+      },
       signal: this.#controller.signal,
       text,
       attempt: number,
       log: this.#options.log,
+      control: this.#options.control,
     };
+    const handled = handle(context);
     try {
-      return await Promise.race([handle(context), this.#over.promise]);
+      return await Promise.race([handled, this.#over.promise]);
+    } catch (error) {
+      if (this.#endedBy) this.#watchLeftover(worker, handled);
+      throw error;
     } finally {
       cancel();
     }
+  }
+
+  /** The worker at it, and the last one that was. */
+  get worker(): string | null {
+    return this.#worker;
   }
 
   /** Ends the attempt from outside: the signal is aborted, and `run` rejects with the reason. */
@@ -79,6 +102,17 @@ export class Attempt {
     return this.#endedBy;
   }
 
+  /** Says when a worker goes on although its signal was aborted. Its result is refused either way. */
+  #watchLeftover(worker: Worker, handled: Promise<unknown>): void {
+    const { clock, limits, log, onLeftover } = this.#options;
+    onLeftover(handled);
+    const fields = { worker: worker.name, afterMs: limits.workerAbortGraceMs };
+    const cancel = clock.schedule(clock.now() + limits.workerAbortGraceMs, () => {
+      log.warn(fields, "worker goes on although its signal was aborted");
+    });
+    handled.then(cancel, cancel);
+  }
+
   async #emit(kind: EventKind, content: string): Promise<void> {
     if (this.#endedBy) throw this.#endedBy;
     if (this.#isClosed) throw attemptIsOver();
@@ -97,7 +131,13 @@ export class Attempt {
     }
     this.#emitCount += 1;
     const text = within(toStorable(String(content)), limits.maxContentBytes);
-    const event = { sequence: this.#emitCount, kind, content: text, createdAt: clock.now() };
+    const event = {
+      sequence: this.#emitCount,
+      kind,
+      content: text,
+      worker: this.#worker,
+      createdAt: clock.now(),
+    };
     // A former attempt may have emitted more before it was interrupted: its events must not stand in the way of
     // how this one ends. Final events count apart; they are stored once, together with the end.
     if (isFinal(kind)) this.finalEvents.push({ ...event, sequence: -this.#emitCount });

@@ -4,6 +4,7 @@
  * is stored stays in the database, and pages are read in the order of their ids as room comes free. A write is
  * let in by `admit`, so that the change between the two never overtakes a write under way.
  */
+import type { Limits } from "./limits.ts";
 
 export interface BacklogOptions<Row> {
   /** Rows with an id above `after`, in the order of their ids. Fewer ids than `limit`: there are no more. */
@@ -18,8 +19,8 @@ export interface BacklogOptions<Row> {
   maxLoaded: number;
   /** Called when all open work is in memory again. */
   onLive(): void;
-  /** Called when a read fails; resolves when it is time to try again, rejects to give up. */
-  onReadError(error: unknown): Promise<void>;
+  /** Called when a read fails for the n-th time in a row; resolves when to try again, rejects to give up. */
+  onReadError(error: unknown, failures: number): Promise<void>;
 }
 
 /** How many ids one read asks for. */
@@ -37,6 +38,7 @@ export class Backlog<Row> {
   /** Set while new writes wait for the change to live. */
   #gate: PromiseWithResolvers<void> | undefined;
   #isReading = false;
+  #failedReads = 0;
   /** What left memory while a page was being read: the page may still show it as open. */
   #endedWhileReading: Set<string | number> | undefined;
   #isStopped = false;
@@ -88,8 +90,14 @@ export class Backlog<Row> {
   catchUp(): void {
     if (this.#state === "live" || this.#isReading || this.#isStopped) return;
     this.#isReading = true;
-    void this.#readOn().finally(() => {
+    const generation = () => this.#generation;
+    let seen = generation();
+    void this.#readOn(() => {
+      seen = generation();
+    }).finally(() => {
       this.#isReading = false;
+      // It fell behind anew in the very moment of becoming live.
+      if (seen !== generation()) this.catchUp();
     });
   }
 
@@ -100,10 +108,11 @@ export class Backlog<Row> {
     this.#quietCallbacks.splice(0).forEach((callback) => void callback());
   }
 
-  async #readOn(): Promise<void> {
+  async #readOn(onRound: () => void): Promise<void> {
     // Rows under way are in memory before their ids are known: reading now would load them twice.
     await this.#quiet("live");
     while (!this.#isStopped && this.#options.loadedCount() < this.#options.maxLoaded / 2) {
+      onRound();
       const isAtEnd = await this.#readPage();
       if (isAtEnd === undefined) return;
       if (isAtEnd && this.#gate) return this.#becomeLive();
@@ -123,6 +132,7 @@ export class Backlog<Row> {
     this.#endedWhileReading = ended;
     try {
       const rows = await this.#options.read({ after: this.#cursor, limit: PAGE_SIZE });
+      this.#failedReads = 0;
       if (this.#isStopped) return undefined;
       if (this.#generation !== generation) return false;
       const ids = new Set(rows.map(this.#options.idOf));
@@ -131,7 +141,8 @@ export class Backlog<Row> {
       return ids.size < PAGE_SIZE;
     } catch (error) {
       this.#openGate();
-      return this.#options.onReadError(error).then(
+      this.#failedReads += 1;
+      return this.#options.onReadError(error, this.#failedReads).then(
         () => false,
         () => undefined,
       );
@@ -159,4 +170,12 @@ export class Backlog<Row> {
       });
     });
   }
+}
+
+/**
+ * How much of `maxLoaded` is taken. What waits for a later attempt takes none of it, so that one platform that is
+ * away does not keep everything else from being read; but that has a limit too, `maxHeld`.
+ */
+export function roomTaken(count: { loaded: number; held: number; limits: Pick<Limits, "maxHeld"> }): number {
+  return count.held >= count.limits.maxHeld ? Number.POSITIVE_INFINITY : count.loaded - count.held;
 }

@@ -17,5 +17,7 @@ export function backoffMs(options: BackoffOptions): number {
   const { attempts, baseMs, maxMs, retryAfterMs = 0, maxRetryAfterMs, random } = options;
   const ceiling = Math.min(maxMs, baseMs * 2 ** Math.min(attempts - 1, 40));
   const jittered = Math.max(1, Math.ceil(random() * ceiling));
-  return Math.max(jittered, Math.min(retryAfterMs, maxRetryAfterMs));
+  // What a plugin passes may be anything that Number() makes of a header.
+  const asked = Number.isNaN(retryAfterMs) ? 0 : Math.ceil(Math.min(retryAfterMs, maxRetryAfterMs));
+  return Math.max(jittered, asked);
 }

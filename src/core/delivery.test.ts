@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { openStore } from "../store/open-store.ts";
 import { aMessage, aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
@@ -216,11 +217,37 @@ describe.each(databaseKinds)("delivery on $name", ({ create }) => {
       clock: first.clock,
       limits,
     });
-    await expect.poll(() => second.loop.health().unregistered).toEqual([{ gateway: "gone", count: 1 }]);
+    await expect
+      .poll(() => second.loop.health().unregistered)
+      .toEqual([{ gateway: "gone", messages: 0, deliveries: 1 }]);
     expect(await second.store.deadLetters({ limit: 1 })).toEqual([]);
 
     await second.clock.advance(25 * HOUR_MS);
     await expect.poll(() => second.store.deadLetters({ limit: 1 })).toMatchObject([{ gateway: "gone" }]);
     await expect.poll(() => second.loop.health().unregistered).toEqual([]);
+  });
+
+  test("a message for a gateway that no process runs is counted, waits, and is dead after its limit", async (t) => {
+    const location = await create(t);
+    const before = await openStore(location);
+    const ownership = await before.own({ owner: "the one before", gateways: ["gone"], now: 0 });
+    const at = { shard: 0, status: "pending", attempts: 0 } as const;
+    const { conversationId } = await ownership.accept(aMessage({ gateway: "gone" }), at);
+    await before.close();
+
+    const other = fakeGateway({ name: "other" });
+    const options = { location, gateways: [other], workers: [echo], limits: { fallbackPollMs: HOUR_MS } };
+    const { loop, store, clock } = await startTestLoop(t, options);
+    await expect
+      .poll(() => loop.health().unregistered, { timeout: 10_000 })
+      .toEqual([{ gateway: "gone", messages: 1, deliveries: 0 }]);
+    await clock.advance(23 * HOUR_MS);
+    expect(await store.deadLetters({ limit: 9 })).toEqual([]);
+    await clock.advance(2 * HOUR_MS);
+
+    const dead = [{ conversationId, gateway: "gone" }];
+    await expect.poll(() => store.deadLetters({ limit: 9 }), { timeout: 10_000 }).toMatchObject(dead);
+    await expect.poll(() => loop.health().unregistered, { timeout: 10_000 }).toEqual([]);
+    expect(other.attempted).toEqual([]);
   });
 });

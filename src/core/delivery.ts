@@ -7,11 +7,12 @@ import { backoffMs } from "./backoff.ts";
 import { type Clock, wait } from "./clock.ts";
 import { DeliveryError, messageOf, type Retry, retryOf } from "./errors.ts";
 import type { Gateway } from "./gateway.ts";
+import type { HookRegistry, Hooks } from "./hooks.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Delivery } from "./message-event.ts";
 import type { OutboxEntry } from "./outbox.ts";
-import type { Change, DeliveryChange, StoredDelivery } from "./store.ts";
+import type { Change, DeliveryChange, NewFailure, StoredDelivery } from "./store.ts";
 import { toStorable } from "./text.ts";
 
 export interface DeliverOptions {
@@ -20,6 +21,7 @@ export interface DeliverOptions {
   random: () => number;
   limits: Limits;
   log: Logger;
+  hooks: HookRegistry;
   /** Aborted when the loop's time to stop is over: the attempt is given up. */
   signal: AbortSignal;
   /** Whether another event waits behind this one in its lane. */
@@ -27,14 +29,20 @@ export interface DeliverOptions {
   persist(change: Change): Promise<unknown>;
 }
 
+const INTERRUPTED = "The process stopped during this attempt";
+
 /** Resolves with the instant of the next attempt, or with undefined when the delivery has ended. */
 export async function deliver(entry: OutboxEntry, options: DeliverOptions): Promise<number | undefined> {
   const { delivery } = entry;
   const { clock, limits, log, gateway } = options;
-  const record = (change: Partial<DeliveryChange>) => {
+  const record = (change: Partial<DeliveryChange>, failure?: NewFailure) => {
     Object.assign(delivery, change);
-    return options.persist({ shard: entry.shard, delivery: toChange(delivery) });
+    return options.persist({ shard: entry.shard, delivery: toChange(delivery), ...(failure && { failure }) });
   };
+  const failedWith = (error: string, nextAt: number | null = null) =>
+    toFailure(delivery, { error, nextAt, failedAt: clock.now() });
+  const tellEnded = (end: Omit<Hooks["delivery.ended"], "delivery">) =>
+    options.hooks.tell("delivery.ended", () => ({ delivery: toDelivery(delivery), ...end }));
   const ids = {
     deliveryId: delivery.deliveryId,
     conversationId: delivery.conversationId,
@@ -49,17 +57,20 @@ export async function deliver(entry: OutboxEntry, options: DeliverOptions): Prom
     log.info({ ...ids, attempts: delivery.attempts }, "delivery superseded");
     return undefined;
   };
+  const giveUp = async (lastError: string) => {
+    await record({ status: "dead", nextRetryAt: null, lastError }, failedWith(lastError));
+    log.error({ ...ids, attempts: delivery.attempts, error: lastError }, "delivery dead");
+    tellEnded({ outcome: "dead", error: lastError });
+    return undefined;
+  };
 
   if (isSuperseded()) return supersede();
   if (delivery.nextRetryAt !== null && delivery.nextRetryAt > clock.now()) return delivery.nextRetryAt;
   if (!entry.isCounted) {
-    if (delivery.attempts >= limits.maxDeliveryAttempts) {
-      const lastError = delivery.lastError ?? "The process stopped during the last attempt";
-      await record({ status: "dead", nextRetryAt: null, lastError });
-      log.error({ ...ids, attempts: delivery.attempts, error: lastError }, "delivery dead");
-      return undefined;
-    }
-    await record({ status: "claimed", attempts: delivery.attempts + 1, nextRetryAt: null });
+    const begun = toBegun(delivery);
+    const failure = delivery.status === "claimed" ? failedWith(INTERRUPTED) : undefined;
+    if (begun.interruptions >= limits.maxInterruptions) return giveUp(INTERRUPTED);
+    await record(begun, failure);
   }
   entry.isCounted = false;
 
@@ -68,20 +79,34 @@ export async function deliver(entry: OutboxEntry, options: DeliverOptions): Prom
   if (outcome.kind === "delivered") {
     await record({ status: "done", deliveredAt: clock.now(), nextRetryAt: null });
     log.info({ ...ids, attempts: delivery.attempts }, "delivered");
+    tellEnded({ outcome: "delivered" });
+    return undefined;
+  }
+  if (options.signal.aborted) {
+    // Given up because the loop stops: the platform is asked at the next start, and no attempt is lost by it.
+    await record({ status: "pending", interruptions: delivery.interruptions + 1, nextRetryAt: null });
     return undefined;
   }
   const lastError = toStorable(outcome.error);
   delivery.lastError = lastError;
   if (isSuperseded()) return supersede();
-  if (outcome.retry === "never" || delivery.attempts >= limits.maxDeliveryAttempts) {
-    await record({ status: "dead", nextRetryAt: null, lastError });
-    log.error({ ...ids, attempts: delivery.attempts, error: lastError }, "delivery dead");
-    return undefined;
-  }
-  const nextRetryAt = clock.now() + retryWaitMs({ attempts: delivery.attempts, outcome, options });
-  await record({ status: "pending", nextRetryAt, lastError });
+  const failures = delivery.attempts - delivery.interruptions;
+  if (outcome.retry === "never" || failures >= limits.maxDeliveryAttempts) return giveUp(lastError);
+  const nextRetryAt = clock.now() + retryWaitMs({ attempts: failures, outcome, options });
+  await record({ status: "pending", nextRetryAt, lastError }, failedWith(lastError, nextRetryAt));
   log.warn({ ...ids, attempts: delivery.attempts, nextRetryAt, error: lastError }, "delivery attempt failed");
   return nextRetryAt;
+}
+
+/** The delivery with its next attempt counted; one that ended with the process is counted apart. */
+function toBegun({ status, attempts, interruptions }: StoredDelivery) {
+  const wasInterrupted = status === "claimed";
+  return {
+    status: "claimed",
+    attempts: attempts + 1,
+    interruptions: interruptions + (wasInterrupted ? 1 : 0),
+    nextRetryAt: null,
+  } as const;
 }
 
 type AttemptOutcome =
@@ -149,7 +174,15 @@ function toDelivery(stored: StoredDelivery): Delivery {
   };
 }
 
+function toFailure(
+  { conversationId, eventId, gateway, target, attempts }: StoredDelivery,
+  of: { error: string; failedAt: number; nextAt: number | null },
+): NewFailure {
+  return { conversationId, eventId, gateway, target, worker: null, attempt: attempts, ...of };
+}
+
 function toChange(delivery: StoredDelivery): DeliveryChange {
-  const { eventId, gateway, target, status, attempts, nextRetryAt, lastError, deliveredAt } = delivery;
-  return { eventId, gateway, target, status, attempts, nextRetryAt, lastError, deliveredAt };
+  const { eventId, gateway, target, status, attempts, interruptions, nextRetryAt } = delivery;
+  const { lastError, deliveredAt } = delivery;
+  return { eventId, gateway, target, status, attempts, interruptions, nextRetryAt, lastError, deliveredAt };
 }

@@ -3,61 +3,83 @@
  * the message's end together with the events that end it. A crash before that commit leaves the message claimed;
  * it is run again, and what it emitted before is not stored twice.
  */
+import { parseArguments } from "./arguments/parse-arguments.ts";
 import { Attempt } from "./attempt.ts";
-import { backoffMs } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
-import { hasCode, messageOf, RobsonError, retryOf } from "./errors.ts";
-import { helpText, UNMATCHED_TEXT } from "./help.ts";
+import type { LoopControl } from "./control.ts";
+import { hasCode, RobsonError } from "./errors.ts";
+import { commandHelpText, helpText, NOT_ALLOWED_TEXT, unmatchedText, wrongArgumentsText } from "./help.ts";
 import type { DispatchOutcome, InboxEntry } from "./inbox.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
-import type { EventToStore, Outbox } from "./outbox.ts";
+import { type EndOptions, MessageEnd } from "./message-end.ts";
+import type { Outbox } from "./outbox.ts";
 import { parseKv } from "./parse-kv.ts";
 import { toReceived } from "./received.ts";
-import { isHelp, type Route, type Routing } from "./routing.ts";
-import type { MessageChange, Status } from "./store.ts";
-import { toStorable } from "./text.ts";
+import { helpAbout, isHelp, type Route, type Routing } from "./routing.ts";
+import { storableThreadKey } from "./shards.ts";
+import { Turns } from "./turns.ts";
+import type { Asker, Worker, WorkerContext } from "./worker.ts";
 
-export interface DispatcherOptions {
+export interface DispatcherOptions extends EndOptions {
   routing: Routing;
   outbox: Outbox;
   clock: Clock;
-  random: () => number;
   limits: Limits;
   log: Logger;
+  control: LoopControl;
   /** Runs the first message of a lane that was held. */
   resume(laneKey: string): void;
+  /** Whether this thread has had its hint that a message matched nothing. */
+  wasHinted(threadKey: string): Promise<boolean>;
 }
 
-const ENDED: DispatchOutcome = { kind: "ended" };
+const SUSPECT = "suspect";
+const HELD: DispatchOutcome = { kind: "held" };
 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
-  readonly #attempts = new Set<Attempt>();
-  /** The suspect that runs, and the lanes of those that wait for it. */
-  #suspect: InboxEntry | undefined;
-  readonly #waitingSuspects: string[] = [];
+  readonly #end: MessageEnd;
+  readonly #turns: Turns;
+  /** By conversation id. */
+  readonly #attempts = new Map<number, Attempt>();
+  /** Workers that go on although their attempt is over. */
+  readonly #leftovers = new Set<Promise<unknown>>();
   #handedBackFor: RobsonError | undefined;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
+    this.#end = new MessageEnd(options);
+    this.#turns = new Turns(options.resume);
   }
 
   /** Makes one attempt at a message. Rejects only with `LEASE_LOST`, or when the database is given up. */
   async dispatch(entry: InboxEntry): Promise<DispatchOutcome> {
-    if (!entry.isSuspect) return this.#handle(entry);
-    // Alone among its kind: when the process stops again, it is clear which message was being handled.
-    if (this.#suspect) {
-      this.#waitingSuspects.push(entry.key);
-      return { kind: "held" };
+    const routes = this.#routesFor(entry);
+    // A suspect is alone among its kind: when the process stops again, it is clear which message was handled.
+    const turns = entry.isSuspect ? [{ kind: SUSPECT, max: 1 }] : [];
+    const worker = routes[0]?.worker;
+    if (worker?.maxConcurrent !== undefined) turns.push({ kind: worker.name, max: worker.maxConcurrent });
+    if (entry.stoppedBy !== undefined) {
+      this.#leave(entry, turns);
+      return this.#end.stopped(entry, entry.stoppedBy);
     }
-    this.#suspect = entry;
+    const taken: string[] = [];
     try {
-      return await this.#handle(entry);
+      for (const [index, { kind, max }] of turns.entries()) {
+        if (!this.#turns.take({ kind, max, laneKey: entry.key })) {
+          // The turns behind this one are free for the next, one that it was resumed for too.
+          this.#leave(entry, turns.slice(index + 1));
+          return await this.#uncounted(entry);
+        }
+        taken.push(kind);
+      }
+      return await this.#handle(entry, routes);
+    } catch (error) {
+      if (hasCode(error, "LEASE_LOST") || this.#handedBackFor) throw error;
+      return await this.#end.failed(entry, { error, maxAttempts: 1, worker: null });
     } finally {
-      this.#suspect = undefined;
-      const next = this.#waitingSuspects.shift();
-      if (next !== undefined) this.#options.resume(next);
+      for (const kind of taken) this.#turns.give(kind);
     }
   }
 
@@ -67,46 +89,103 @@ export class Dispatcher {
       hint: "The message is taken up again",
     });
     this.#handedBackFor = reason;
-    for (const attempt of this.#attempts) attempt.end(reason);
+    for (const attempt of this.#attempts.values()) attempt.end(reason);
   }
 
-  async #handle(entry: InboxEntry): Promise<DispatchOutcome> {
-    const { routing, limits } = this.#options;
+  /** Resolves when no worker goes on any more whose attempt is over; a worker may need the store to clean up. */
+  async leftoversEnded(): Promise<void> {
+    await Promise.allSettled(this.#leftovers);
+  }
+
+  /** The attempt under way at a message. */
+  attemptAt(conversationId: number): Attempt | undefined {
+    return this.#attempts.get(conversationId);
+  }
+
+  #routesFor({ message }: InboxEntry): Route[] {
+    return isHelp(message.content) ? [] : this.#options.routing.match(message.content);
+  }
+
+  #leave(entry: InboxEntry, turns: { kind: string }[]): void {
+    for (const { kind } of turns) this.#turns.leave({ kind, laneKey: entry.key });
+  }
+
+  /** The commit that stored it counted an attempt that does not begin yet. */
+  async #uncounted(entry: InboxEntry): Promise<DispatchOutcome> {
+    if (entry.isCounted) {
+      entry.isCounted = false;
+      await this.#end.record(entry, { status: "pending", attempts: entry.message.attempts - 1 });
+    }
+    return HELD;
+  }
+
+  async #handle(entry: InboxEntry, routes: Route[]): Promise<DispatchOutcome> {
     const { message } = entry;
-    const routes = isHelp(message.content) ? [] : routing.match(message.content);
-    const maxAttempts = routes[0]?.worker.maxAttempts ?? limits.maxMessageAttempts;
+    const maxAttempts = routes[0]?.worker.maxAttempts ?? this.#options.limits.maxMessageAttempts;
     if (!entry.isCounted) {
-      if (message.attempts >= maxAttempts) return this.#deadLetter(entry, interrupted(message.attempts));
-      await this.#record(entry, { status: "claimed", attempts: message.attempts + 1, nextAttemptAt: null });
+      const interruptions = message.interruptions + (message.status === "claimed" ? 1 : 0);
+      if (interruptions >= this.#options.limits.maxInterruptions) return this.#end.interrupted(entry);
+      await this.#end.begun(entry);
     }
     entry.isCounted = false;
+    if (entry.stoppedBy !== undefined) return this.#end.stopped(entry, entry.stoppedBy);
+    const asker = toReceived(message);
+    const allowed = routes.filter(({ worker }) => worker.mayUse?.(asker) ?? true);
+    const about = helpAbout(message.content);
+    if (about !== undefined) {
+      const workers = this.#workersFor(asker);
+      const content = about === "" ? helpText(workers) : commandHelpText(workers, about);
+      return this.#end.answered(entry, { content });
+    }
+    if (routes.length > 0 && allowed.length === 0) {
+      return this.#end.answered(entry, { kind: "failed", content: NOT_ALLOWED_TEXT });
+    }
+    return this.#attempt(entry, { routes: allowed, maxAttempts });
+  }
 
-    if (isHelp(message.content)) return this.#answer(entry, helpText(routing.workers));
+  async #attempt(
+    entry: InboxEntry,
+    { routes, maxAttempts }: { routes: Route[]; maxAttempts: number },
+  ): Promise<DispatchOutcome> {
+    const { conversationId } = entry.message;
     const attempt = this.#createAttempt(entry);
-    this.#attempts.add(attempt);
+    this.#attempts.set(conversationId, attempt);
     if (this.#handedBackFor) attempt.end(this.#handedBackFor);
     try {
       const worker = await this.#askInTurn(entry, { routes, attempt });
-      if (worker === undefined) return this.#answer(entry, message.isAddressed ? UNMATCHED_TEXT : undefined);
-      return await this.#complete(entry, { events: attempt.finalEvents, worker });
+      attempt.close();
+      if (worker === undefined) return await this.#unmatched(entry);
+      return await this.#end.done(entry, { events: attempt.finalEvents, worker });
     } catch (error) {
       if (hasCode(error, "LEASE_LOST")) throw error;
-      if (hasCode(attempt.endedBy, "STOPPING")) return this.#return(entry);
-      return this.#failed(entry, { error, maxAttempts });
+      if (error instanceof WrongArguments) {
+        return await this.#end.answered(entry, { kind: "failed", content: error.message });
+      }
+      if (hasCode(attempt.endedBy, "STOPPING")) return await this.#end.handedBack(entry);
+      if (hasCode(attempt.endedBy, "WORKER_STOPPED")) {
+        return await this.#end.stopped(entry, entry.stoppedBy ?? "someone");
+      }
+      return await this.#end.failed(entry, { error, maxAttempts, worker: attempt.worker });
     } finally {
       attempt.close();
-      this.#attempts.delete(attempt);
+      this.#attempts.delete(conversationId);
     }
   }
 
   #createAttempt({ message }: InboxEntry): Attempt {
-    const { clock, limits, log, outbox } = this.#options;
+    const { clock, limits, log, outbox, control } = this.#options;
     return new Attempt({
       clock,
       limits,
       log,
+      control,
       number: message.attempts,
       store: (event) => outbox.record(message, { events: [event] }),
+      onLeftover: (handled) => {
+        this.#leftovers.add(handled);
+        const forget = () => this.#leftovers.delete(handled);
+        handled.then(forget, forget);
+      },
     });
   }
 
@@ -117,108 +196,38 @@ export class Dispatcher {
   ): Promise<string | undefined> {
     const message = toReceived(entry.message);
     for (const { worker, text } of ask.routes) {
-      const handle = async (context: Parameters<typeof worker.handle>[2]) =>
-        worker.handle(message, parseKv(message.content), context);
+      const args = await argumentsFor(worker, { content: message.content, text });
+      const handle = async (context: WorkerContext) => worker.handle(message, args, context);
       const answer = await ask.attempt.run(worker, handle, text);
       if (answer !== false) return worker.name;
     }
     return undefined;
   }
 
-  async #answer(entry: InboxEntry, content: string | undefined): Promise<DispatchOutcome> {
-    const createdAt = this.#options.clock.now();
-    const events =
-      content === undefined ? [] : [{ sequence: -1, kind: "completed" as const, content, createdAt }];
-    return this.#complete(entry, { events, worker: undefined });
-  }
-
-  async #complete(
-    entry: InboxEntry,
-    end: { events: EventToStore[]; worker: string | undefined },
-  ): Promise<DispatchOutcome> {
-    await this.#record(entry, { status: "done" }, end.events);
-    this.#log(entry, "message done", { worker: end.worker });
-    return ENDED;
-  }
-
-  /** Back to the inbox as if the attempt had not begun. */
-  async #return(entry: InboxEntry): Promise<DispatchOutcome> {
-    await this.#record(entry, { status: "pending", attempts: entry.message.attempts - 1 });
-    this.#log(entry, "message handed back");
-    return ENDED;
-  }
-
-  async #failed(
-    entry: InboxEntry,
-    failure: { error: unknown; maxAttempts: number },
-  ): Promise<DispatchOutcome> {
-    const { error, maxAttempts } = failure;
-    const { clock, limits, random, log } = this.#options;
-    const { retry, retryAfterMs } = retryOf(error);
-    const { attempts, conversationId } = entry.message;
-    if (retry === "never" || attempts >= maxAttempts || hasCode(error, "STORE_REFUSED_ROW")) {
-      return this.#deadLetter(entry, error);
-    }
-    const { backoffBaseMs: baseMs, maxBackoffMs: maxMs, maxRetryAfterMs } = limits;
-    const waitMs = backoffMs({ attempts, baseMs, maxMs, maxRetryAfterMs, retryAfterMs, random });
-    const at = clock.now() + waitMs;
-    await this.#record(entry, {
-      status: "pending",
-      nextAttemptAt: at,
-      lastError: toStorable(messageOf(error)),
-    });
-    log.warn(
-      { conversationId, attempts, nextAttemptAt: at, error: messageOf(error) },
-      "message attempt failed",
-    );
-    return { kind: "retry", at };
-  }
-
-  async #deadLetter(entry: InboxEntry, error: unknown): Promise<DispatchOutcome> {
-    const now = this.#options.clock.now();
-    const lastError = toStorable(messageOf(error));
-    const event: EventToStore = {
-      // Not the worker's: a retried dead letter must be able to emit its own first event.
-      sequence: -now,
-      kind: "failed",
-      content: failedText(entry.message.conversationId, error),
-      createdAt: now,
-    };
-    await this.#record(entry, { status: "dead", nextAttemptAt: null, lastError }, [event]);
-    const { conversationId, attempts } = entry.message;
-    this.#options.log.error({ conversationId, attempts, error: lastError }, "message dead");
-    return ENDED;
-  }
-
-  async #record(
-    entry: InboxEntry,
-    change: Partial<MessageChange> & { status: Status },
-    events: EventToStore[] = [],
-  ): Promise<void> {
+  /** Nobody took it: who was meant is told so, once in a thread. */
+  async #unmatched(entry: InboxEntry): Promise<DispatchOutcome> {
+    const { wasHinted } = this.#options;
     const { message } = entry;
-    const { conversationId, attempts, nextAttemptAt, lastError } = message;
-    const ends = { conversationId, attempts, nextAttemptAt, lastError, ...change };
-    await this.#options.outbox.record(message, { message: ends, events });
-    Object.assign(message, change);
+    if (!message.isAddressed || (await wasHinted(storableThreadKey(message))))
+      return this.#end.answered(entry, {});
+    const content = unmatchedText(this.#workersFor(toReceived(message)), message.content);
+    return this.#end.answered(entry, { content, isHint: true });
   }
 
-  #log({ message }: InboxEntry, text: string, more: object = {}): void {
-    const { conversationId, gateway, attempts } = message;
-    this.#options.log.info({ conversationId, gateway, attempts, ...more }, text);
+  #workersFor(asker: Asker): Worker[] {
+    return this.#options.routing.workers.filter((worker) => worker.mayUse?.(asker) ?? true);
   }
 }
 
-function interrupted(attempts: number): RobsonError {
-  return new RobsonError("WORKER_FAILED", `The process stopped during each of ${attempts} attempts at it`, {
-    hint: "Look in the log for what stopped the process before you try it again",
-  });
-}
+/** Thrown for arguments that the worker's schema does not take; the text is the answer. */
+class WrongArguments extends Error {}
 
-/** What the asker is told: what went wrong, and what he can do. */
-function failedText(conversationId: number, error: unknown): string {
-  const hint =
-    (error instanceof RobsonError && error.hint) || "Send it again, or ask whoever runs me to look";
-  return toStorable(
-    `I could not do this: ${messageOf(error)}\n${hint}. (Message ${conversationId} is kept as a dead letter.)`,
-  );
+async function argumentsFor(
+  worker: Worker,
+  { content, text }: { content: string; text: string },
+): Promise<unknown> {
+  if (!worker.args) return parseKv(content);
+  const parsed = await parseArguments(text, worker.args);
+  if (parsed.ok) return parsed.value;
+  throw new WrongArguments(wrongArgumentsText(worker, parsed.problems));
 }

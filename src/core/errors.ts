@@ -9,6 +9,7 @@ export const ERROR_CODES = [
   "CONFIG_UNREADABLE",
   "WORKER_INVALID",
   "GATEWAY_INVALID",
+  "PLUGIN_INVALID",
   "ALREADY_RUNNING",
   "PORT_TAKEN",
   "LISTEN_REFUSED",
@@ -34,8 +35,10 @@ export const ERROR_CODES = [
   "WORKER_FAILED",
   "WORKER_TIMED_OUT",
   "WORKER_ENDED",
+  "WORKER_STOPPED",
   "DELIVERY_FAILED",
   "DELIVERY_TIMED_OUT",
+  "DELIVERY_CLOSED",
   "CALLBACK_REFUSED",
   // the workflow
   "TASK_INVALID",
@@ -113,10 +116,21 @@ export function retryOf(error: unknown): { retry: Retry; retryAfterMs: number | 
   return { retry: "later", retryAfterMs: undefined };
 }
 
-/** The one-line text of anything that was thrown. */
+/** How much of an error's text is kept and shown, in UTF-16 units. */
+const MAX_ERROR_LENGTH = 4000;
+
+/** The text of anything that was thrown, cut where it is long. Never throws, whatever that was. */
 export function messageOf(error: unknown): string {
-  if (error instanceof Error) return error.message || error.name;
-  return String(error);
+  const text = textOf(error);
+  return text.length > MAX_ERROR_LENGTH ? `${text.slice(0, MAX_ERROR_LENGTH).toWellFormed()}…` : text;
+}
+
+function textOf(error: unknown): string {
+  try {
+    return error instanceof Error ? String(error.message || error.name) : String(error);
+  } catch {
+    return "something was thrown that has no text";
+  }
 }
 
 /** Whether `error` is ours and carries one of these codes. */

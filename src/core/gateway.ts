@@ -50,6 +50,11 @@ export interface Gateway {
    * nowhere, because the asker reads them himself. Must be pure.
    */
   targets?(message: ReceivedMessage): string[];
+  /**
+   * Whether an event that has no other target here goes to each row of `subscribers` that there is when it is
+   * stored: one delivery, with a lane of its own, for each.
+   */
+  hasSubscribers?: boolean;
   /** Where a message that came through no gateway is announced; without one this gateway gets no copy. */
   defaultChannelId?: string;
 }

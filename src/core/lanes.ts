@@ -21,14 +21,18 @@ export interface LanesOptions<Item> {
   run(item: Item, lane: Lane): Promise<number | undefined>;
   /** Called when `run` rejects, which is a bug; the item leaves its lane. */
   onBug(error: unknown, item: Item): void;
-  /** Whether an item that holds its lane is to be run again because another one came behind it. */
-  yieldsToLater?(item: Item): boolean;
+  /** Whether an item counts as one that waits; it may be in its lane before that is certain. Default: all do. */
+  counts?(item: Item): boolean;
+  /** Called when a lane is held: its items take no room from those that can be worked on. */
+  onHold?(): void;
 }
 
 interface LaneState<Item> extends Lane {
   key: string;
   items: Item[];
   state: "waiting" | "running" | "held";
+  /** Resumed while it ran: it may not be held this time. */
+  isResumed: boolean;
   cancelTimer: (() => void) | undefined;
 }
 
@@ -39,6 +43,7 @@ export class Lanes<Item> {
   readonly #waiting: LaneState<Item>[] = [];
   readonly #idleCallbacks: (() => void)[] = [];
   #running = 0;
+  #heldCount = 0;
   #isStopped = false;
 
   constructor(options: LanesOptions<Item>) {
@@ -50,7 +55,7 @@ export class Lanes<Item> {
     const known = this.#lanes.get(key);
     if (known) {
       known.items.push(item);
-      this.#yieldToLater(known);
+      if (known.state === "held") this.#heldCount += 1;
       return false;
     }
     const items = [item];
@@ -58,8 +63,9 @@ export class Lanes<Item> {
       key,
       items,
       state: "waiting",
+      isResumed: false,
       cancelTimer: undefined,
-      hasLater: () => items.length > 1,
+      hasLater: () => items.slice(1).some((later) => this.#options.counts?.(later) ?? true),
     };
     this.#lanes.set(key, lane);
     if (this.#running >= this.#options.slots || this.#isStopped || this.#waiting.length > 0) {
@@ -70,10 +76,21 @@ export class Lanes<Item> {
     return true;
   }
 
-  /** Runs the item that holds the lane again, before its time. */
+  /** The item that its lane works on, or waits for. */
+  first(key: string): Item | undefined {
+    return this.#lanes.get(key)?.items[0];
+  }
+
+  /** How many items stand in lanes that are held. */
+  get heldCount(): number {
+    return this.#heldCount;
+  }
+
+  /** Runs the item that holds the lane again, before its time; one that runs will not hold it this time. */
   resume(key: string): void {
     const lane = this.#lanes.get(key);
     if (lane?.state === "held") this.#unhold(lane);
+    else if (lane?.state === "running") lane.isResumed = true;
   }
 
   /** Begins no further item. Items under way end as they do. */
@@ -90,15 +107,10 @@ export class Lanes<Item> {
     });
   }
 
-  #yieldToLater(lane: LaneState<Item>): void {
-    const first = lane.items[0];
-    if (lane.state !== "held" || first === undefined) return;
-    if (this.#options.yieldsToLater?.(first)) this.#unhold(lane);
-  }
-
   #unhold(lane: LaneState<Item>): void {
     lane.cancelTimer?.();
     lane.cancelTimer = undefined;
+    this.#heldCount -= lane.items.length;
     lane.state = "waiting";
     this.#waiting.push(lane);
     this.#fillSlots();
@@ -116,6 +128,7 @@ export class Lanes<Item> {
   #begin(lane: LaneState<Item>): void {
     const item = lane.items[0] as Item;
     lane.state = "running";
+    lane.isResumed = false;
     this.#running += 1;
     this.#options.run(item, lane).then(
       (heldUntil) => this.#end(lane, heldUntil),
@@ -143,7 +156,14 @@ export class Lanes<Item> {
 
   #hold(lane: LaneState<Item>, until: number): void {
     lane.state = "held";
-    if (this.#isStopped || until === Number.POSITIVE_INFINITY) return;
+    this.#heldCount += lane.items.length;
+    if (this.#isStopped) return;
+    if (lane.isResumed) {
+      this.#unhold(lane);
+      return;
+    }
+    this.#options.onHold?.();
+    if (until === Number.POSITIVE_INFINITY) return;
     lane.cancelTimer = this.#options.clock.schedule(until, () => {
       if (lane.state === "held" && !this.#isStopped) this.#unhold(lane);
     });

@@ -9,18 +9,30 @@ export interface Limits {
   maxIdBytes: number;
   /** How many messages are handled at once. */
   maxConcurrentMessages: number;
+  /** How many control commands (`/stop`, `/status`, `/help`) are handled at once, beside the messages. */
+  maxConcurrentControl: number;
   /** How many deliveries of one gateway are under way at once. */
   maxConcurrentSends: number;
+  /** How many of them go to one target (a channel, a callback URL), so that one that hangs leaves room. */
+  maxConcurrentSendsPerTarget: number;
   /** How many open messages, and how many open deliveries, are held in memory; the rest wait in the database. */
   maxLoaded: number;
-  /** How often a message is begun before it is a dead letter. */
+  /** How many more of each that wait for their next attempt are held in memory. */
+  maxHeld: number;
+  /** How often a worker may fail at a message before it is a dead letter. */
   maxMessageAttempts: number;
+  /** How often the process may end while a message is handled before that is a dead letter. */
+  maxInterruptions: number;
   /** How often a delivery is tried before it is a dead letter. */
   maxDeliveryAttempts: number;
   /** How many events one message may emit. */
   maxEventsPerMessage: number;
+  /** How many calls of one plugin's hooks may be under way; beyond it they are not made. */
+  maxHookCalls: number;
   /** How long a worker may take, where it does not say so itself. */
   workerTimeoutMs: number;
+  /** How long a worker may go on after its signal was aborted, before that is reported. */
+  workerAbortGraceMs: number;
   /** How long one `send` may take. */
   sendTimeoutMs: number;
   /** How long `stop` waits for work under way before it is handed back. */
@@ -49,12 +61,18 @@ export const DEFAULT_LIMITS: Limits = {
   maxContentBytes: 256 * 1024,
   maxIdBytes: 1024,
   maxConcurrentMessages: 256,
+  maxConcurrentControl: 8,
   maxConcurrentSends: 64,
+  maxConcurrentSendsPerTarget: 16,
   maxLoaded: 10_000,
+  maxHeld: 100_000,
   maxMessageAttempts: 5,
+  maxInterruptions: 20,
   maxDeliveryAttempts: 20,
   maxEventsPerMessage: 10_000,
+  maxHookCalls: 1000,
   workerTimeoutMs: 10 * MINUTE_MS,
+  workerAbortGraceMs: 7 * SECOND_MS,
   sendTimeoutMs: 30 * SECOND_MS,
   stopGraceMs: 10 * SECOND_MS,
   backoffBaseMs: SECOND_MS,

@@ -5,14 +5,17 @@
  * or is a dead letter, so that a thread's events arrive in order; a progress event that failed gives way.
  */
 import { randomUUID } from "node:crypto";
-import { Backlog } from "./backlog.ts";
+import { Backlog, roomTaken } from "./backlog.ts";
 import { type DeliverOptions, deliver } from "./delivery.ts";
+import { hasCode } from "./errors.ts";
 import type { Gateway } from "./gateway.ts";
-import { Lanes } from "./lanes.ts";
+import { type Lane, Lanes } from "./lanes.ts";
 import { type PersistOptions, persist } from "./persist.ts";
 import { toReceived } from "./received.ts";
 import { shardOf, threadKey } from "./shards.ts";
-import type { Change, MessageChange, NewEvent, StoredDelivery, StoredEvent, StoredMessage } from "./store.ts";
+import type { Change, NewEvent, StoredDelivery, StoredEvent, StoredMessage } from "./store.ts";
+import { toStorable } from "./text.ts";
+import { Turns } from "./turns.ts";
 
 /** A delivery in memory. */
 export interface OutboxEntry {
@@ -23,12 +26,32 @@ export interface OutboxEntry {
   delivery: StoredDelivery;
   /** False when its event was not stored now, or had been stored before. */
   stored: Promise<boolean>;
+  /** Whether it is known to be stored, and so to be sent. */
+  isStored: boolean;
   /** Whether the attempt that comes next has been counted by the commit that stored the delivery. */
   isCounted: boolean;
+  /** Found claimed at the start: its attempt ended with the process. Begun a few at a time. */
+  wasInterrupted: boolean;
+  /** Whether it has its turn among the deliveries to its target, or among the interrupted ones. */
+  hasTurn: boolean;
 }
 
 /** An event as the dispatcher hands it over; its deliveries are made here. */
 export type EventToStore = Omit<NewEvent, "deliveries" | "conversationId">;
+
+/** Where an event goes. */
+interface Target {
+  gateway: string;
+  target: string;
+}
+
+/** Where events go: to these, and to the subscribers of a gateway. */
+interface Targets {
+  targets: Target[];
+  subscribersOf?: string;
+}
+
+const NOWHERE: Targets = { targets: [] };
 
 export interface OutboxOptions
   extends Omit<DeliverOptions, "persist" | "gateway" | "hasLater">,
@@ -36,13 +59,19 @@ export interface OutboxOptions
   gateways: ReadonlyMap<string, Gateway>;
   /** See `Lanes` and `Backlog`. */
   onBug(error: unknown): void;
-  onReadError(error: unknown): Promise<void>;
+  onReadError(error: unknown, failures: number): Promise<void>;
+  /** Called after each commit that may have stored events. */
+  onEvents(): void;
 }
+
+/** How many deliveries that were interrupted are begun at once, for each gateway. */
+const MAX_INTERRUPTED_AT_ONCE = 4;
 
 export class Outbox {
   readonly #options: OutboxOptions;
   readonly #lanes: Map<string, Lanes<OutboxEntry>>;
   readonly #backlog: Backlog<StoredDelivery>;
+  readonly #turns: Turns;
   /** The deliveries in memory whose event has its id. */
   readonly #loaded = new Set<string>();
   #loadedCount = 0;
@@ -50,6 +79,7 @@ export class Outbox {
   constructor(options: OutboxOptions) {
     const { ownership, gateways, limits } = options;
     this.#options = options;
+    this.#turns = new Turns((laneKey) => this.#resume(laneKey));
     this.#lanes = new Map(
       [...gateways.values()].map((gateway) => [gateway.name, this.#createLanes(gateway)]),
     );
@@ -58,7 +88,7 @@ export class Outbox {
       idOf: (delivery) => delivery.eventId,
       keyOf: idOf,
       load: (delivery) => this.#load(delivery),
-      loadedCount: () => this.#loadedCount,
+      loadedCount: () => roomTaken({ loaded: this.#loadedCount, held: this.#heldCount(), limits }),
       maxLoaded: limits.maxLoaded,
       onLive: () => undefined,
       onReadError: options.onReadError,
@@ -84,18 +114,23 @@ export class Outbox {
    */
   async record(
     message: StoredMessage,
-    change: { message?: MessageChange; events: EventToStore[] },
+    change: Pick<Change, "message" | "failure" | "hint"> & { events: EventToStore[] },
   ): Promise<void> {
     const shard = shardOf(threadKey(message));
-    const ofEvent = change.events.map((event) => this.#deliveriesOf(event, message));
+    // Without events nobody is asked where they go: a gateway that fails at it must not stop a message's end.
+    const { targets, subscribersOf } = change.events.length === 0 ? NOWHERE : this.#targetsOf(message);
+    const ofEvent = change.events.map((event) =>
+      targets.map((target) => newDelivery(message, { event, ...target, deliveryId: randomUUID() })),
+    );
     const events = change.events.map((event, index) => ({
       ...event,
       conversationId: message.conversationId,
       deliveries: ofEvent[index] ?? [],
+      ...(subscribersOf === undefined ? {} : { subscribersOf }),
     }));
-    const write: Change = { shard, ...(change.message ? { message: change.message } : {}), events };
-    if (ofEvent.every(({ length }) => length === 0)) {
-      await this.#persist(write);
+    const write: Change = { ...change, shard, events };
+    if (events.length === 0 || (targets.length === 0 && subscribersOf === undefined)) {
+      this.#tellStored(message, { events, made: await this.#persist(write) });
       return;
     }
     const admission = await this.#backlog.admit();
@@ -105,7 +140,14 @@ export class Outbox {
         deliveries.map((delivery) => this.#toEntry(delivery, { shard, stored: stored.promise, index })),
       );
       if (admission === "live") for (const entry of entries) this.#enterNew(entry);
-      stored.resolve(await this.#persist(write));
+      const made = await this.#persist(write);
+      stored.resolve(made);
+      this.#tellStored(message, { events, made });
+      // Only the commit tells who subscribes: these take their places in the order of the commits.
+      for (const delivery of toSubscribers(message, { events, made })) {
+        if (admission === "live") this.#load(delivery);
+        else this.#backlog.stored(delivery);
+      }
       if (admission === "live") return;
       for (const entry of entries) if (await entry.stored) this.#backlog.stored(entry.delivery);
     } catch (error) {
@@ -131,7 +173,21 @@ export class Outbox {
     const { events, isRepeated } = await persist(this.#options, change);
     // An earlier try may have stored the deliveries that memory now takes for known: look for them.
     if (isRepeated) this.#backlog.fallBehind();
+    if (events.length > 0) this.#options.onEvents();
     return events;
+  }
+
+  #tellStored(
+    message: StoredMessage,
+    { events, made }: { events: EventToStore[]; made: StoredEvent[] },
+  ): void {
+    for (const [index, { kind, content, worker, createdAt }] of events.entries()) {
+      const { eventId: id, isNew } = made[index] ?? {};
+      if (id === undefined || !isNew) continue;
+      this.#options.hooks.tellOf("event.stored", message, {
+        event: { id, kind, content, worker, createdAt },
+      });
+    }
   }
 
   #createLanes(gateway: Gateway): Lanes<OutboxEntry> {
@@ -140,77 +196,127 @@ export class Outbox {
       slots: this.#options.limits.maxConcurrentSends,
       run: async (entry, lane) => {
         if (!(await entry.stored)) return this.#leave(entry);
-        const heldUntil = await deliver(entry, {
-          ...this.#options,
-          gateway,
-          hasLater: lane.hasLater,
-          persist: (change) => this.#persist(change),
-        });
+        // One target that hangs must not take all the slots.
+        if (!entry.hasTurn && !this.#turns.take({ ...this.#turnOf(entry), laneKey: entry.key })) {
+          return Number.POSITIVE_INFINITY;
+        }
+        entry.hasTurn = true;
+        const heldUntil = await this.#deliver(entry, { gateway, lane });
+        this.#giveTurn(entry);
         return heldUntil ?? this.#leave(entry);
       },
       onBug: (error, entry) => {
         this.#leave(entry);
         this.#options.onBug(error);
       },
-      yieldsToLater: ({ delivery }) => delivery.kind === "progress",
+      counts: ({ isStored }) => isStored,
+      onHold: () => this.#backlog.catchUp(),
     });
   }
 
-  /** The gateway that the message came through; for a message of none, every gateway's own channel. */
-  #targetsOf(message: StoredMessage): { gateway: string; target: string }[] {
-    if (message.gateway === null) {
-      return [...this.#options.gateways.values()].flatMap(({ name, defaultChannelId }) =>
-        defaultChannelId === undefined ? [] : [{ gateway: name, target: defaultChannelId }],
-      );
+  async #deliver(entry: OutboxEntry, { gateway, lane }: { gateway: Gateway; lane: Lane }) {
+    const { hasLater } = lane;
+    const persist = (change: Change) => this.#persist(change);
+    try {
+      return await deliver(entry, { ...this.#options, gateway, hasLater, persist });
+    } catch (error) {
+      return this.#endClosed(error, entry);
     }
-    const gateway = this.#options.gateways.get(message.gateway);
-    const targets = gateway?.targets?.(toReceived(message)) ?? [message.channelId];
-    return targets.map((target) => ({ gateway: message.gateway ?? "", target }));
   }
 
-  /** The event's deliveries, one for each target; the same objects are written and kept in memory. */
-  #deliveriesOf(event: EventToStore, message: StoredMessage): StoredDelivery[] {
-    return this.#targetsOf(message).map(({ gateway, target }) => ({
-      eventId: 0,
-      gateway,
-      target,
-      deliveryId: randomUUID(),
-      status: "pending",
-      attempts: 0,
-      nextRetryAt: null,
-      lastError: null,
-      deliveredAt: null,
-      kind: event.kind,
-      content: event.content,
-      createdAt: event.createdAt,
-      conversationId: message.conversationId,
-      originGateway: message.gateway,
-      channelId: message.channelId,
-      threadTs: message.threadTs,
-      userId: message.userId,
-    }));
+  #turnOf({ delivery, wasInterrupted }: OutboxEntry): { kind: string; max: number } {
+    const { gateway, target } = delivery;
+    // All at once, they would all be interrupted again by a process that does not live long.
+    if (wasInterrupted) return { kind: `${gateway}\0interrupted`, max: MAX_INTERRUPTED_AT_ONCE };
+    return { kind: `${gateway}\0${target}`, max: this.#options.limits.maxConcurrentSendsPerTarget };
+  }
+
+  #giveTurn(entry: OutboxEntry): void {
+    if (!entry.hasTurn) return;
+    entry.hasTurn = false;
+    this.#turns.give(this.#turnOf(entry).kind);
+    entry.wasInterrupted = false;
+  }
+
+  /** Someone has closed the delivery while it was in memory: it ends here too. */
+  #endClosed(error: unknown, { delivery }: OutboxEntry): undefined {
+    if (!hasCode(error, "DELIVERY_CLOSED")) throw error;
+    const { deliveryId, conversationId, gateway } = delivery;
+    this.#options.log.info({ deliveryId, conversationId, gateway }, "delivery closed by someone else");
+  }
+
+  /** The gateway that the message came through; for a message of none, every gateway's own channel. */
+  #targetsOf(message: StoredMessage): Targets {
+    const { gateways } = this.#options;
+    if (message.gateway === null) {
+      const targets = [...gateways.values()].flatMap(({ name, defaultChannelId }) =>
+        defaultChannelId === undefined ? [] : [{ gateway: name, target: defaultChannelId }],
+      );
+      // Through one gateway: of a subscriber's two copies one would be a duplicate.
+      const broadcaster = [...gateways.values()].find(
+        ({ hasSubscribers, defaultChannelId }) => hasSubscribers && defaultChannelId === undefined,
+      );
+      return { targets, ...(broadcaster ? { subscribersOf: broadcaster.name } : {}) };
+    }
+    const { gateway: name } = message;
+    const gateway = gateways.get(name);
+    const targets = gateway?.targets?.(toReceived(message)) ?? [message.channelId];
+    if (targets.length === 0 && gateway?.hasSubscribers) return { targets: [], subscribersOf: name };
+    // Twice the same target would be the same delivery, and refused.
+    return { targets: [...new Set(targets.map(toStorable))].map((target) => ({ gateway: name, target })) };
   }
 
   #toEntry(
     delivery: StoredDelivery,
     write: { shard: number; stored: Promise<StoredEvent[]>; index: number },
   ) {
+    const key = laneOf(delivery);
     const stored = write.stored.then((events) => {
       const event = events[write.index];
       if (!event?.isNew) return false;
       delivery.eventId = event.eventId;
       return true;
     });
-    return { key: laneOf(delivery), shard: write.shard, delivery, stored, isCounted: false };
+    return {
+      key,
+      shard: write.shard,
+      delivery,
+      stored,
+      isStored: false,
+      isCounted: false,
+      wasInterrupted: false,
+      hasTurn: false,
+    };
   }
 
   /** Takes the place in the lane; when the lane is free, the commit counts the attempt that begins after it. */
   #enterNew(entry: OutboxEntry): void {
     this.#loadedCount += 1;
-    entry.isCounted = this.#lanes.get(entry.delivery.gateway)?.enter(entry.key, entry) ?? false;
+    const begins = this.#lanes.get(entry.delivery.gateway)?.enter(entry.key, entry) ?? false;
+    entry.hasTurn = begins && this.#turns.takeIfFree(this.#turnOf(entry));
+    entry.isCounted = entry.hasTurn;
     if (entry.isCounted) Object.assign(entry.delivery, { status: "claimed", attempts: 1 });
-    // As soon as it has its id, wherever it stands in its lane: a reading must not load it a second time.
-    void entry.stored.then((isOurs) => isOurs && this.#loaded.add(idOf(entry.delivery)));
+    void entry.stored.then((isOurs) => {
+      if (!isOurs) return;
+      entry.isStored = true;
+      // Wherever it stands in its lane: a reading must not load it a second time.
+      this.#loaded.add(idOf(entry.delivery));
+      this.#giveWay(entry);
+    });
+  }
+
+  /** Progress that failed and waits for its retry is old news now. */
+  #giveWay({ key, delivery }: OutboxEntry): void {
+    const lanes = this.#lanes.get(delivery.gateway);
+    if (lanes?.first(key)?.delivery.kind === "progress") lanes.resume(key);
+  }
+
+  #resume(laneKey: string): void {
+    for (const lanes of this.#lanes.values()) lanes.resume(laneKey);
+  }
+
+  #heldCount(): number {
+    return [...this.#lanes.values()].reduce((sum, lanes) => sum + lanes.heldCount, 0);
   }
 
   #load(delivery: StoredDelivery): void {
@@ -221,14 +327,64 @@ export class Outbox {
     this.#loadedCount += 1;
     const shard = shardOf(threadKey({ ...delivery, gateway: delivery.originGateway }));
     const stored = Promise.resolve(true);
-    lanes.enter(laneOf(delivery), { key: laneOf(delivery), shard, delivery, stored, isCounted: false });
+    const key = laneOf(delivery);
+    const entry = {
+      key,
+      shard,
+      delivery,
+      stored,
+      isStored: true,
+      isCounted: false,
+      wasInterrupted: delivery.status === "claimed",
+      hasTurn: false,
+    };
+    lanes.enter(key, entry);
+    this.#giveWay(entry);
   }
 
   #leave(entry: OutboxEntry): undefined {
+    this.#giveTurn(entry);
     this.#loaded.delete(idOf(entry.delivery));
     this.#loadedCount -= 1;
     this.#backlog.ended(idOf(entry.delivery));
   }
+}
+
+/** One delivery of an event; the same object is written and kept in memory. */
+function newDelivery(
+  message: StoredMessage,
+  { event, ...target }: Target & { event: EventToStore; deliveryId: string; eventId?: number },
+): StoredDelivery {
+  return {
+    eventId: 0,
+    ...target,
+    status: "pending",
+    attempts: 0,
+    interruptions: 0,
+    nextRetryAt: null,
+    lastError: null,
+    deliveredAt: null,
+    kind: event.kind,
+    content: event.content,
+    createdAt: event.createdAt,
+    conversationId: message.conversationId,
+    originGateway: message.gateway,
+    channelId: message.channelId,
+    threadTs: message.threadTs,
+    userId: message.userId,
+  };
+}
+
+/** The deliveries that the commit has made for the subscribers. */
+function toSubscribers(
+  message: StoredMessage,
+  { events, made }: { events: EventToStore[]; made: StoredEvent[] },
+): StoredDelivery[] {
+  return events.flatMap((event, index) =>
+    (made[index]?.toSubscribers ?? []).map(({ gateway, target, deliveryId }) =>
+      newDelivery(message, { event, gateway, target, deliveryId, eventId: made[index]?.eventId ?? 0 }),
+    ),
+  );
 }
 
 function laneOf({ gateway, target, threadTs }: StoredDelivery): string {

@@ -8,6 +8,7 @@ import { hasCode, messageOf } from "./errors.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Change, Ownership, StoredEvent } from "./store.ts";
+import { isStoreTrouble, type StoreHealth } from "./store-health.ts";
 
 export interface PersistOptions {
   ownership: Ownership;
@@ -15,6 +16,7 @@ export interface PersistOptions {
   random: () => number;
   limits: Limits;
   log: Logger;
+  storeHealth: StoreHealth;
   /** Aborted when there is no time left to wait for the database. */
   signal: AbortSignal;
 }
@@ -31,9 +33,12 @@ export async function persist(options: PersistOptions, change: Change): Promise<
   let isRepeated = false;
   for (let attempts = 1; ; attempts += 1) {
     try {
-      return { events: await ownership.record(change), isRepeated };
+      const events = await ownership.record(change);
+      options.storeHealth.worked();
+      return { events, isRepeated };
     } catch (error) {
-      if (!hasCode(error, "STORE_BUSY", "STORE_UNAVAILABLE", "STORE_FULL") || signal.aborted) throw error;
+      options.storeHealth.failed(error);
+      if (!isStoreTrouble(error) || signal.aborted) throw error;
       if (hasCode(error, "STORE_UNAVAILABLE")) isRepeated = true;
       const { backoffBaseMs: baseMs, maxDatabaseBackoffMs: maxMs } = limits;
       const waitMs = backoffMs({

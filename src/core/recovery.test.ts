@@ -53,6 +53,7 @@ describe.each(databaseKinds)("after a crash on $name", ({ create }) => {
           sequence: index + 1,
           kind: "progress" as const,
           content,
+          worker: "w",
           createdAt: 1,
         };
         const delivery = {
@@ -92,10 +93,24 @@ describe.each(databaseKinds)("after a crash on $name", ({ create }) => {
         status: "claimed" as const,
         attempts: 1,
       };
-      const event = { conversationId, sequence: -1, kind: "completed" as const, content: "x", createdAt: 1 };
+      const event = {
+        conversationId,
+        sequence: -1,
+        kind: "completed" as const,
+        content: "x",
+        worker: null,
+        createdAt: 1,
+      };
       await ownership.record({
         shard: 0,
-        message: { conversationId, status: "done", attempts: 1, nextAttemptAt: null, lastError: null },
+        message: {
+          conversationId,
+          status: "done",
+          attempts: 1,
+          interruptions: 0,
+          nextAttemptAt: null,
+          lastError: null,
+        },
         events: [{ ...event, deliveries: [delivery] }],
       });
     });
@@ -110,8 +125,8 @@ describe.each(databaseKinds)("after a crash on $name", ({ create }) => {
     const location = await create(t);
     await crashed(location, async (ownership) => {
       const { conversationId } = await accept(ownership, "/echo poison", { status: "claimed", attempts: 1 });
-      const message = { conversationId, nextAttemptAt: null, lastError: null };
-      await ownership.record({ shard: 0, message: { ...message, status: "claimed", attempts: 5 } });
+      const message = { conversationId, interruptions: 19, nextAttemptAt: null, lastError: null };
+      await ownership.record({ shard: 0, message: { ...message, status: "claimed", attempts: 20 } });
       await accept(ownership, "/echo innocent", { status: "pending", attempts: 0 });
     });
     const gateway = fakeGateway();
@@ -120,7 +135,7 @@ describe.each(databaseKinds)("after a crash on $name", ({ create }) => {
 
     expect(gateway.texts().sort()).toEqual([
       "completed: innocent",
-      expect.stringMatching(/^failed: I could not do this: The process stopped during each of 5 attempts/),
+      expect.stringMatching(/^failed: I could not do this: The process ended 20 times while it was handled/),
     ]);
     expect(await store.deadLetters({ limit: 9 })).toHaveLength(1);
   });
@@ -130,7 +145,7 @@ describe.each(databaseKinds)("after a crash on $name", ({ create }) => {
     await crashed(location, async (ownership) => {
       for (const content of ["s1", "s2", "s3"]) {
         const { conversationId } = await accept(ownership, content, { status: "claimed", attempts: 1 });
-        const message = { conversationId, nextAttemptAt: null, lastError: null };
+        const message = { conversationId, interruptions: 1, nextAttemptAt: null, lastError: null };
         await ownership.record({ shard: 0, message: { ...message, status: "claimed", attempts: 2 } });
       }
       await accept(ownership, "fresh", { status: "pending", attempts: 0 });

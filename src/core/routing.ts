@@ -28,6 +28,7 @@ export class Routing {
   readonly #patterns: Pattern[] = [];
   readonly #fallbacks: Worker[] = [];
   #set: RE2Set | undefined;
+  #hasControl = false;
 
   /** The workers in the order of their registration. */
   get workers(): readonly Worker[] {
@@ -47,6 +48,7 @@ export class Routing {
     else if (worker.pattern !== undefined) this.#registerPattern(worker, worker.pattern);
     else this.#fallbacks.push(worker);
     this.#workers.push(worker);
+    this.#hasControl ||= worker.isControl === true;
   }
 
   /** The workers to ask, one after another until one does not pass. */
@@ -64,6 +66,12 @@ export class Routing {
     for (const worker of this.#patternMatches(content)) routes.push({ worker, text });
     for (const worker of this.#fallbacks) routes.push({ worker, text });
     return routes;
+  }
+
+  /** Whether the loop itself, or a control worker, is meant: then no limit of admission applies. */
+  isControl(content: string): boolean {
+    if (isHelp(content)) return true;
+    return this.#hasControl && this.match(content)[0]?.worker.isControl === true;
   }
 
   #registerCommand(worker: Worker, command: string): void {
@@ -108,7 +116,12 @@ export class Routing {
 
 /** Whether the content is the reserved command `/help` itself, after an optional mention. */
 export function isHelp(content: string): boolean {
-  return afterWords(withoutMention(content), ["/help"]) !== undefined;
+  return helpAbout(content) !== undefined;
+}
+
+/** What `/help` was asked about: '' for everything, undefined where it was not asked. */
+export function helpAbout(content: string): string | undefined {
+  return afterWords(withoutMention(content), ["/help"]);
 }
 
 /** The content without white space around it and without a leading mention (`<@U1234>`). */

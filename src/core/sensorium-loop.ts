@@ -5,19 +5,19 @@
  */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { backoffMs } from "./backoff.ts";
+import { assemble, type Running } from "./assemble.ts";
 import { type Clock, systemClock, wait } from "./clock.ts";
-import { Dispatcher } from "./dispatch.ts";
+import type { LoopControl } from "./control.ts";
 import { hasCode, messageOf, RobsonError } from "./errors.ts";
 import { defineGateway, type Gateway } from "./gateway.ts";
-import { type GatewayHealth, GatewaySupervisor } from "./gateway-supervisor.ts";
-import { Inbox } from "./inbox.ts";
+import type { GatewayHealth } from "./gateway-supervisor.ts";
+import { HookRegistry } from "./hooks.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { type Logger, silentLogger } from "./logger.ts";
-import type { InboundMessage } from "./message-event.ts";
-import { Outbox } from "./outbox.ts";
+import { type Plugin, setUpPlugin } from "./plugin.ts";
 import { Routing } from "./routing.ts";
-import type { Ownership, Store, UnregisteredDeliveries } from "./store.ts";
+import type { Ownership, Store, UnregisteredWork } from "./store.ts";
+import { isStoreTrouble, StoreHealth } from "./store-health.ts";
 import { defineWorker, type Worker } from "./worker.ts";
 
 export interface SensoriumLoopOptions {
@@ -39,26 +39,8 @@ export interface LoopHealth {
   gateways: GatewayHealth[];
   openMessages: number;
   openDeliveries: number;
-  /** Deliveries that wait for a gateway which this process does not run. */
-  unregistered: UnregisteredDeliveries[];
-}
-
-/** How often deliveries for gateways that do not run here are looked at, and open deliveries read anew. */
-const SWEEP_EVERY_MS = 60_000;
-
-/** All that exists while the loop runs. */
-interface Running {
-  ownership: Ownership;
-  inbox: Inbox;
-  outbox: Outbox;
-  dispatcher: Dispatcher;
-  supervisors: GatewaySupervisor[];
-  gatewaysEnded: Promise<unknown>;
-  /** Aborted when gateways are to stop listening. */
-  listening: AbortController;
-  /** Aborted when the time to stop is over. */
-  grace: AbortController;
-  cancelPoll: () => void;
+  /** What waits for gateways that this process does not run. */
+  unregistered: UnregisteredWork[];
 }
 
 export class SensoriumLoop {
@@ -70,20 +52,27 @@ export class SensoriumLoop {
   readonly #random: () => number;
   readonly #routing = new Routing();
   readonly #gateways = new Map<string, Gateway>();
+  readonly #hooks: HookRegistry;
+  readonly #plugins = new Set<string>();
   readonly #ended = Promise.withResolvers<void>();
+  readonly #eventCallbacks = new Set<() => void>();
+  readonly #storeHealth: StoreHealth;
   #state: "new" | "running" | "stopping" | "stopped" = "new";
+  #ownership: Ownership | undefined;
   #running: Running | undefined;
   #stopping: Promise<void> | undefined;
   #failure: unknown;
-  #unregistered: UnregisteredDeliveries[] = [];
+  #starting: Promise<void> | undefined;
 
   constructor(options: SensoriumLoopOptions) {
     this.#store = options.store;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#log = options.log ?? silentLogger;
+    this.#storeHealth = new StoreHealth(this.#log);
     this.#owner = options.owner ?? `process ${process.pid} on ${hostname()}`;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
+    this.#hooks = new HookRegistry({ clock: this.#clock, limits: this.#limits, log: this.#log });
     this.#ended.promise.catch(() => undefined);
   }
 
@@ -109,26 +98,42 @@ export class SensoriumLoop {
     this.#gateways.set(gateway.name, gateway);
   }
 
+  /**
+   * Runs the set-up of a plugin with its section of the configuration, which its schema checks. Throws
+   * `PLUGIN_INVALID` with the plugin's name, also for what its registrations throw.
+   */
+  use(plugin: Plugin, config?: unknown): void {
+    this.#refuseWhileRunning("plugin", plugin.name);
+    setUpPlugin(plugin, {
+      config,
+      log: this.#log,
+      names: this.#plugins,
+      hook: (point, callback) => this.#hooks.attach(plugin.name, { point, callback }),
+      registerWorker: (worker) => this.registerWorker(worker),
+      registerGateway: (gateway) => this.registerGateway(gateway),
+    });
+  }
+
+  /**
+   * Takes the database over and begins nothing: for whoever has more to make ready before the first message is
+   * worked on. `start` does it by itself. Throws `ALREADY_RUNNING` while another process has the database.
+   */
+  async own(): Promise<void> {
+    this.#refuseWhileRunning("loop", this.#owner);
+    await this.#takeOver();
+  }
+
   /** Takes the database over, takes up what is open, and listens. Resolves when messages are accepted. */
   async start(): Promise<void> {
     this.#refuseWhileRunning("loop", this.#owner);
     this.#state = "running";
+    this.#starting = this.#start();
     try {
-      const gateways = [...this.#gateways.keys()];
-      const ownership = await this.#store.own({ owner: this.#owner, gateways, now: this.#clock.now() });
-      this.#running = this.#assemble(ownership);
+      await this.#starting;
     } catch (error) {
-      this.#state = "new";
+      if (this.#state === "running") this.#state = "new";
       throw error;
     }
-    const { ownership, inbox, outbox, supervisors } = this.#running;
-    ownership.onWake(() => this.#wake());
-    ownership.onLost((error) => this.#fail(error));
-    this.#log.info({ epoch: ownership.epoch, store: this.#store.location }, "loop started");
-    outbox.reread();
-    inbox.start();
-    this.#running.gatewaysEnded = Promise.all(supervisors.map((supervisor) => supervisor.run()));
-    this.#poll(this.#clock.now());
   }
 
   /** Starts unless started, and resolves when the loop has stopped. Rejects with why it could not go on. */
@@ -142,21 +147,26 @@ export class SensoriumLoop {
    * go of the database. Nothing is lost: what is open is taken up at the next start. Safe to call twice.
    */
   stop(): Promise<void> {
-    if (this.#state === "new") return Promise.resolve();
+    if (this.#state === "new") return this.#ownership?.release() ?? Promise.resolve();
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }
 
+  /** What is open, and how to stop it; undefined while the loop does not run. */
+  get control(): LoopControl | undefined {
+    return this.#running?.control;
+  }
+
   health(): LoopHealth {
     const running = this.#running;
-    const isReady = this.#state === "running" && running !== undefined;
+    const reason = this.#reasonNotReady();
     return {
-      isReady,
-      ...(isReady ? {} : { reason: `The loop is ${this.#state === "running" ? "starting" : this.#state}` }),
+      isReady: reason === undefined,
+      ...(reason === undefined ? {} : { reason }),
       gateways: running?.supervisors.map(({ health }) => ({ ...health })) ?? [],
       openMessages: running?.inbox.loadedCount ?? 0,
       openDeliveries: running?.outbox.loadedCount ?? 0,
-      unregistered: this.#unregistered,
+      unregistered: running?.sweep.unregistered ?? [],
     };
   }
 
@@ -172,144 +182,113 @@ export class SensoriumLoop {
     }
   }
 
+  /** Calls back after each commit that may have stored events, until the result is called. */
+  onEvents(callback: () => void): () => void {
+    this.#eventCallbacks.add(callback);
+    return () => void this.#eventCallbacks.delete(callback);
+  }
+
   #refuseWhileRunning(what: string, name: string): void {
-    if (this.#state === "new") return;
-    throw new RobsonError("ALREADY_RUNNING", `Cannot add ${what} "${name}": the loop is ${this.#state}`, {
+    if (this.#state === "new" && (what === "loop" || !this.#ownership)) return;
+    const state = this.#state === "new" ? "about to start" : this.#state;
+    throw new RobsonError("ALREADY_RUNNING", `Cannot add ${what} "${name}": the loop is ${state}`, {
       hint: "Register everything first, then start; a loop is started once",
     });
   }
 
-  #assemble(ownership: Ownership): Running {
-    const listening = new AbortController();
-    const grace = new AbortController();
-    const shared = { clock: this.#clock, random: this.#random, limits: this.#limits, log: this.#log };
-    const onBug = (error: unknown) => this.#onBug(error);
-    const reads = { attempts: 0 };
-    const onReadError = (error: unknown) => this.#onReadError(error, { reads, signal: grace.signal });
+  async #takeOver(): Promise<Ownership> {
+    const gateways = [...this.#gateways.keys()];
+    this.#ownership ??= await this.#store.own({ owner: this.#owner, gateways, now: this.#clock.now() });
+    return this.#ownership;
+  }
 
-    const outbox = new Outbox({
-      ...shared,
+  async #start(): Promise<void> {
+    const ownership = await this.#takeOver();
+    if (this.#state !== "running") {
+      await ownership.release();
+      throw new RobsonError("STOPPING", "Cannot start the loop: it was stopped meanwhile", {
+        hint: "Make another loop; one is started once",
+      });
+    }
+    const running = assemble({
       ownership,
-      gateways: this.#gateways,
-      signal: grace.signal,
-      onBug,
-      onReadError,
-    });
-    const dispatcher: Dispatcher = new Dispatcher({
-      ...shared,
       routing: this.#routing,
-      outbox,
-      resume: (key) => inbox.resume(key),
-    });
-    const inbox = new Inbox({
-      ownership,
+      gateways: this.#gateways,
       clock: this.#clock,
+      random: this.#random,
       limits: this.#limits,
-      dispatch: (entry) => dispatcher.dispatch(entry),
-      onBug,
-      onReadError,
+      log: this.#log,
+      hooks: this.#hooks,
+      storeHealth: this.#storeHealth,
+      health: () => this.health(),
+      onBug: (error) => this.#onBug(error),
+      onEvents: () => {
+        for (const callback of this.#eventCallbacks) callback();
+      },
     });
-    const supervisors = [...this.#gateways.values()].map((gateway) => {
-      const accept = (message: InboundMessage) => inbox.accept(gateway.name, message);
-      return new GatewaySupervisor({ ...shared, gateway, accept, signal: listening.signal });
-    });
-    const gatewaysEnded = Promise.resolve();
-    return {
-      ownership,
-      inbox,
-      outbox,
-      dispatcher,
-      supervisors,
-      gatewaysEnded,
-      listening,
-      grace,
-      cancelPoll: () => undefined,
-    };
+    this.#running = running;
+    ownership.onWake(() => running.sweep.wake());
+    ownership.onLost((error) => this.#fail(error));
+    this.#log.info({ epoch: ownership.epoch, store: this.#store.location }, "loop started");
+    running.outbox.reread();
+    running.inbox.start();
+    running.gatewaysEnded = Promise.all(running.supervisors.map((supervisor) => supervisor.run()));
+    running.sweep.start();
   }
 
   async #stop(): Promise<void> {
-    const running = this.#running;
     this.#state = "stopping";
     this.#log.info({}, "loop stopping");
-    if (running) {
-      running.cancelPoll();
-      running.listening.abort(new Error("The loop is stopping"));
-      running.inbox.stop();
-      const graceIsOver = this.#clock.schedule(this.#clock.now() + this.#limits.stopGraceMs, () => {
-        running.dispatcher.handBack();
-        running.grace.abort(new Error("The loop is stopping"));
-      });
-      if (this.#failure !== undefined) running.grace.abort(this.#failure);
-      await running.inbox.idle();
-      await this.#deliverWhatIsReady(running);
-      running.outbox.stop();
-      await running.outbox.idle();
-      await running.gatewaysEnded;
-      graceIsOver();
-      await running.ownership.release();
-    }
+    if (!this.#running) await this.#starting?.catch(() => undefined);
+    if (this.#running) await this.#stopRunning(this.#running);
     this.#state = "stopped";
     this.#log.info({}, "loop stopped");
     if (this.#failure === undefined) this.#ended.resolve();
     else this.#ended.reject(this.#failure);
   }
 
-  /** Answers that were stored just now still go out, as long as there is time. */
-  async #deliverWhatIsReady({ outbox, grace }: Running): Promise<void> {
-    if (grace.signal.aborted) return;
-    const graceIsOver = new Promise((resolve) => {
-      grace.signal.addEventListener("abort", resolve, { once: true });
-    });
-    await Promise.race([outbox.idle(), graceIsOver]);
-  }
-
-  #wake(): void {
-    this.#running?.inbox.takeUnowned();
-    this.#running?.outbox.reread();
-  }
-
-  /** Looks at the database now and then, in case a wake-up was lost. */
-  #poll(sweepAt: number): void {
-    const running = this.#running;
-    if (!running || this.#state !== "running") return;
-    let nextSweepAt = sweepAt;
-    if (this.#clock.now() >= sweepAt) {
-      nextSweepAt = this.#clock.now() + SWEEP_EVERY_MS;
-      running.outbox.reread();
-      void this.#sweep(running.ownership);
+  async #stopRunning(running: Running): Promise<void> {
+    const { sweep, listening, inbox, outbox, dispatcher, grace, ownership } = running;
+    const endGrace = (reason: unknown) => {
+      dispatcher.handBack();
+      grace.abort(reason);
+    };
+    sweep.stop();
+    listening.abort(new Error("The loop is stopping"));
+    inbox.stop();
+    const graceEndsAt = this.#clock.now() + this.#limits.stopGraceMs;
+    const cancelGrace = this.#clock.schedule(graceEndsAt, () => endGrace(new Error("The loop is stopping")));
+    // Whoever has taken over works on the same messages by now.
+    if (this.#failure !== undefined) endGrace(this.#failure);
+    await inbox.idle();
+    await this.#within(this.#limits.workerAbortGraceMs, dispatcher.leftoversEnded());
+    await withinGrace(outbox.idle(), grace.signal);
+    outbox.stop();
+    await outbox.idle();
+    await withinGrace(running.gatewaysEnded, grace.signal);
+    for (const { health } of running.supervisors) {
+      if (health.state !== "stopped")
+        this.#log.error({ gateway: health.name }, "gateway ignores its signal; left behind");
     }
-    running.inbox.takeUnowned();
-    const at = this.#clock.now() + this.#limits.fallbackPollMs;
-    running.cancelPoll = this.#clock.schedule(at, () => this.#poll(nextSweepAt));
+    await withinGrace(this.#hooks.idle(), grace.signal);
+    this.#hooks.close();
+    cancelGrace();
+    await ownership.release();
+    clearInterval(running.keepAlive);
   }
 
-  async #sweep(ownership: Ownership): Promise<void> {
-    try {
-      const before = this.#clock.now() - this.#limits.maxUnregisteredGatewayMs;
-      this.#unregistered = await ownership.expireUnregistered(before);
-      for (const { gateway, count } of this.#unregistered) {
-        this.#log.warn({ gateway, count }, "deliveries wait for a gateway that does not run here");
-      }
-    } catch (error) {
-      this.#onBug(error);
-    }
+  async #within(timeoutMs: number, ended: Promise<unknown>): Promise<void> {
+    const isOver = new AbortController();
+    const timeout = wait(this.#clock, timeoutMs, isOver.signal);
+    await Promise.race([ended, timeout]);
+    isOver.abort();
+    timeout.catch(() => undefined);
   }
 
-  async #onReadError(
-    error: unknown,
-    retry: { reads: { attempts: number }; signal: AbortSignal },
-  ): Promise<void> {
-    retry.reads.attempts += 1;
-    const { backoffBaseMs: baseMs, maxDatabaseBackoffMs: maxMs } = this.#limits;
-    const waitMs = backoffMs({
-      attempts: retry.reads.attempts,
-      baseMs,
-      maxMs,
-      maxRetryAfterMs: 0,
-      random: this.#random,
-    });
-    this.#log.warn({ waitMs, error: messageOf(error) }, "database refused a read; trying again");
-    await wait(this.#clock, waitMs, retry.signal);
+  #reasonNotReady(): string | undefined {
+    if (this.#state !== "running") return `The loop is ${this.#state}`;
+    if (!this.#running) return "The loop is starting";
+    return this.#storeHealth.trouble;
   }
 
   /** What no part of the loop expected: it is logged, and the entry stays open for the next start. */
@@ -318,7 +297,7 @@ export class SensoriumLoop {
       this.#fail(error);
       return;
     }
-    if (this.#state !== "running" && hasCode(error, "STORE_UNAVAILABLE", "STORE_BUSY", "STORE_FULL")) {
+    if (this.#state !== "running" && isStoreTrouble(error)) {
       this.#log.warn({ error: messageOf(error) }, "left for the next start");
       return;
     }
@@ -338,4 +317,13 @@ export class SensoriumLoop {
 
 function stackOf(error: unknown): string | undefined {
   return error instanceof Error ? error.stack : undefined;
+}
+
+/** Waits for it as long as there is time. */
+async function withinGrace(ended: Promise<unknown>, grace: AbortSignal): Promise<void> {
+  if (grace.aborted) return;
+  const graceIsOver = new Promise((resolve) => {
+    grace.addEventListener("abort", resolve, { once: true });
+  });
+  await Promise.race([ended, graceIsOver]);
 }

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
+import { keptLog } from "../testing/interfered-loop.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
 
 describe.each(databaseKinds)("a graceful stop on $name", ({ create }) => {
@@ -115,5 +116,41 @@ describe("a worker's time", () => {
     expect(await late.promise).toMatchObject({ code: "WORKER_ENDED" });
     await idle();
     expect(gateway.sent).toEqual([]);
+  });
+
+  test("a worker that goes on after its signal was aborted is reported, one that ends in time is not", async (t) => {
+    const gateway = fakeGateway();
+    const log = keptLog();
+    const end = Promise.withResolvers<void>();
+    const deaf = aWorker(() => end.promise, { name: "deaf", command: "/deaf", timeoutMs: 1000 });
+    const obedient = aWorker(
+      async (_message, _args, { signal }) => {
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      },
+      { name: "obedient", command: "/obedient", timeoutMs: 1000 },
+    );
+    const options = {
+      gateways: [gateway],
+      workers: [deaf, obedient],
+      limits: { workerAbortGraceMs: 2000 },
+      log,
+    };
+    const { clock, loop } = await startTestLoop(t, options);
+    const reports = () =>
+      log.lines.filter(({ message }) => message.includes("although its signal was aborted"));
+    await gateway.say("/deaf", { threadTs: "T1" });
+    await gateway.say("/obedient", { threadTs: "T2" });
+    await expect
+      .poll(() => loop.control?.openMessages().filter(({ state }) => state === "running").length)
+      .toBe(2);
+
+    await clock.advance(1000);
+    await expect.poll(() => gateway.sent.length).toBe(2);
+    await clock.advance(1999);
+    expect(reports()).toEqual([]);
+    await clock.advance(1);
+
+    expect(reports()).toMatchObject([{ level: "warn", fields: { worker: "deaf", afterMs: 2000 } }]);
+    end.resolve();
   });
 });

@@ -30,6 +30,8 @@ export interface StoredMessage extends NewMessage {
   status: Status;
   /** Attempts begun so far; 0 again once it is done. */
   attempts: number;
+  /** How many of them ended with the process, by a crash or a kill. */
+  interruptions: number;
   nextAttemptAt: number | null;
   lastError: string | null;
 }
@@ -39,6 +41,7 @@ export interface MessageChange {
   conversationId: number;
   status: Status;
   attempts: number;
+  interruptions: number;
   nextAttemptAt: number | null;
   lastError: string | null;
 }
@@ -62,14 +65,35 @@ export interface NewEvent {
   sequence: number;
   kind: EventKind;
   content: string;
+  /** The worker that emitted it; null for the loop itself. */
+  worker: string | null;
   createdAt: number;
   deliveries: NewDelivery[];
+  /** The gateway through which one more delivery goes to each subscriber that there is at the commit. */
+  subscribersOf?: string;
+}
+
+/** An attempt that failed, as it is kept for `robson why`: of a worker, or of a gateway at a delivery. */
+export interface NewFailure {
+  conversationId: number;
+  /** With gateway and target: the delivery that was attempted. Null for an attempt of a worker. */
+  eventId: number | null;
+  gateway: string | null;
+  target: string | null;
+  worker: string | null;
+  attempt: number;
+  error: string;
+  failedAt: number;
+  /** When the next attempt was due; null when there was none. */
+  nextAt: number | null;
 }
 
 /** The row that a new event got; not new when a former attempt at the message had stored it. */
 export interface StoredEvent {
   eventId: number;
   isNew: boolean;
+  /** Of a new event with `subscribersOf`: the deliveries that were made for them, all `pending`. */
+  toSubscribers?: NewDelivery[];
 }
 
 /** Which delivery: one event to one target through one gateway. */
@@ -83,6 +107,8 @@ export interface DeliveryKey {
 export interface DeliveryChange extends DeliveryKey {
   status: Status;
   attempts: number;
+  /** How many of them ended with the process. */
+  interruptions: number;
   nextRetryAt: number | null;
   lastError: string | null;
   deliveredAt: number | null;
@@ -109,6 +135,9 @@ export interface Change {
   message?: MessageChange;
   events?: NewEvent[];
   delivery?: DeliveryChange;
+  failure?: NewFailure;
+  /** The thread has had the hint that a message matched nothing. */
+  hint?: { threadKey: string; hintedAt: number };
 }
 
 /** A part of the open work: of ids above `after`, in their order, of the gateways that this process runs. */
@@ -117,10 +146,11 @@ export interface Page {
   limit: number;
 }
 
-/** Open deliveries that no gateway of this process can make. */
-export interface UnregisteredDeliveries {
+/** Open work of a gateway that this process does not run. */
+export interface UnregisteredWork {
   gateway: string;
-  count: number;
+  messages: number;
+  deliveries: number;
 }
 
 /** An entry out of attempts, kept for a person. */
@@ -148,7 +178,10 @@ export interface Ownership {
     message: NewMessage,
     at: { shard: number; status: "pending" | "claimed"; attempts: 0 | 1 },
   ): Promise<Accepted>;
-  /** Resolves after the commit, with one entry for each of `change.events`. */
+  /**
+   * Resolves after the commit, with one entry for each of `change.events`. Rejects with `DELIVERY_CLOSED` for a
+   * delivery that someone else has closed meanwhile; that it has arrived is stored all the same.
+   */
   record(change: Change): Promise<StoredEvent[]>;
   /** Open messages in the order of their ids, whoever stored them. Messages of no gateway are included. */
   openMessages(page: Page): Promise<StoredMessage[]>;
@@ -157,7 +190,9 @@ export interface Ownership {
   /** All open deliveries of the next `limit` events, in the order of the events. */
   openDeliveries(page: Page): Promise<StoredDelivery[]>;
   /** Makes dead what has waited since before `createdBefore` for a gateway of no process; counts what waits on. */
-  expireUnregistered(createdBefore: number): Promise<UnregisteredDeliveries[]>;
+  expireUnregistered(createdBefore: number): Promise<UnregisteredWork[]>;
+  /** Whether a change with this thread's hint was stored before. */
+  wasHinted(threadKey: string): Promise<boolean>;
   /** Calls back when another process has stored something, or may have. */
   onWake(callback: () => void): void;
   /** Calls back once when the ownership is known to be lost. */

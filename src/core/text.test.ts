@@ -54,6 +54,19 @@ test("a multi-byte character at the place of the cut is never halved", () => {
   );
 });
 
+test("a preview is bounded in length too, whatever its writer calls one character", () => {
+  const zalgo = `a${"\u0301".repeat(100_000)}`;
+  expect(preview(zalgo, 10)).toBe("…");
+  expect(preview(`abc${zalgo}`, 10)).toBe("abc…");
+  fc.assert(
+    fc.property(anyText, fc.integer({ min: 1, max: 20 }), (text, max) => {
+      const shown = preview(text, 20, max);
+      expect(shown.length).toBeLessThanOrEqual(max);
+      expect(shown.isWellFormed()).toBe(true);
+    }),
+  );
+});
+
 test("the length in bytes is that of UTF-8", () => {
   expect(byteLength("aé€😀")).toBe(1 + 2 + 3 + 4);
 });

@@ -1,6 +1,8 @@
 /** Text that is safe to store and to cut: NUL and half characters are replaced, cuts fall between graphemes. */
 
 const segmenter = new Intl.Segmenter("en", { granularity: "grapheme" });
+/** How long a character is in UTF-16 units; families of emoji with skin tones have 20. */
+const MAX_GRAPHEME_LENGTH = 32;
 
 /**
  * The text with NUL and lone surrogates replaced by U+FFFD. PostgreSQL refuses NUL, and one refused row would
@@ -11,17 +13,32 @@ export function toStorable(text: string): string {
   return wellFormed.includes("\0") ? wellFormed.replaceAll("\0", "\u{FFFD}") : wellFormed;
 }
 
-/** At most `maxGraphemes` characters as a reader counts them, with "…" in the last one's place when cut. */
-export function preview(text: string, maxGraphemes: number): string {
-  if (text.length <= maxGraphemes) return text;
+/**
+ * At most `maxGraphemes` characters as a reader counts them, and `maxLength` UTF-16 units, with "…" in the last one's
+ * place when cut. A single character may be as long as its writer likes; one that is too long is left out.
+ */
+export function preview(
+  text: string,
+  maxGraphemes: number,
+  maxLength = maxGraphemes * MAX_GRAPHEME_LENGTH,
+): string {
+  if (text.length <= Math.min(maxGraphemes, maxLength)) return text;
   let count = 0;
   let end = 0;
-  for (const { index } of segmenter.segment(text)) {
-    if (count === maxGraphemes) return `${text.slice(0, end)}…`;
-    if (count === maxGraphemes - 1) end = index;
+  for (const { index, segment } of segmenter.segment(text.slice(0, maxLength + 1))) {
+    if (count === maxGraphemes || index + segment.length > maxLength) return `${text.slice(0, end)}…`;
+    if (count < maxGraphemes - 1 && index + segment.length < maxLength) end = index + segment.length;
     count += 1;
   }
   return text;
+}
+
+/** C0 but tab and line feed, DEL, C1, and the signs that turn the reading direction or end a line unseen. */
+const UNSAFE = /(?![\t\n])[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu;
+
+/** The text with each sign replaced that a terminal would obey, or that shows a text as another one. */
+export function replaceUnsafe(text: string, replacement: (sign: string) => string): string {
+  return text.replace(UNSAFE, replacement);
 }
 
 /** The length in bytes of UTF-8. */

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { openStore } from "../store/open-store.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
-import { aMessage, echoWorker as echo } from "../testing/builders.ts";
+import { aMessage, aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
+import { startInterferedLoop } from "../testing/interfered-loop.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
 import { SensoriumLoop } from "./sensorium-loop.ts";
 import type { Ownership } from "./store.ts";
@@ -22,6 +23,8 @@ function counting(store: OpenedStore) {
     });
   return { store: { ...store, own }, calls };
 }
+
+const PATIENTLY = { timeout: 10_000 };
 
 describe.each(databaseKinds)("the loop on $name", ({ create }) => {
   test("is woken by another process's write, while its own clock stands still", async (t) => {
@@ -63,4 +66,123 @@ describe.each(databaseKinds)("the loop on $name", ({ create }) => {
     expect(calls.openMessages).toBe(before.openMessages);
     expect(calls.openDeliveries).toBe(before.openDeliveries);
   });
+
+  test("takes what is written while it is taking, although its own clock stands still", async (t) => {
+    const location = await create(t);
+    const gateway = fakeGateway();
+    let wakes = 0;
+    let isTaking = false;
+    const goOn = Promise.withResolvers<void>();
+    await startInterferedLoop(t, {
+      location,
+      gateways: [gateway],
+      workers: [echo],
+      interfere: (ownership) => ({
+        async takeUnowned(limit) {
+          const taken = await ownership.takeUnowned(limit);
+          if (taken.length === 0) return taken;
+          isTaking = true;
+          await goOn.promise;
+          return taken;
+        },
+        onWake: (callback) =>
+          ownership.onWake(() => {
+            wakes += 1;
+            callback();
+          }),
+      }),
+    });
+    const other = await openStore(location);
+    t.onTestFinished(() => other.close());
+
+    await other.insertUnowned(aMessage({ content: "/echo one", threadTs: "T1" }));
+    await expect.poll(() => isTaking, PATIENTLY).toBe(true);
+    const wakesBefore = wakes;
+    await other.insertUnowned(aMessage({ content: "/echo two", threadTs: "T2" }));
+    await expect.poll(() => wakes, PATIENTLY).toBeGreaterThan(wakesBefore);
+    goOn.resolve();
+
+    await expect
+      .poll(() => gateway.texts().toSorted(), PATIENTLY)
+      .toEqual(["completed: one", "completed: two"]);
+  });
+
+  test("runs no message again that has ended before the answer to its taking came", async (t) => {
+    const location = await create(t);
+    const before = await openStore(location);
+    await before.insertUnowned(aMessage({ content: "a", threadTs: "T1" }));
+    await before.insertUnowned(aMessage({ content: "b", threadTs: "T2" }));
+    await before.close();
+    const gateway = fakeGateway();
+    const ran: string[] = [];
+    const worker = aWorker(async ({ content }, _args, { emit }) => {
+      ran.push(content);
+      await emit("completed", content);
+    });
+    const isTaken = Promise.withResolvers<number>();
+    const goOn = Promise.withResolvers<void>();
+    let isAnswered = false;
+    const { idle, clock } = await startInterferedLoop(t, {
+      location,
+      gateways: [gateway],
+      workers: [worker],
+      interfere: (ownership) => ({
+        async takeUnowned(limit) {
+          const taken = await ownership.takeUnowned(limit);
+          isTaken.resolve(taken.length);
+          await goOn.promise;
+          isAnswered = true;
+          return taken;
+        },
+        async record(change) {
+          await isTaken.promise;
+          return ownership.record(change);
+        },
+      }),
+    });
+    await expect.poll(() => gateway.sent.length, PATIENTLY).toBe(2);
+    await idle();
+    goOn.resolve();
+    await expect.poll(() => isAnswered, PATIENTLY).toBe(true);
+    expect(await isTaken.promise).toBe(2);
+    await clock.advance(60_000);
+    await idle();
+
+    expect(ran.toSorted()).toEqual(["a", "b"]);
+    expect(gateway.sent).toHaveLength(2);
+  });
+});
+
+test("a storm of wake-ups has the open deliveries read once a second", async (t) => {
+  const wakeUps: (() => void)[] = [];
+  let readings = 0;
+  const { idle, clock } = await startInterferedLoop(t, {
+    gateways: [fakeGateway()],
+    workers: [echo],
+    interfere: (ownership) => ({
+      openDeliveries(page) {
+        readings += 1;
+        return ownership.openDeliveries(page);
+      },
+      onWake: (callback) => void wakeUps.push(callback),
+    }),
+  });
+  const storm = async () => {
+    const before = readings;
+    for (let count = 0; count < 50; count += 1) {
+      wakeUps[0]?.();
+      await idle();
+    }
+    return readings - before;
+  };
+  await idle();
+  const [first, second] = [await storm(), await storm()];
+  expect(first).toBeGreaterThan(0);
+  expect(second).toBe(0);
+
+  // What came too early is made up for, once.
+  const before = readings;
+  await clock.advance(1000);
+  await idle();
+  expect(readings - before).toBe(first);
 });

@@ -2,6 +2,8 @@
  * The contract of a worker: what handles the messages that match its pattern or command. A worker may be run
  * again for the same message after a crash or an error; its events are stored once all the same.
  */
+import type { OutputOf, StandardSchema } from "./arguments/standard-schema.ts";
+import type { LoopControl } from "./control.ts";
 import { RobsonError } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 import type { ReceivedMessage } from "./message-event.ts";
@@ -22,9 +24,14 @@ export interface WorkerContext {
   /** 1 for the first attempt at this message. */
   attempt: number;
   log: Logger;
+  /** What is open in this process, and how to stop it. */
+  control: LoopControl;
 }
 
-export interface Worker {
+/** Who asks, and where. */
+export type Asker = Pick<ReceivedMessage, "gateway" | "channelId" | "threadTs" | "userId">;
+
+export interface Worker<Args = unknown> {
   /** Unique within a loop; stands in logs and records. */
   name: string;
   description: string;
@@ -37,19 +44,42 @@ export interface Worker {
   pattern?: string | RegExp;
   /** One word or more from a slash on, as `/task create`; recognised at the start, after an optional mention. */
   command?: string;
+  /**
+   * What follows the command, typed by any Standard Schema (zod, valibot, …): positional, `key=value`,
+   * `--key value`, flags. A mistake is answered with what is wrong and the usage; the worker is not run.
+   * Without it `args` are the `key=value` pairs of the content. See docs/reference/arguments.md.
+   */
+  args?: StandardSchema<unknown, Args>;
   /** Default: `limits.workerTimeoutMs`. */
   timeoutMs?: number;
   /** Default: `limits.maxMessageAttempts`. */
   maxAttempts?: number;
+  /** How many messages it handles at once. Default: as many as the loop does. */
+  maxConcurrent?: number;
   /**
-   * Works on one message. `args` are the `key=value` pairs of the content. Resolve with `false` to pass the
-   * message on to the next worker that matches; anything else means handled.
+   * True for commands about the loop itself (`/stop`, `/status`): handled at once, beside the thread's other
+   * messages and beyond all limits of admission, in slots of their own.
    */
-  handle(message: ReceivedMessage, args: KeyValues, context: WorkerContext): Promise<unknown>;
+  isControl?: boolean;
+  /** Who may use it; it is shown in `/help` to nobody else. Default: everybody. Must be quick and pure. */
+  mayUse?(asker: Asker): boolean;
+  /**
+   * Works on one message. Resolve with `false` to pass it on to the next worker that matches; anything else
+   * means handled.
+   */
+  handle(message: ReceivedMessage, args: Args, context: WorkerContext): Promise<unknown>;
 }
 
+/** A worker whose arguments have a schema, and so a type. */
+export type TypedWorker<S extends StandardSchema> = Omit<Worker<OutputOf<S>>, "args"> & { args: S };
+
 /** Checks a worker's shape at once, so that a mistake shows where it was made. */
-export function defineWorker(worker: Worker): Worker {
+export function defineWorker<S extends StandardSchema>(worker: TypedWorker<S>): Worker;
+export function defineWorker(worker: Worker<KeyValues> & { args?: undefined }): Worker;
+export function defineWorker(worker: Worker): Worker;
+export function defineWorker(
+  worker: Omit<Worker, "args" | "handle"> & { args?: unknown; handle: unknown },
+): Worker {
   const refuse = (why: string, hint: string) => {
     throw new RobsonError("WORKER_INVALID", `Cannot define worker "${worker.name}": ${why}`, { hint });
   };
@@ -63,5 +93,11 @@ export function defineWorker(worker: Worker): Worker {
   if (worker.pattern !== undefined && worker.command !== undefined) {
     refuse("it has both a pattern and a command", "Keep one of the two");
   }
-  return worker;
+  if (worker.args !== undefined && worker.command === undefined) {
+    refuse(
+      "it has args but no command",
+      "Typed arguments are what follows a command; add one, or leave args out",
+    );
+  }
+  return worker as Worker;
 }

@@ -1,5 +1,8 @@
 /** What `openStore` returns: core's contract, and beside it what the workflow and the operator's commands need. */
+import type { EventFeed } from "../core/event-feed.ts";
+import type { OperatorRecords } from "../core/operator-records.ts";
 import type { Store } from "../core/store.ts";
+import type { SubscriberStore } from "../core/subscriber.ts";
 import type { PullRequestStore } from "../workflow/pull-request-store.ts";
 import type { TaskStore } from "../workflow/task-store.ts";
 import type { Migrated } from "./migrations/outcome.ts";
@@ -8,6 +11,9 @@ import type { Sql } from "./sql.ts";
 export interface OpenedStore extends Store {
   readonly tasks: TaskStore;
   readonly pullRequests: PullRequestStore;
+  readonly subscribers: SubscriberStore;
+  readonly feed: EventFeed;
+  readonly operator: OperatorRecords;
   readonly sql: Sql;
   /** What opening it did: equal versions when it was up to date. */
   readonly migrated: Migrated;

@@ -9,12 +9,22 @@ export function leaseLost(location: string): RobsonError {
   });
 }
 
+/** For an attempt at a delivery that someone else has closed. */
+export function deliveryClosed(): RobsonError {
+  return new RobsonError("DELIVERY_CLOSED", "Cannot go on with the delivery: someone else has closed it", {
+    hint: "Nothing is to be done; its last error says why it was closed",
+  });
+}
+
 /** Throws when a change names a gateway that its owner does not run: nobody here could make the delivery. */
 export function checkGateways(
   owned: { has(name: string): boolean },
   { events = [], delivery }: Change,
 ): void {
-  for (const event of events) for (const { gateway } of event.deliveries) checkGateway(owned, gateway);
+  for (const event of events) {
+    for (const { gateway } of event.deliveries) checkGateway(owned, gateway);
+    checkGateway(owned, event.subscribersOf ?? null);
+  }
   if (delivery) checkGateway(owned, delivery.gateway);
 }
 

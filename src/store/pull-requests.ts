@@ -1,9 +1,13 @@
 /** The pull requests of the local forge, for both databases: the workflow's `PullRequestStore`. */
 import { sql as rawSql } from "kysely";
 import { RobsonError } from "../core/errors.ts";
-import type { NewPullRequest, PullRequest, PullRequestStore } from "../workflow/pull-request-store.ts";
+import type { PullRequestRequest } from "../workflow/forge.ts";
+import type { PullRequest, PullRequestStore } from "../workflow/pull-request-store.ts";
 import type { PullRequestsTable } from "./schema.ts";
 import type { Sql } from "./sql.ts";
+
+/** How many pull requests are listed where the caller does not say. */
+const DEFAULT_LIST_LIMIT = 1000;
 
 /** The pull requests of a database. */
 export function createPullRequestStore(sql: Sql, clock: { now(): number }): PullRequestStore {
@@ -27,8 +31,8 @@ export function createPullRequestStore(sql: Sql, clock: { now(): number }): Pull
         .executeTakeFirst();
       return row && toPullRequest(row);
     },
-    async list({ repoUrl } = {}) {
-      const all = sql.read.selectFrom("pull_requests").selectAll().orderBy("number");
+    async list({ repoUrl, limit = DEFAULT_LIST_LIMIT } = {}) {
+      const all = sql.read.selectFrom("pull_requests").selectAll().orderBy("number").limit(limit);
       const rows = await (repoUrl === undefined ? all : all.where("repo_url", "=", repoUrl)).execute();
       return rows.map(toPullRequest);
     },
@@ -36,7 +40,7 @@ export function createPullRequestStore(sql: Sql, clock: { now(): number }): Pull
 }
 
 // "On conflict do nothing" without a target: the open one of this head and base is adopted.
-function insertion(sql: Sql, { request, now }: { request: NewPullRequest; now: number }) {
+function insertion(sql: Sql, { request, now }: { request: PullRequestRequest; now: number }) {
   return sql.read
     .insertInto("pull_requests")
     .values({
@@ -56,7 +60,7 @@ function insertion(sql: Sql, { request, now }: { request: NewPullRequest; now: n
     .compile();
 }
 
-function headUpdate(sql: Sql, { request, now }: { request: NewPullRequest; now: number }) {
+function headUpdate(sql: Sql, { request, now }: { request: PullRequestRequest; now: number }) {
   return sql.read
     .updateTable("pull_requests")
     .set({ head_sha: request.headSha, updated_at: now })
@@ -68,7 +72,7 @@ function headUpdate(sql: Sql, { request, now }: { request: NewPullRequest; now: 
     .compile();
 }
 
-function open(sql: Sql, { repoUrl, head, base }: NewPullRequest) {
+function open(sql: Sql, { repoUrl, head, base }: PullRequestRequest) {
   return sql.read
     .selectFrom("pull_requests")
     .selectAll()

@@ -37,7 +37,14 @@ async function conversation({ read }: Sql, conversationId: number) {
     .leftJoin("inbox as i", "i.conversation_id", "c.id")
     .leftJoin("gateways as g", "g.id", "c.gateway_id")
     .selectAll("c")
-    .select(["g.name as gateway", "i.status", "i.attempts", "i.next_attempt_at", "i.last_error"])
+    .select([
+      "g.name as gateway",
+      "i.status",
+      "i.attempts",
+      "i.interruptions",
+      "i.next_attempt_at",
+      "i.last_error",
+    ])
     .where("c.id", "=", conversationId)
     .executeTakeFirst();
   return row && toStoredMessage(row satisfies MessageRow);
@@ -77,6 +84,7 @@ async function events({ read }: Sql, conversationId: number): Promise<EventRecor
         deliveryId: delivery.delivery_id,
         status: delivery.status as Status,
         attempts: delivery.attempts,
+        interruptions: delivery.interruptions,
         nextRetryAt: delivery.next_retry_at,
         lastError: delivery.last_error,
         deliveredAt: delivery.delivered_at,
@@ -100,7 +108,8 @@ async function deadLetters({ read }: Sql, { limit }: { limit: number }): Promise
     .innerJoin("gateways as g", "g.id", "d.gateway_id")
     .select(["e.conversation_id", "e.created_at", "d.event_id", "d.target", "g.name as gateway"])
     .select(["d.attempts", "d.last_error"])
-    .where("d.status", "=", "dead")
+    // Written out: SQLite takes the partial index of dead deliveries only for a constant.
+    .where("d.status", "=", sql.lit("dead"))
     .orderBy("d.event_id")
     .limit(limit)
     .execute();
@@ -129,7 +138,7 @@ function letterOf({ gateway, attempts, last_error, created_at }: LetterRow) {
 function retryMessage({ read }: Sql, { conversationId }: DeadLetter): CompiledQuery {
   return read
     .updateTable("inbox")
-    .set({ status: "pending", attempts: 0, next_attempt_at: null, is_unowned: 1 })
+    .set({ status: "pending", attempts: 0, interruptions: 0, next_attempt_at: null, is_unowned: 1 })
     .where("conversation_id", "=", conversationId)
     .where("status", "=", "dead")
     .returning("conversation_id")
@@ -150,7 +159,7 @@ function discardMessage({ read }: Sql, { conversationId }: DeadLetter): Compiled
 function retryDelivery({ read }: Sql, key: DeliveryKey): CompiledQuery {
   return read
     .updateTable("process_event_deliveries")
-    .set({ status: "pending", attempts: 0, next_retry_at: null })
+    .set({ status: "pending", attempts: 0, interruptions: 0, next_retry_at: null })
     .where(isDelivery(key))
     .where("status", "=", "dead")
     .returning("event_id")

@@ -9,6 +9,7 @@ export interface MessageRow extends Omit<ConversationsTable, "id"> {
   gateway: string | null;
   status: string | null;
   attempts: number | null;
+  interruptions: number | null;
   next_attempt_at: number | null;
   last_error: string | null;
 }
@@ -42,6 +43,7 @@ export function toStoredMessage(row: MessageRow): StoredMessage {
     // No inbox row: nothing is left to be done.
     status: (row.status ?? "done") as Status,
     attempts: row.attempts ?? 0,
+    interruptions: row.interruptions ?? 0,
     nextAttemptAt: row.next_attempt_at,
     lastError: row.last_error,
   };
@@ -55,6 +57,7 @@ export function toStoredDelivery(row: DeliveryRow): StoredDelivery {
     deliveryId: row.delivery_id,
     status: row.status as Status,
     attempts: row.attempts,
+    interruptions: row.interruptions,
     nextRetryAt: row.next_retry_at,
     lastError: row.last_error,
     deliveredAt: row.delivered_at,

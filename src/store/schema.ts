@@ -23,6 +23,8 @@ export interface InboxTable {
   conversation_id: number;
   status: string;
   attempts: number;
+  /** How many of the attempts ended with the process. */
+  interruptions: number;
   next_attempt_at: number | null;
   last_error: string | null;
   /** 1 while no owner has taken the message over from the process that stored it. */
@@ -35,8 +37,26 @@ export interface ProcessEventsTable {
   sequence: number;
   kind: string;
   content: string;
+  /** Who emitted it; null for the loop itself. */
+  worker: string | null;
   created_at: number;
   delivered_at: number | null;
+  /** The transaction that stored it; on PostgreSQL alone. */
+  transaction_id: Generated<number>;
+}
+
+/** Attempts that failed: of a worker at a message, or of a gateway at a delivery. */
+export interface FailedAttemptsTable {
+  id: Generated<number>;
+  conversation_id: number;
+  event_id: number | null;
+  gateway: string | null;
+  target: string | null;
+  worker: string | null;
+  attempt: number;
+  error: string;
+  failed_at: number;
+  next_at: number | null;
 }
 
 export interface DeliveriesTable {
@@ -46,9 +66,13 @@ export interface DeliveriesTable {
   delivery_id: string;
   status: string;
   attempts: number;
+  /** How many of the attempts ended with the process. */
+  interruptions: number;
   next_retry_at: number | null;
   last_error: string | null;
   delivered_at: number | null;
+  /** Of a delivery that was made because someone subscribes. */
+  subscriber_id: number | null;
 }
 
 export interface TasksTable {
@@ -112,6 +136,8 @@ export interface Schema {
   inbox: InboxTable;
   process_events: ProcessEventsTable;
   process_event_deliveries: DeliveriesTable;
+  failed_attempts: FailedAttemptsTable;
+  hinted_threads: { thread_key: string; hinted_at: number };
   leases: { name: string; owner: string; epoch: number; acquired_at: number };
   tasks: TasksTable;
   repos: ReposTable;

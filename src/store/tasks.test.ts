@@ -175,6 +175,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     expect(other).toMatchObject({ number: 2, isNew: true });
     expect(again).toMatchObject({ number: 1, isNew: false, headSha: "2", updatedAt: 2000 });
     expect(await pullRequests.list({ repoUrl: "https://h/a.git" })).toHaveLength(1);
+    expect((await pullRequests.list({ limit: 1 })).map(({ number }) => number)).toEqual([1]);
     expect(await pullRequests.find(2)).toMatchObject({ repoUrl: "https://h/b.git" });
   });
 });

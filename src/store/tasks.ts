@@ -214,7 +214,7 @@ async function idOf(sql: Sql, key: string): Promise<number> {
 
 function notFound(key: string): never {
   throw new RobsonError("TASK_NOT_FOUND", `There is no task "${key}"`, {
-    hint: "List the tasks with /task list, or create it with /task create",
+    hint: "`robson task list`, or /task list in a chat, shows those that are there",
   });
 }
 

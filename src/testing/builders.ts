@@ -1,4 +1,6 @@
 /** What tests say about workers and messages only where it matters. */
+import type { LoopControl } from "../core/control.ts";
+import type { Delivery } from "../core/message-event.ts";
 import type { NewMessage } from "../core/store.ts";
 import { defineWorker, type Worker } from "../core/worker.ts";
 
@@ -37,3 +39,29 @@ export function aMessage(more: Partial<NewMessage> = {}): NewMessage {
     ...more,
   };
 }
+
+/** A delivery as a gateway's `send` gets it. */
+export function aDelivery(more: Partial<Delivery> = {}): Delivery {
+  return {
+    kind: "delivered",
+    id: "0b2f6a52-6b39-4a60-9d8a-2f7f6a0a3c11",
+    content: "done",
+    channelId: "C1",
+    userId: "U1",
+    conversationId: 7,
+    gateway: "fake",
+    target: more.channelId ?? "C1",
+    eventId: 21,
+    eventKind: "completed",
+    attempt: 1,
+    createdAt: Date.UTC(2030, 0, 1),
+    ...more,
+  };
+}
+
+/** The control of a loop in which nothing is open. */
+export const idleControl: LoopControl = {
+  health: () => ({ isReady: true, gateways: [], openMessages: 0, openDeliveries: 0, unregistered: [] }),
+  openMessages: () => [],
+  stop: () => false,
+};

@@ -2,16 +2,19 @@
 import type { Gateway } from "../core/gateway.ts";
 import type { Limits } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
+import type { Plugin } from "../core/plugin.ts";
 import { SensoriumLoop } from "../core/sensorium-loop.ts";
 import type { Worker } from "../core/worker.ts";
 import { openStore } from "../store/open-store.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
-import { type TestEnd, temporaryFolder } from "./temporary-folder.ts";
+import { createFolder, removeFolder, type TestEnd } from "./temporary-folder.ts";
 import { createTestClock, type TestClock } from "./test-clock.ts";
 
 export interface TestLoopOptions {
   gateways?: Gateway[];
   workers?: Worker[];
+  /** Each with its config, where it takes one. */
+  plugins?: (Plugin | { plugin: Plugin; config: unknown })[];
   limits?: Partial<Limits>;
   log?: Logger;
   clock?: TestClock;
@@ -29,8 +32,13 @@ export interface TestLoop {
   stop(): Promise<void>;
 }
 
+/** How long a stop may take without its clock being moved, in real time. */
+const TURN_MS = 20;
+const MINUTE_MS = 60_000;
+
 export async function startTestLoop(t: TestEnd, options: TestLoopOptions = {}): Promise<TestLoop> {
-  const store = await openStore(options.location ?? `${await temporaryFolder(t)}/robson.db`);
+  const folder = options.location === undefined ? await createFolder() : undefined;
+  const store = await openStore(options.location ?? `${folder}/robson.db`);
   const clock = options.clock ?? createTestClock();
   const loop = new SensoriumLoop({
     store,
@@ -41,29 +49,34 @@ export async function startTestLoop(t: TestEnd, options: TestLoopOptions = {}): 
   });
   for (const worker of options.workers ?? []) loop.registerWorker(worker);
   for (const gateway of options.gateways ?? []) loop.registerGateway(gateway);
+  for (const each of options.plugins ?? []) {
+    if ("plugin" in each) loop.use(each.plugin, each.config);
+    else loop.use(each);
+  }
   const stop = async () => {
     const stopped = loop.stop();
     await Promise.race([stopped, graceOver(clock, stopped)]);
     await stopped;
     await store.close();
   };
-  t.onTestFinished(stop);
+  // One callback: runners do not agree on the order of several.
+  t.onTestFinished(async () => {
+    await stop();
+    if (folder !== undefined) await removeFolder(folder);
+  });
   await loop.start();
   return { loop, store, clock, idle: () => loop.idle(), stop };
 }
 
-/** The clock stands still: work that does not end by itself is handed back when the test moves the clock. */
+/** The clock stands still: what waits for the end of a grace ends as the test's clock is moved. */
 async function graceOver(clock: TestClock, stopped: Promise<void>): Promise<void> {
   let isStopped = false;
-  stopped.then(
-    () => {
-      isStopped = true;
-    },
-    () => {
-      isStopped = true;
-    },
-  );
-  for (let turns = 0; turns < 50 && !isStopped; turns += 1)
-    await new Promise((resolve) => setImmediate(resolve));
-  if (!isStopped) await clock.advance(60_000);
+  const noticed = stopped.finally(() => {
+    isStopped = true;
+  });
+  noticed.catch(() => undefined);
+  while (!isStopped) {
+    await Promise.race([noticed, new Promise((resolve) => setTimeout(resolve, TURN_MS))]);
+    if (!isStopped) await clock.advance(MINUTE_MS);
+  }
 }

@@ -6,7 +6,7 @@ import { aWorker } from "../../src/testing/builders.ts";
 import { fakeGateway } from "../../src/testing/fake-gateway.ts";
 
 const store = await openStore(process.argv[2] ?? "");
-const loop = new SensoriumLoop({ store, limits: { backoffBaseMs: 1 } });
+const loop = new SensoriumLoop({ store, limits: { backoffBaseMs: 1, maxInterruptions: 5 } });
 loop.registerGateway(fakeGateway());
 loop.registerWorker(
   aWorker(async ({ content }, _args, { emit }) => {

@@ -4,6 +4,8 @@
  */
 import type { Kysely } from "kysely";
 import * as initial from "./0001-initial.ts";
+import * as records from "./0002-records.ts";
+import * as eventFeed from "./0003-event-feed.ts";
 
 export interface MigrationContext {
   dialect: "sqlite" | "postgres";
@@ -15,7 +17,11 @@ export interface Migration {
   up(db: Kysely<unknown>, context: MigrationContext): Promise<void>;
 }
 
-export const migrations: Migration[] = [{ version: 1, name: "initial", up: initial.up }];
+export const migrations: Migration[] = [
+  { version: 1, name: "initial", up: initial.up },
+  { version: 2, name: "records", up: records.up },
+  { version: 3, name: "event-feed", up: eventFeed.up },
+];
 
 /** The version of a database that this program needs. */
 export const SCHEMA_VERSION = migrations.length;

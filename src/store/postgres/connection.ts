@@ -8,6 +8,8 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 30_000;
 /** How long the server lets one statement take: it must not go on after its connection was given up. */
 const STATEMENT_TIMEOUT_MS = 25_000;
+/** How long a connection's end may take. */
+const END_TIMEOUT_MS = 1000;
 /** How many connections the cold queries share. */
 const MAX_POOL_CONNECTIONS = 4;
 
@@ -50,6 +52,14 @@ export function createPool(url: string): pg.Pool {
   // One that breaks while it is lent out tells its borrower by the query under way.
   pool.on("connect", (client) => client.on("error", () => undefined));
   return pool;
+}
+
+/** Says goodbye, and hangs up where nobody answers: a peer that is gone must not hold up a stop. */
+export async function endClient(client: pg.Client): Promise<void> {
+  const { connection } = client as unknown as { connection: { stream: { destroy(): void } } };
+  const hangUp = setTimeout(() => connection.stream.destroy(), END_TIMEOUT_MS);
+  await client.end().catch(() => undefined);
+  clearTimeout(hangUp);
 }
 
 /** The URL as it may be shown: without its password and parameters. */

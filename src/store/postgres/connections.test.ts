@@ -25,6 +25,7 @@ async function backends(other: Client, condition: string): Promise<number[]> {
     and pid <> pg_backend_pid() and ${condition}`;
   return vi.waitUntil(
     async () => {
+      await other.query("select pg_stat_clear_snapshot()"); // within a transaction the view is remembered
       const { rows } = await other.query<{ pid: number }>(query);
       return rows.length > 0 && rows.map(({ pid }) => pid);
     },
@@ -132,7 +133,7 @@ test("a row that another program locks holds up its own thread, loses nothing, a
   await other.query("begin");
   await other.query("select from inbox where conversation_id = $1 for update", [conversationId]);
 
-  const change = { conversationId, attempts: 1, nextAttemptAt: null, lastError: null };
+  const change = { conversationId, attempts: 1, interruptions: 0, nextAttemptAt: null, lastError: null };
   const held = Promise.all([
     ownership.record({ shard: 0, message: { ...change, status: "claimed" } }),
     ownership.record({ shard: 0, message: { ...change, status: "dead", lastError: "last" } }),

@@ -4,10 +4,10 @@
  */
 import type { Client, Pool } from "pg";
 import { RobsonError } from "../../core/errors.ts";
-import type { Ownership, StoredDelivery, StoredMessage, UnregisteredDeliveries } from "../../core/store.ts";
+import type { Ownership, StoredDelivery, StoredMessage, UnregisteredWork } from "../../core/store.ts";
 import { checkGateway, checkGateways, leaseLost } from "../owner-errors.ts";
 import { type DeliveryRow, type MessageRow, toStoredDelivery, toStoredMessage } from "../rows.ts";
-import { connect } from "./connection.ts";
+import { connect, endClient } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
 import { PostgresWriter } from "./writer.ts";
 
@@ -36,7 +36,7 @@ export async function own(options: OwnOptions): Promise<Ownership> {
       await client.query(`listen ${WAKE_CHANNEL}`);
       return createOwnership({ client, pool, url, location, epoch, gatewayIds });
     } catch (error) {
-      await client.end().catch(() => undefined);
+      await endClient(client);
       throw error;
     }
   } catch (error) {
@@ -147,11 +147,14 @@ function createOwnership({ client, pool, url, location, epoch, gatewayIds }: Own
     },
     openDeliveries: async ({ after, limit }): Promise<StoredDelivery[]> =>
       (await read<DeliveryRow>(OPEN_DELIVERIES, [ours, after, limit])).map(toStoredDelivery),
-    async expireUnregistered(createdBefore): Promise<UnregisteredDeliveries[]> {
+    wasHinted: async (threadKey) =>
+      (await read("select from hinted_threads where thread_key = $1", [threadKey])).length > 0,
+    async expireUnregistered(createdBefore): Promise<UnregisteredWork[]> {
       checkNotReleased();
-      await read(EXPIRE, [ours, createdBefore, epoch]);
+      await read(EXPIRE_DELIVERIES, [ours, createdBefore, epoch]);
+      await read(EXPIRE_MESSAGES, [ours, createdBefore, epoch]);
       await checkLease();
-      return read<UnregisteredDeliveries>(UNREGISTERED, [ours]);
+      return read<UnregisteredWork>(UNREGISTERED, [ours]);
     },
     onWake: (callback) => void client.on("notification", callback),
     onLost: (callback) => void lost.promise.then(callback),
@@ -159,12 +162,13 @@ function createOwnership({ client, pool, url, location, epoch, gatewayIds }: Own
       if (isReleased) return;
       isReleased = true;
       await writer.close();
-      await client.end().catch(() => undefined);
+      await endClient(client);
     },
   };
 }
 
-const MESSAGE_COLUMNS = "c.*, g.name as gateway, i.status, i.attempts, i.next_attempt_at, i.last_error";
+const MESSAGE_COLUMNS =
+  "c.*, g.name as gateway, i.status, i.attempts, i.interruptions, i.next_attempt_at, i.last_error";
 const OURS = "(c.gateway_id is null or c.gateway_id = any ($1::int8[]))";
 const OPEN = "status in ('pending', 'claimed')";
 
@@ -172,7 +176,9 @@ const OPEN_MESSAGES = `select ${MESSAGE_COLUMNS} from inbox i join conversations
   left join gateways g on g.id = c.gateway_id where ${OURS} and i.${OPEN} and i.conversation_id > $2
   order by i.conversation_id limit $3`;
 
-const TAKE_UNOWNED = `with i as (update inbox set is_unowned = 0 where is_unowned = 1 and conversation_id in (select i.conversation_id from inbox i join conversations c on c.id = i.conversation_id
+const TAKE_UNOWNED = `with i as (update inbox set is_unowned = 0
+    where is_unowned = 1 and conversation_id in (
+    select i.conversation_id from inbox i join conversations c on c.id = i.conversation_id
     where ${OURS} and i.${OPEN} and i.is_unowned = 1 order by i.conversation_id limit $2)
     and exists (select from leases where name = 'loop' and epoch = $3 for share) returning *)
   select ${MESSAGE_COLUMNS} from i join conversations c on c.id = i.conversation_id
@@ -186,11 +192,20 @@ const OPEN_DELIVERIES = `select d.*, g.name as gateway, e.kind, e.content, e.cre
     from process_event_deliveries where ${OPEN} and gateway_id = any ($1::int8[]) and event_id > $2
     order by event_id limit $3) order by d.event_id`;
 
-const EXPIRE = `update process_event_deliveries d set status = 'dead', next_retry_at = null,
+const EXPIRE_DELIVERIES = `update process_event_deliveries d set status = 'dead', next_retry_at = null,
     last_error = coalesce(d.last_error, 'No process ran its gateway in time')
   from process_events e where e.id = d.event_id and e.created_at < $2 and d.${OPEN}
     and d.gateway_id <> all ($1::int8[])
     and exists (select from leases where name = 'loop' and epoch = $3 for share)`;
 
-const UNREGISTERED = `select g.name as gateway, count(*)::int8 as count from process_event_deliveries d
-  join gateways g on g.id = d.gateway_id where d.${OPEN} and d.gateway_id <> all ($1::int8[]) group by g.name`;
+const EXPIRE_MESSAGES = `update inbox i set status = 'dead', next_attempt_at = null, is_unowned = 0,
+    last_error = coalesce(i.last_error, 'No process ran its gateway in time')
+  from conversations c where c.id = i.conversation_id and c.created_at < $2 and i.${OPEN}
+    and c.gateway_id <> all ($1::int8[])
+    and exists (select from leases where name = 'loop' and epoch = $3 for share)`;
+
+const UNREGISTERED = `select g.name as gateway, sum(messages)::int8 as messages, sum(deliveries)::int8 as deliveries
+  from (select c.gateway_id, 1 as messages, 0 as deliveries from inbox i
+      join conversations c on c.id = i.conversation_id where i.${OPEN} and c.gateway_id <> all ($1::int8[])
+    union all select gateway_id, 0, 1 from process_event_deliveries
+      where ${OPEN} and gateway_id <> all ($1::int8[])) x join gateways g on g.id = x.gateway_id group by g.name`;

@@ -3,11 +3,14 @@ import { type CompiledQuery, Kysely } from "kysely";
 import type { Pool } from "pg";
 import type { Accepted } from "../../core/gateway.ts";
 import type { NewMessage, Ownership } from "../../core/store.ts";
+import { createEventFeed } from "../event-feed.ts";
 import type { OpenedStore } from "../opened-store.ts";
+import { createOperatorRecords } from "../operator-records.ts";
 import { createPullRequestStore } from "../pull-requests.ts";
 import { createRecords } from "../records.ts";
 import type { Schema } from "../schema.ts";
 import type { Rows, Sql } from "../sql.ts";
+import { createSubscriberStore } from "../subscribers.ts";
 import { createTaskStore } from "../tasks.ts";
 import { createPool, shownLocation } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
@@ -72,6 +75,9 @@ function createStore({ url, location, pool, kysely, migrated }: Parts): OpenedSt
     sql,
     tasks: createTaskStore(sql, { now: Date.now }),
     pullRequests: createPullRequestStore(sql, { now: Date.now }),
+    subscribers: createSubscriberStore(sql, { now: Date.now }),
+    feed: createEventFeed(sql),
+    operator: createOperatorRecords(sql),
     ...createRecords(sql, wake),
     async own(options) {
       const ownership = await own({ url, location, pool, ...options });

@@ -7,8 +7,8 @@ import type { Client } from "pg";
 
 import type { Accepted } from "../../core/gateway.ts";
 import type { StoredEvent } from "../../core/store.ts";
-import { leaseLost } from "../owner-errors.ts";
-import { connect } from "./connection.ts";
+import { deliveryClosed, leaseLost } from "../owner-errors.ts";
+import { connect, endClient } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
 import {
   CONVERSATION_BY_KEY,
@@ -25,6 +25,9 @@ import {
 const MAX_BATCH_OPERATIONS = 256;
 /** How many connections write side by side. */
 const WRITER_CONNECTIONS = 2;
+
+/** How long closing waits for the batches under way. */
+const CLOSE_TIMEOUT_MS = 5000;
 
 interface Pending {
   operation: WayOperation;
@@ -86,12 +89,16 @@ class WriterConnection {
 
   async close(): Promise<void> {
     if (this.#isScheduled) {
+      // A server that does not answer any more must not hold up a stop: what is under way is given up then.
+      const hangUp = setTimeout(() => this.#drop(), CLOSE_TIMEOUT_MS);
       await new Promise<void>((resolve) => {
         this.#idleCallbacks.push(resolve);
       });
+      clearTimeout(hangUp);
     }
-    await this.#client?.end().catch(() => undefined);
+    const client = this.#client;
     this.#client = undefined;
+    if (client) await endClient(client);
   }
 
   async #flush(): Promise<void> {
@@ -140,7 +147,15 @@ class WriterConnection {
     if (!result?.is_owner) throw leaseLost(this.#options.location);
     const written = readWayResult(result);
     const known: Pending[] = [];
+    let deliveryChanges = 0;
     for (const pending of batch) {
+      if ("change" in pending.operation && pending.operation.change.delivery) {
+        deliveryChanges += 1;
+        if (written.isClosed(deliveryChanges)) {
+          pending.reject(deliveryClosed());
+          continue;
+        }
+      }
       const answer = answerOf(pending.operation, written);
       if (answer === undefined) known.push(pending);
       else pending.resolve(answer);
@@ -166,7 +181,7 @@ class WriterConnection {
   #drop(): void {
     const client = this.#client;
     this.#client = undefined;
-    client?.end().catch(() => undefined);
+    if (client) void endClient(client);
   }
 }
 

@@ -1,4 +1,5 @@
 /** What SQLite's result codes mean to us: the row's fault, a matter of time, or the machine's. */
+import { statSync } from "node:fs";
 import { RobsonError } from "../../core/errors.ts";
 
 // Primary result codes: https://www.sqlite.org/rescode.html
@@ -69,7 +70,9 @@ export function toStoreError(error: unknown, file: string): RobsonError {
       return make(
         "STORE_UNREADABLE",
         "open",
-        "Create its folder, and make both readable and writable for this user",
+        isFolder(file)
+          ? "It is a folder; name a file in it, such as robson.db"
+          : "Create its folder, and make both readable and writable for this user",
       );
     case SQLITE_CORRUPT:
       return make("STORE_UNREADABLE", "read", "Restore it from a backup; keep the damaged file");
@@ -88,6 +91,15 @@ export function toStoreError(error: unknown, file: string): RobsonError {
       );
     default:
       return make("STORE_UNAVAILABLE", "use", "Look at the disk's health and free space, then start again");
+  }
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    // Missing, or not to be looked at; the hint for those files says what to do.
+    return false;
   }
 }
 

@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { isBusy, toStoreError } from "./errors.ts";
+import { createPrivate } from "./private-file.ts";
 
 /** How long taking the lock waits: longer than another process's look at it takes. */
 const LOCK_BUSY_MS = 250;
@@ -16,6 +17,7 @@ export interface OwnerLock {
 /** Undefined when another process holds it. */
 export function takeOwnerLock(file: string): OwnerLock | undefined {
   let db: DatabaseSync | undefined;
+  createPrivate(lockFile(file));
   try {
     db = new DatabaseSync(lockFile(file), { timeout: LOCK_BUSY_MS });
     db.exec("begin exclusive");

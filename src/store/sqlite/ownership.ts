@@ -61,6 +61,7 @@ export async function own({ file, db, writer, way, owner, gateways, now }: OwnOp
       openMessages: async (page) => reading(file, () => readings.openMessages(page)),
       takeUnowned: (limit) => writer.submit(() => readings.takeUnowned(limit), fence),
       openDeliveries: async (page) => reading(file, () => readings.openDeliveries(page)),
+      wasHinted: async (threadKey) => reading(file, () => readings.wasHinted(threadKey)),
       expireUnregistered: (before) => writer.submit(() => readings.expireUnregistered(before), fence),
       onWake: (callback) => void wakeCallbacks.push(callback),
       onLost: () => undefined, // on SQLite it shows at the next write

@@ -3,15 +3,19 @@
  * connection that writes, one that reads for the cold queries.
  */
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
+import { pathToFileURL } from "node:url";
 import { type CompiledQuery, Kysely } from "kysely";
 import type { Ownership } from "../../core/store.ts";
+import { createEventFeed } from "../event-feed.ts";
 import { SCHEMA_VERSION } from "../migrations/index.ts";
 import { needsMigration } from "../migrations/outcome.ts";
 import type { OpenedStore } from "../opened-store.ts";
+import { createOperatorRecords } from "../operator-records.ts";
 import { createPullRequestStore } from "../pull-requests.ts";
 import { createRecords } from "../records.ts";
 import type { Schema } from "../schema.ts";
 import type { Rows, Sql } from "../sql.ts";
+import { createSubscriberStore } from "../subscribers.ts";
 import { createTaskStore } from "../tasks.ts";
 import { toStoreError } from "./errors.ts";
 import { kyselyDialect } from "./kysely-dialect.ts";
@@ -24,6 +28,8 @@ import { SqliteWriter } from "./writer.ts";
 
 /** How long SQLite itself waits for another program, blocking the event loop; after that the writer waits. */
 const BUSY_TIMEOUT_MS = 15;
+/** How long opening waits: another process may be making the database, or closing it as the last one. */
+const OPEN_BUSY_MS = 10_000;
 /** How large the write-ahead log grows before it is copied into the file, in pages of 4 KiB. */
 const CHECKPOINT_PAGES = 4000;
 
@@ -39,7 +45,8 @@ export async function openSqliteStore(file: string, options: SqliteStoreOptions)
   const gateways = createGatewayIds(db);
   const writer = new SqliteWriter({ db, file, onRollback: gateways.forget, ...options });
   const way = new Way(db, gateways);
-  const kysely = new Kysely<Schema>({ dialect: kyselyDialect(openConnection(file), file) });
+  const reader = openConnection(file);
+  const kysely = new Kysely<Schema>({ dialect: kyselyDialect(reader, file) });
   const sql: Sql = {
     dialect: "sqlite",
     read: kysely,
@@ -54,6 +61,9 @@ export async function openSqliteStore(file: string, options: SqliteStoreOptions)
     sql,
     tasks: createTaskStore(sql, { now: Date.now }),
     pullRequests: createPullRequestStore(sql, { now: Date.now }),
+    subscribers: createSubscriberStore(sql, { now: Date.now }),
+    feed: createEventFeed(sql),
+    operator: createOperatorRecords(sql),
     ...createRecords(sql, wake),
     async own(options) {
       const ownership = await own({ file, db, writer, way, ...options });
@@ -73,7 +83,8 @@ export async function openSqliteStore(file: string, options: SqliteStoreOptions)
       for (const ownership of owned) await ownership.release();
       await writer.drained();
       await kysely.destroy();
-      if (db.isOpen) db.close();
+      // Kysely closes only what it has used; a connection left open would keep the log out of the file.
+      for (const connection of [reader, db]) if (connection.isOpen) connection.close();
     },
   };
 }
@@ -81,9 +92,10 @@ export async function openSqliteStore(file: string, options: SqliteStoreOptions)
 function openConnection(file: string): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
-    db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: false });
+    db = new DatabaseSync(file, { timeout: OPEN_BUSY_MS, enableForeignKeyConstraints: false });
     db.exec(`pragma journal_mode = wal; pragma synchronous = full;
-      pragma wal_autocheckpoint = ${CHECKPOINT_PAGES}; pragma cache_size = -32000`);
+      pragma wal_autocheckpoint = ${CHECKPOINT_PAGES}; pragma cache_size = -32000;
+      pragma busy_timeout = ${BUSY_TIMEOUT_MS}`);
     return db;
   } catch (error) {
     if (db?.isOpen) db.close();
@@ -94,7 +106,10 @@ function openConnection(file: string): DatabaseSync {
 function currentVersion(file: string) {
   let db: DatabaseSync | undefined;
   try {
-    db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS, readOnly: true });
+    // Made by nobody here; but not read-only, which would leave a log and an index of it beside the file.
+    const existing = pathToFileURL(file);
+    existing.searchParams.set("mode", "rw");
+    db = new DatabaseSync(existing, { timeout: OPEN_BUSY_MS });
     const version = checkedVersion(db, file);
     if (version < SCHEMA_VERSION) throw needsMigration({ location: file, version });
     return { from: version, to: version };

@@ -1,23 +1,29 @@
 /** The statements of a message's way on SQLite, prepared once. The PostgreSQL ones: ../postgres/way.ts. */
+import { randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { Accepted } from "../../core/gateway.ts";
 import type {
   Change,
   DeliveryChange,
   MessageChange,
+  NewDelivery,
   NewEvent,
+  NewFailure,
   NewMessage,
   StoredDelivery,
   StoredEvent,
   StoredMessage,
-  UnregisteredDeliveries,
+  UnregisteredWork,
 } from "../../core/store.ts";
+import { deliveryClosed } from "../owner-errors.ts";
 import { type DeliveryRow, type MessageRow, toStoredDelivery, toStoredMessage } from "../rows.ts";
 
 /** What the statements need to know of the gateways: their row ids, by name. */
 export interface GatewayIds {
   idOf(name: string): number;
 }
+
+type DeliveryToStore = NewDelivery & { subscriberId?: number };
 
 /** Everything that happens to messages and deliveries, each as one synchronous call inside a transaction. */
 export class Way {
@@ -55,16 +61,29 @@ export class Way {
   record(change: Change): StoredEvent[] {
     if (change.message) this.#changeMessage(change.message);
     if (change.delivery) this.#changeDelivery(change.delivery);
+    if (change.failure) this.#keepFailure(change.failure);
+    if (change.hint) this.#statements.insertHint.run(change.hint.threadKey, change.hint.hintedAt);
     return (change.events ?? []).map((event) => this.#storeEvent(event));
   }
 
-  #changeMessage({ conversationId, status, attempts, nextAttemptAt, lastError }: MessageChange): void {
-    if (status === "done") this.#statements.deleteInbox.run(conversationId);
-    else this.#statements.updateInbox.run(status, attempts, nextAttemptAt, lastError, conversationId);
+  #changeMessage(change: MessageChange): void {
+    const { conversationId, status, attempts, interruptions, nextAttemptAt, lastError } = change;
+    const { deleteInbox, updateInbox } = this.#statements;
+    if (status === "done") deleteInbox.run(conversationId);
+    else updateInbox.run(status, attempts, interruptions, nextAttemptAt, lastError, conversationId);
   }
 
-  #storeEvent({ conversationId, sequence, kind, content, createdAt, deliveries }: NewEvent): StoredEvent {
+  #keepFailure(failure: NewFailure): void {
+    const { conversationId, eventId, gateway, target, worker, attempt, error, failedAt, nextAt } = failure;
+    const { insertFailure } = this.#statements;
+    insertFailure.run(conversationId, eventId, gateway, target, worker, attempt, error, failedAt, nextAt);
+  }
+
+  #storeEvent(event: NewEvent): StoredEvent {
+    const { conversationId, sequence, kind, content, worker, createdAt, subscribersOf } = event;
     const { insertEvent, eventBySequence, insertDelivery } = this.#statements;
+    const toSubscribers = subscribersOf === undefined ? [] : this.#newToSubscribers(subscribersOf);
+    const deliveries: DeliveryToStore[] = [...event.deliveries, ...toSubscribers];
     // An event for nobody is read by the asker himself: it is delivered by being there.
     const deliveredAt = deliveries.length === 0 ? createdAt : null;
     const { changes, lastInsertRowid } = insertEvent.run(
@@ -72,22 +91,48 @@ export class Way {
       sequence,
       kind,
       content,
+      worker,
       createdAt,
       deliveredAt,
     );
     if (changes === 0)
       return { eventId: Number(eventBySequence.get(conversationId, sequence)?.id), isNew: false };
-    for (const { gateway, target, deliveryId, status, attempts } of deliveries) {
-      insertDelivery.run(lastInsertRowid, this.#gateways.idOf(gateway), target, deliveryId, status, attempts);
+    for (const { gateway, target, deliveryId, status, attempts, subscriberId = null } of deliveries) {
+      const gatewayId = this.#gateways.idOf(gateway);
+      insertDelivery.run(lastInsertRowid, gatewayId, target, deliveryId, status, attempts, subscriberId);
     }
-    return { eventId: Number(lastInsertRowid), isNew: true };
+    const stored = { eventId: Number(lastInsertRowid), isNew: true };
+    return subscribersOf === undefined ? stored : { ...stored, toSubscribers };
+  }
+
+  #newToSubscribers(gateway: string): DeliveryToStore[] {
+    return this.#statements.subscribers.all().map(({ id, callback_url }) => ({
+      gateway,
+      target: String(callback_url),
+      deliveryId: randomUUID(),
+      status: "pending",
+      attempts: 0,
+      subscriberId: Number(id),
+    }));
   }
 
   #changeDelivery(change: DeliveryChange): void {
-    const { eventId, gateway, target, status, attempts, nextRetryAt, lastError, deliveredAt } = change;
+    const { eventId, gateway, target, status, attempts, interruptions, nextRetryAt } = change;
+    const { lastError, deliveredAt } = change;
     const { updateDelivery, stampEvent } = this.#statements;
     const gatewayId = this.#gateways.idOf(gateway);
-    updateDelivery.run(status, attempts, nextRetryAt, lastError, deliveredAt, eventId, gatewayId, target);
+    const { changes } = updateDelivery.run(
+      status,
+      attempts,
+      interruptions,
+      nextRetryAt,
+      lastError,
+      deliveredAt,
+      eventId,
+      gatewayId,
+      target,
+    );
+    if (changes === 0 && status !== "done") throw deliveryClosed();
     if (deliveredAt !== null) stampEvent.run(deliveredAt, eventId);
   }
 }
@@ -105,7 +150,8 @@ function prepareMessageWrites(db: DatabaseSync) {
     insertInbox: db.prepare(
       "insert into inbox (conversation_id, status, attempts, is_unowned) values (?, ?, ?, ?)",
     ),
-    updateInbox: db.prepare(`update inbox set status = ?, attempts = ?, next_attempt_at = ?, last_error = ?,
+    updateInbox:
+      db.prepare(`update inbox set status = ?, attempts = ?, interruptions = ?, next_attempt_at = ?, last_error = ?,
       is_unowned = 0 where conversation_id = ?`),
     deleteInbox: db.prepare("delete from inbox where conversation_id = ?"),
   };
@@ -113,15 +159,24 @@ function prepareMessageWrites(db: DatabaseSync) {
 
 function prepareEventWrites(db: DatabaseSync) {
   return {
-    insertEvent: db.prepare(`insert into process_events (conversation_id, sequence, kind, content, created_at,
-      delivered_at) values (?, ?, ?, ?, ?, ?) on conflict (conversation_id, sequence) do nothing`),
+    insertEvent: db.prepare(`insert into process_events (conversation_id, sequence, kind, content, worker,
+      created_at, delivered_at) values (?, ?, ?, ?, ?, ?, ?) on conflict (conversation_id, sequence) do nothing`),
     eventBySequence: db.prepare("select id from process_events where conversation_id = ? and sequence = ?"),
     insertDelivery:
       db.prepare(`insert into process_event_deliveries (event_id, gateway_id, target, delivery_id,
-      status, attempts) values (?, ?, ?, ?, ?, ?)`),
+      status, attempts, subscriber_id) values (?, ?, ?, ?, ?, ?, ?)`),
+    subscribers: db.prepare("select id, callback_url from subscribers order by id"),
+    // What someone else has closed stays closed, except that it may turn out to have arrived.
     updateDelivery:
-      db.prepare(`update process_event_deliveries set status = ?, attempts = ?, next_retry_at = ?,
-      last_error = ?, delivered_at = ? where event_id = ? and gateway_id = ? and target = ?`),
+      db.prepare(`update process_event_deliveries set status = ?1, attempts = ?2, interruptions = ?3,
+      next_retry_at = ?4, last_error = ?5, delivered_at = ?6 where event_id = ?7 and gateway_id = ?8 and target = ?9
+      and (status <> 'done' or ?1 = 'done')`),
+    insertFailure:
+      db.prepare(`insert into failed_attempts (conversation_id, event_id, gateway, target, worker,
+      attempt, error, failed_at, next_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+    insertHint: db.prepare(
+      "insert into hinted_threads (thread_key, hinted_at) values (?, ?) on conflict do nothing",
+    ),
     stampEvent: db.prepare(`update process_events set delivered_at = ?1 where id = ?2 and not exists
       (select 1 from process_event_deliveries where event_id = ?2 and status <> 'done')`),
   };
@@ -130,7 +185,7 @@ function prepareEventWrites(db: DatabaseSync) {
 /** The readings of the open work, for the gateways with the given ids. */
 export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
   const ours = gatewayIds.join(", "); // SQLite takes "in ()" for the empty list
-  const messages = `select c.*, g.name as gateway, i.status, i.attempts, i.next_attempt_at, i.last_error
+  const messages = `select c.*, g.name as gateway, i.status, i.attempts, i.interruptions, i.next_attempt_at, i.last_error
     from inbox i join conversations c on c.id = i.conversation_id left join gateways g on g.id = c.gateway_id
     where (c.gateway_id is null or c.gateway_id in (${ours})) and i.status in ('pending', 'claimed')`;
   const open = "status in ('pending', 'claimed')";
@@ -144,12 +199,21 @@ export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
     where d.${open} and d.gateway_id in (${ours}) and d.event_id in (select distinct event_id
       from process_event_deliveries where ${open} and gateway_id in (${ours}) and event_id > ?
       order by event_id limit ?) order by d.event_id`);
+  const hinted = db.prepare("select 1 from hinted_threads where thread_key = ?");
   const expire = db.prepare(`update process_event_deliveries set status = 'dead', next_retry_at = null,
       last_error = coalesce(last_error, 'No process ran its gateway in time')
     where ${open} and gateway_id not in (${ours})
-      and event_id in (select id from process_events where created_at < ?)`);
-  const unregistered = db.prepare(`select g.name as gateway, count(*) as count from process_event_deliveries d
-      join gateways g on g.id = d.gateway_id where d.${open} and d.gateway_id not in (${ours}) group by g.name`);
+      and (select created_at from process_events where id = event_id) < ?`);
+  const expireMessages = db.prepare(`update inbox set status = 'dead', next_attempt_at = null, is_unowned = 0,
+      last_error = coalesce(last_error, 'No process ran its gateway in time')
+    where ${open} and exists (select 1 from conversations c where c.id = conversation_id
+      and c.gateway_id not in (${ours}) and c.created_at < ?)`);
+  const unregistered =
+    db.prepare(`select g.name as gateway, sum(messages) as messages, sum(deliveries) as deliveries
+    from (select c.gateway_id, 1 as messages, 0 as deliveries from inbox i
+        join conversations c on c.id = i.conversation_id where i.${open} and c.gateway_id not in (${ours})
+      union all select gateway_id, 0, 1 from process_event_deliveries
+        where ${open} and gateway_id not in (${ours})) join gateways g on g.id = gateway_id group by g.name`);
 
   return {
     openMessages: (page: { after: number; limit: number }): StoredMessage[] =>
@@ -161,9 +225,15 @@ export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
     },
     openDeliveries: (page: { after: number; limit: number }): StoredDelivery[] =>
       (openDeliveries.all(page.after, page.limit) as unknown as DeliveryRow[]).map(toStoredDelivery),
-    expireUnregistered(createdBefore: number): UnregisteredDeliveries[] {
+    wasHinted: (threadKey: string): boolean => hinted.get(threadKey) !== undefined,
+    expireUnregistered(createdBefore: number): UnregisteredWork[] {
       expire.run(createdBefore);
-      return unregistered.all().map((row) => ({ gateway: String(row.gateway), count: Number(row.count) }));
+      expireMessages.run(createdBefore);
+      return unregistered.all().map(({ gateway, messages, deliveries }) => ({
+        gateway: String(gateway),
+        messages: Number(messages),
+        deliveries: Number(deliveries),
+      }));
     },
   };
 }

@@ -30,7 +30,9 @@ export function testDeadLetters(setUp: SetUp): void {
     expect(await openWork(ownership)).toEqual({ messages: [], deliveries: [] });
   });
 
-  test("a retried dead message wakes the owner, which takes it over with all its attempts before it", async () => {
+  test("a retried dead message wakes the owner, which takes it over with all its attempts before it", {
+    retry: 3,
+  }, async () => {
     const { ownership, openAnother, ofMessage, ofDelivery } = await withDeadLetters(setUp);
     const other = await openAnother();
 
@@ -44,7 +46,9 @@ export function testDeadLetters(setUp: SetUp): void {
     expect(await other.retryDeadLetter(ofMessage)).toBe(false);
   });
 
-  test("a retried dead delivery wakes the owner, is open with all its attempts before it, and can arrive", async () => {
+  test("a retried dead delivery wakes the owner, is open with all its attempts before it, and can arrive", {
+    retry: 3,
+  }, async () => {
     const { store, ownership, openAnother, ofMessage, ofDelivery } = await withDeadLetters(setUp);
     const other = await openAnother();
     const eventId = ofDelivery.delivery?.eventId ?? 0;

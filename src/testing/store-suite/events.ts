@@ -39,7 +39,14 @@ export function testEvents(setUp: SetUp): void {
     });
 
     const [progress, failed] = events;
-    const open = { status: "claimed", attempts: 1, nextRetryAt: null, lastError: null, deliveredAt: null };
+    const open = {
+      status: "claimed",
+      attempts: 1,
+      interruptions: 0,
+      nextRetryAt: null,
+      lastError: null,
+      deliveredAt: null,
+    };
     const one = { ...first, ...open, eventId: progress?.eventId };
     const two = { ...second, ...open, eventId: failed?.eventId };
     const rest = { conversationId, createdAt: 2000 };
@@ -281,8 +288,8 @@ export function testUnregistered(setUp: SetUp): void {
     const waiting = await second.expireUnregistered(20);
 
     expect(waiting.toSorted((a, b) => a.gateway.localeCompare(b.gateway))).toEqual([
-      { gateway: "b", count: 2 },
-      { gateway: "c", count: 1 },
+      { gateway: "b", messages: 0, deliveries: 2 },
+      { gateway: "c", messages: 0, deliveries: 1 },
     ]);
     const statuses = (await store.events(conversationId)).map(({ deliveries }) => deliveries[0]?.status);
     expect(statuses).toEqual(["pending", "dead", "pending", "pending", "pending"]);
@@ -291,7 +298,7 @@ export function testUnregistered(setUp: SetUp): void {
     ]);
   });
 
-  test("an owner without any gateway counts the deliveries of all", async () => {
+  test("an owner without any gateway counts the messages and deliveries of all, and makes the old ones dead", async () => {
     const { store, own } = await setUp();
     const first = await own();
     await storedEvent(first, TWO_TARGETS);
@@ -299,8 +306,12 @@ export function testUnregistered(setUp: SetUp): void {
 
     const second = await store.own({ owner: "second", gateways: [], now: 2000 });
 
-    expect(await second.expireUnregistered(0)).toHaveLength(2);
-    expect(await second.expireUnregistered(2001)).toEqual([]);
+    expect(await second.expireUnregistered(0)).toEqual([
+      { gateway: "a", messages: 1, deliveries: 1 },
+      { gateway: "b", messages: 0, deliveries: 1 },
+    ]);
+    expect(await second.expireUnregistered(Number.MAX_SAFE_INTEGER)).toEqual([]);
+    expect(await store.deadLetters({ limit: 9 })).toHaveLength(3);
     expect(await openWork(second)).toEqual({ messages: [], deliveries: [] });
   });
 }

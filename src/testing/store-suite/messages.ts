@@ -16,6 +16,7 @@ export function testAccepting(setUp: SetUp): void {
       conversationId,
       status: "pending",
       attempts: 0,
+      interruptions: 0,
       nextAttemptAt: null,
       lastError: null,
     };
@@ -151,6 +152,7 @@ export function testChanging(setUp: SetUp): void {
     expect(await store.conversation(conversationId)).toMatchObject({
       status: "done",
       attempts: 0,
+      interruptions: 0,
       lastError: null,
     });
     expect((await openWork(ownership)).messages).toEqual([]);

@@ -59,7 +59,15 @@ export async function accepted(ownership: Ownership, more: Partial<Parameters<ty
 }
 
 export function aChange(conversationId: number, more: Partial<MessageChange> = {}): MessageChange {
-  return { conversationId, status: "claimed", attempts: 1, nextAttemptAt: null, lastError: null, ...more };
+  return {
+    conversationId,
+    status: "claimed",
+    attempts: 1,
+    interruptions: 0,
+    nextAttemptAt: null,
+    lastError: null,
+    ...more,
+  };
 }
 
 export function anEvent(conversationId: number, more: Partial<NewEvent> = {}): NewEvent {
@@ -68,6 +76,7 @@ export function anEvent(conversationId: number, more: Partial<NewEvent> = {}): N
     sequence: 1,
     kind: "completed",
     content: "done",
+    worker: null,
     createdAt: 2000,
     deliveries: [aDelivery()],
     ...more,
@@ -82,6 +91,7 @@ export function aDeliveryChange(eventId: number, more: Partial<DeliveryChange> =
   const open = {
     status: "claimed",
     attempts: 1,
+    interruptions: 0,
     nextRetryAt: null,
     lastError: null,
     deliveredAt: null,

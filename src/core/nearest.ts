@@ -5,18 +5,26 @@
  * undefined when none is near enough to be meant. Comparing is blind to case, `-` and `_`.
  */
 export function nearest(written: string, known: readonly string[]): string | undefined {
-  const bare = fold(written);
   let best: { name: string; distance: number } | undefined;
   for (const name of known) {
-    const distance = edits(bare, fold(name));
+    const distance = distanceBetween([written, name]);
     if (best === undefined || distance < best.distance) best = { name, distance };
   }
-  const allowed = Math.max(1, Math.floor(bare.length / 3));
-  return best !== undefined && best.distance <= allowed ? best.name : undefined;
+  return best !== undefined && best.distance <= maxDistance(written) ? best.name : undefined;
+}
+
+/** How many edits lie between two names, blind to case, `-` and `_`; of long ones only the beginning counts. */
+export function distanceBetween([written, name]: [written: string, name: string]): number {
+  return edits(fold(written), fold(name));
+}
+
+/** How many edits away a name may be to be meant: one, or a third of the letters written. */
+export function maxDistance(written: string): number {
+  return Math.max(1, Math.floor(fold(written).length / 3));
 }
 
 function fold(name: string): string {
-  return name.toLowerCase().replace(/[-_]/g, "").slice(0, MAX_COMPARED_LETTERS);
+  return name.slice(0, MAX_COMPARED_LETTERS).toLowerCase().replace(/[-_]/g, "");
 }
 
 const MAX_COMPARED_LETTERS = 64;

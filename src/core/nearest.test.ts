@@ -1,5 +1,4 @@
 import { expect, test } from "vitest";
-import { camelKeys, toSnakeCase } from "./key-case.ts";
 import { nearest } from "./nearest.ts";
 
 const KNOWN = ["host", "port", "max_body_bytes", "allow_callback_hosts"];
@@ -18,12 +17,4 @@ test.each([
 test.each(["", "x", "timeout", "database"])("nothing is near %j", (written) => {
   expect(nearest(written, KNOWN)).toBeUndefined();
   expect(nearest(written, [])).toBeUndefined();
-});
-
-test("keys change their case at every depth, and values stay", () => {
-  expect(camelKeys({ max_body_bytes: 1, a: [{ b_c: "d_e" }] })).toEqual({
-    maxBodyBytes: 1,
-    a: [{ bC: "d_e" }],
-  });
-  expect(toSnakeCase("maxBodyBytes")).toBe("max_body_bytes");
 });

@@ -1,0 +1,109 @@
+/** Puts the parts of a running loop together; who does what when it runs is sensorium-loop.ts's. */
+import { backoffMs } from "./backoff.ts";
+import { type Clock, wait } from "./clock.ts";
+import { createControl, type LoopControl } from "./control.ts";
+import { Dispatcher } from "./dispatch.ts";
+import { messageOf } from "./errors.ts";
+import type { Gateway } from "./gateway.ts";
+import { GatewaySupervisor } from "./gateway-supervisor.ts";
+import type { HookRegistry } from "./hooks.ts";
+import { Inbox } from "./inbox.ts";
+import type { Limits } from "./limits.ts";
+import type { Logger } from "./logger.ts";
+import type { InboundMessage } from "./message-event.ts";
+import { Outbox } from "./outbox.ts";
+import type { Routing } from "./routing.ts";
+import type { LoopHealth } from "./sensorium-loop.ts";
+import type { Ownership } from "./store.ts";
+import type { StoreHealth } from "./store-health.ts";
+import { Sweep } from "./sweep.ts";
+
+export interface AssembleOptions {
+  ownership: Ownership;
+  routing: Routing;
+  gateways: ReadonlyMap<string, Gateway>;
+  clock: Clock;
+  random: () => number;
+  limits: Limits;
+  log: Logger;
+  hooks: HookRegistry;
+  storeHealth: StoreHealth;
+  health(): LoopHealth;
+  onBug(error: unknown): void;
+  onEvents(): void;
+}
+
+/** All that exists while the loop runs. */
+export interface Running {
+  ownership: Ownership;
+  inbox: Inbox;
+  outbox: Outbox;
+  dispatcher: Dispatcher;
+  control: LoopControl;
+  sweep: Sweep;
+  supervisors: GatewaySupervisor[];
+  gatewaysEnded: Promise<unknown>;
+  /** Aborted when gateways are to stop listening. */
+  listening: AbortController;
+  /** Aborted when the time to stop is over. */
+  grace: AbortController;
+  keepAlive: NodeJS.Timeout;
+}
+
+/** The longest interval that a timer keeps. */
+const MAX_INTERVAL_MS = 2_147_483_647;
+
+/** Nothing of it is under way yet. */
+export function assemble(options: AssembleOptions): Running {
+  const { ownership, routing, gateways } = options;
+  const listening = new AbortController();
+  const grace = new AbortController();
+  const onReadError = (error: unknown, failures: number) =>
+    waitAfterReadError(error, { ...options, failures, signal: grace.signal });
+
+  const outbox = new Outbox({ ...options, signal: grace.signal, onReadError });
+  const control = createControl({ ...options, dispatcher: () => dispatcher, inbox: () => inbox });
+  const dispatcher: Dispatcher = new Dispatcher({
+    ...options,
+    outbox,
+    control,
+    resume: (key) => inbox.resume(key),
+    wasHinted: (threadKey) => ownership.wasHinted(threadKey),
+  });
+  const inbox: Inbox = new Inbox({
+    ...options,
+    dispatch: (entry) => dispatcher.dispatch(entry),
+    isControl: (content) => routing.isControl(content),
+    onReadError,
+  });
+  const supervisors = [...gateways.values()].map((gateway) => {
+    const accept = (message: InboundMessage) => inbox.accept(gateway.name, message);
+    return new GatewaySupervisor({ ...options, gateway, accept, signal: listening.signal });
+  });
+  const sweep = new Sweep({ ...options, inbox, outbox });
+  // The loop's timers do not keep a process alive; the loop itself does.
+  const keepAlive = setInterval(() => undefined, MAX_INTERVAL_MS);
+  const gatewaysEnded = Promise.resolve();
+  return {
+    ...{ ownership, inbox, outbox, dispatcher, control, sweep },
+    ...{ supervisors, gatewaysEnded, listening, grace, keepAlive },
+  };
+}
+
+interface ReadError {
+  failures: number;
+  clock: Clock;
+  random: () => number;
+  limits: Limits;
+  log: Logger;
+  signal: AbortSignal;
+}
+
+/** Resolves when it is time to read again; rejects when the loop stops. */
+async function waitAfterReadError(error: unknown, options: ReadError): Promise<void> {
+  const { failures, clock, random, limits, log, signal } = options;
+  const { backoffBaseMs: baseMs, maxDatabaseBackoffMs: maxMs } = limits;
+  const waitMs = backoffMs({ attempts: failures, baseMs, maxMs, maxRetryAfterMs: 0, random });
+  log.warn({ failures, waitMs, error: messageOf(error) }, "database refused a read; trying again");
+  await wait(clock, waitMs, signal);
+}

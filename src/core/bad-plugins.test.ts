@@ -1,0 +1,156 @@
+import { describe, expect, test } from "vitest";
+import { aWorker, echoWorker as echo } from "../testing/builders.ts";
+import { databaseKinds } from "../testing/databases.ts";
+import { fakeGateway } from "../testing/fake-gateway.ts";
+import { startTestLoop } from "../testing/start-test-loop.ts";
+import { DeliveryError, WorkerError } from "./errors.ts";
+
+const SECOND_MS = 1000;
+const HOUR_MS = 3_600_000;
+
+describe("a gateway whose targets are wrong", () => {
+  const throwing = () => {
+    throw new Error("no such channel");
+  };
+
+  test.for(["/echo hello", "/help", "nobody knows this"])(
+    "ends a message whose targets cannot be named as a dead letter: %s",
+    async (content, t) => {
+      const gateway = fakeGateway({ targets: throwing });
+      const limits = { fallbackPollMs: HOUR_MS };
+      const running = await startTestLoop(t, { gateways: [gateway], workers: [echo], limits });
+      const { idle, clock, store, loop } = running;
+
+      const { conversationId } = await gateway.say(content);
+      for (let round = 0; round < 5; round += 1) {
+        await idle();
+        await clock.advance(HOUR_MS);
+      }
+      await idle();
+
+      expect(loop.health()).toMatchObject({ openMessages: 0, openDeliveries: 0 });
+      expect(await store.deadLetters({ limit: 9 })).toMatchObject([
+        { conversationId, lastError: "no such channel" },
+      ]);
+    },
+  );
+
+  test("gets one delivery for a target that it names twice", async (t) => {
+    const gateway = fakeGateway({ targets: () => ["C1", "C2", "C1"] });
+    const { idle, store } = await startTestLoop(t, { gateways: [gateway], workers: [echo] });
+
+    const { conversationId } = await gateway.say("/echo once");
+    await idle();
+
+    expect(gateway.sent.map(({ target }) => target).toSorted()).toEqual(["C1", "C2"]);
+    expect(await store.conversation(conversationId)).toMatchObject({ status: "done" });
+  });
+});
+
+describe("what a worker throws", () => {
+  test.for<[string, unknown, string]>([
+    ["an object without any text", Object.create(null), "something was thrown that has no text"],
+    [
+      "an error whose message is an object",
+      Object.assign(new Error(), { message: { code: 7 } }),
+      "[object Object]",
+    ],
+    ["undefined", undefined, "undefined"],
+  ])("is a failed attempt like any other: %s", async ([_name, thrown, text], t) => {
+    const gateway = fakeGateway();
+    let runs = 0;
+    const worker = aWorker(
+      async () => {
+        runs += 1;
+        throw thrown;
+      },
+      { maxAttempts: 2 },
+    );
+    const { idle, clock, store } = await startTestLoop(t, { gateways: [gateway], workers: [worker] });
+
+    const { conversationId } = await gateway.say("go");
+    await idle();
+    expect(await store.conversation(conversationId)).toMatchObject({ status: "pending", lastError: text });
+    await clock.advance(HOUR_MS);
+    await idle();
+
+    expect(runs).toBe(2);
+    expect(await store.deadLetters({ limit: 9 })).toMatchObject([{ conversationId, lastError: text }]);
+    expect(gateway.texts()).toEqual([expect.stringContaining(`failed: I could not do this: ${text}`)]);
+  });
+
+  test("is cut where it is long, in the record and for the asker", async (t) => {
+    const gateway = fakeGateway();
+    const worker = aWorker(async () => {
+      throw new WorkerError("y".repeat(5_000_000), { retry: "never" });
+    });
+    const { idle, store } = await startTestLoop(t, { gateways: [gateway], workers: [worker] });
+
+    await gateway.say("go");
+    await idle();
+
+    const [letter] = await store.deadLetters({ limit: 9 });
+    expect(letter?.lastError).toMatch(/^y{4000}…$/);
+    expect(gateway.sent[0]?.content.length).toBeLessThan(5000);
+  });
+});
+
+describe.each(databaseKinds)("a wait that a plugin asks for, on $name", ({ create }) => {
+  test.for<[string, number, number]>([
+    ["is ignored when it is not a number", Number.NaN, SECOND_MS],
+    ["is rounded up to whole milliseconds", 1500.5, 1501],
+    ["is ignored when it is negative", -5, SECOND_MS],
+  ])("%s", async ([_name, retryAfterMs, waitMs], t) => {
+    const gateway = fakeGateway({
+      failures: 1,
+      failWith: () => new DeliveryError("slow down", { retry: "later", retryAfterMs }),
+    });
+    const worker = aWorker(async ({ content }, _args, { attempt, emit }) => {
+      if (content === "fail" && attempt === 1)
+        throw new WorkerError("slow down", { retry: "later", retryAfterMs });
+      await emit("completed", content);
+    });
+    const options = { location: await create(t), gateways: [gateway], workers: [worker] };
+    const { idle, clock } = await startTestLoop(t, options);
+
+    await gateway.say("send", { threadTs: "T1" });
+    await idle();
+    await gateway.say("fail", { threadTs: "T2" });
+    await idle();
+    await clock.advance(waitMs - 1);
+    await idle();
+    expect(gateway.sent).toEqual([]);
+    await clock.advance(1);
+    await idle();
+
+    expect(gateway.texts().toSorted()).toEqual(["completed: fail", "completed: send"]);
+  });
+});
+
+test("an emit that nobody awaits and that is refused does not end the process", async (t) => {
+  const unhandled: unknown[] = [];
+  const keep = (reason: unknown) => void unhandled.push(reason);
+  process.on("unhandledRejection", keep);
+  t.onTestFinished(() => void process.off("unhandledRejection", keep));
+  const gateway = fakeGateway();
+  const emitted = Promise.withResolvers<void>();
+  const worker = aWorker(async (_message, _args, { emit }) => {
+    void emit("nonsense" as "progress", "of no kind");
+    setImmediate(() =>
+      setImmediate(() => {
+        void emit("progress", "after the end");
+        emitted.resolve();
+      }),
+    );
+    await emit("completed", "done");
+  });
+  const { idle } = await startTestLoop(t, { gateways: [gateway], workers: [worker] });
+
+  await gateway.say("go");
+  await emitted.promise;
+  await idle();
+  await new Promise((resolve) => setImmediate(resolve));
+
+  expect(unhandled).toEqual([]);
+  expect(gateway.texts()).toEqual(["completed: done"]);
+});

@@ -1,0 +1,119 @@
+import { expect, test } from "vitest";
+import { createTestClock } from "../testing/test-clock.ts";
+import { Lanes, type LanesOptions } from "./lanes.ts";
+
+const FOREVER = Number.POSITIVE_INFINITY;
+
+/** Lanes of texts, with what ran in its order. */
+function lanesOf(run: LanesOptions<string>["run"], more: Partial<LanesOptions<string>> = {}) {
+  const ran: string[] = [];
+  const clock = createTestClock(0);
+  const lanes = new Lanes<string>({
+    clock,
+    slots: 2,
+    run: (item, lane) => {
+      ran.push(item);
+      return run(item, lane);
+    },
+    onBug: (error) => {
+      throw error;
+    },
+    ...more,
+  });
+  return { lanes, ran, clock };
+}
+
+test("a lane that is resumed while its item runs is not held by that item, whenever it says so", async () => {
+  const { lanes, ran } = lanesOf(async () => {
+    if (ran.length > 1) return undefined;
+    lanes.resume("lane");
+    return FOREVER;
+  });
+
+  lanes.enter("lane", "a");
+  await lanes.idle();
+
+  expect(ran).toEqual(["a", "a"]);
+  expect(lanes.heldCount).toBe(0);
+});
+
+test("a resume counts for one hold: the next one is kept", async () => {
+  const { lanes, ran } = lanesOf(async () => {
+    if (ran.length === 1) lanes.resume("lane");
+    return FOREVER;
+  });
+
+  lanes.enter("lane", "a");
+  await lanes.idle();
+
+  expect(ran).toEqual(["a", "a"]);
+  expect(lanes.heldCount).toBe(1);
+});
+
+test("a resume of a lane that waits, or that there is not, changes nothing", async () => {
+  const { lanes, ran } = lanesOf(async () => undefined, { slots: 1 });
+
+  lanes.enter("one", "a");
+  lanes.enter("two", "b");
+  lanes.resume("two");
+  lanes.resume("three");
+  await lanes.idle();
+
+  expect(ran).toEqual(["a", "b"]);
+});
+
+test("a held lane takes no slot, and all its items count as held, those that come later too", async () => {
+  const { lanes, ran, clock } = lanesOf(
+    async (item) => (item === "a" && clock.now() === 0 ? 100 : undefined),
+    {
+      slots: 1,
+    },
+  );
+
+  lanes.enter("one", "a");
+  await lanes.idle();
+  lanes.enter("one", "b");
+  lanes.enter("two", "c");
+  await lanes.idle();
+  expect(ran).toEqual(["a", "c"]);
+  expect(lanes.heldCount).toBe(2);
+
+  await clock.advance(100);
+  await lanes.idle();
+  expect(ran).toEqual(["a", "c", "a", "b"]);
+  expect(lanes.heldCount).toBe(0);
+});
+
+test("an item that is not certain yet does not count as one that waits", async () => {
+  const certain = new Set(["a", "c"]);
+  const seen: boolean[] = [];
+  const { lanes } = lanesOf(
+    async (_item, lane) => {
+      await null;
+      seen.push(lane.hasLater());
+      return undefined;
+    },
+    { counts: (item) => certain.has(item) },
+  );
+
+  lanes.enter("lane", "a");
+  lanes.enter("lane", "b");
+  lanes.enter("other", "a");
+  lanes.enter("other", "c");
+  await lanes.idle();
+
+  expect(seen).toEqual([false, true, false, false]);
+});
+
+test("a stop begins no item more, not even one of a lane that is resumed", async () => {
+  const { lanes, ran, clock } = lanesOf(async () => 100);
+
+  lanes.enter("lane", "a");
+  await lanes.idle();
+  lanes.stop();
+  lanes.resume("lane");
+  await clock.advance(1000);
+  await lanes.idle();
+
+  expect(ran).toEqual(["a"]);
+});

@@ -1,0 +1,62 @@
+import { expect, test } from "vitest";
+import { openStore } from "../store/open-store.ts";
+import { aMessage, echoWorker as echo } from "../testing/builders.ts";
+import { fakeGateway } from "../testing/fake-gateway.ts";
+import { startTestLoop } from "../testing/start-test-loop.ts";
+import { temporaryFolder } from "../testing/temporary-folder.ts";
+import { roomTaken } from "./backlog.ts";
+import { DeliveryError } from "./errors.ts";
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const PATIENTLY = { timeout: 10_000 };
+
+test("deliveries that wait for a gateway that is away do not keep another gateway's from being read", async (t) => {
+  const failWith = () => new DeliveryError("away", { retry: "later", retryAfterMs: HOUR_MS });
+  const away = fakeGateway({ name: "away", failures: Number.POSITIVE_INFINITY, failWith });
+  const well = fakeGateway({ name: "well" });
+  const options = { gateways: [away, well], workers: [echo], limits: { maxLoaded: 10 } };
+  const { loop, clock } = await startTestLoop(t, options);
+  for (let index = 0; index < 20; index += 1) await away.say("/echo x", { threadTs: `T${index}` });
+  await expect.poll(() => away.attempted.length, PATIENTLY).toBe(20);
+
+  await clock.advance(MINUTE_MS); // now the open deliveries are read anew
+  await well.say("/echo before");
+  await clock.advance(MINUTE_MS);
+  await well.say("/echo after");
+
+  await expect.poll(() => well.texts(), PATIENTLY).toEqual(["completed: before", "completed: after"]);
+  expect(loop.health().openDeliveries).toBeGreaterThanOrEqual(20);
+});
+
+test("messages that wait for a far retry do not keep others from being handled after a restart", async (t) => {
+  const location = `${await temporaryFolder(t)}/robson.db`;
+  const store = await openStore(location);
+  const before = await store.own({ owner: "the one before", gateways: ["fake"], now: 0 });
+  for (let index = 0; index < 20; index += 1) {
+    const message = aMessage({ content: "/echo later", threadTs: `T${index}` });
+    const { conversationId } = await before.accept(message, { shard: 0, status: "pending", attempts: 0 });
+    const waiting = { status: "pending", attempts: 1, interruptions: 0, lastError: "x" } as const;
+    const nextAttemptAt = Date.UTC(2030, 0, 1, 1);
+    await before.record({ shard: 0, message: { conversationId, nextAttemptAt, ...waiting } });
+  }
+  await store.close();
+
+  const gateway = fakeGateway();
+  const options = { location, gateways: [gateway], workers: [echo], limits: { maxLoaded: 10 } };
+  const { loop, clock } = await startTestLoop(t, options);
+  await gateway.say("/echo new");
+  await expect.poll(() => gateway.texts(), PATIENTLY).toEqual(["completed: new"]);
+  expect(loop.health().openMessages).toBe(20);
+
+  await clock.advance(HOUR_MS);
+  await expect.poll(() => gateway.sent.length, PATIENTLY).toBe(21);
+});
+
+test("what waits for its retry takes no room, until maxHeld of it are in memory", () => {
+  const limits = { maxHeld: 100 };
+
+  expect(roomTaken({ loaded: 99, held: 99, limits })).toBe(0);
+  expect(roomTaken({ loaded: 150, held: 99, limits })).toBe(51);
+  expect(roomTaken({ loaded: 100, held: 100, limits })).toBe(Number.POSITIVE_INFINITY);
+});

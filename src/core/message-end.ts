@@ -1,0 +1,190 @@
+/**
+ * How an attempt at a message is counted and how it ends, each way one commit: done with its answers, tried again later, dead with a
+ * word to the asker, stopped by a person, or handed back. The decisions are dispatch.ts's.
+ */
+import { backoffMs } from "./backoff.ts";
+import type { Clock } from "./clock.ts";
+import { hasCode, messageOf, RobsonError, retryOf } from "./errors.ts";
+import type { HookRegistry, Hooks } from "./hooks.ts";
+import type { DispatchOutcome, InboxEntry } from "./inbox.ts";
+import type { Limits } from "./limits.ts";
+import type { Logger } from "./logger.ts";
+import type { EventToStore, Outbox } from "./outbox.ts";
+import { storableThreadKey } from "./shards.ts";
+import type { Change, MessageChange, Status } from "./store.ts";
+import { toStorable } from "./text.ts";
+
+export interface EndOptions {
+  outbox: Outbox;
+  hooks: HookRegistry;
+  clock: Clock;
+  random: () => number;
+  limits: Limits;
+  log: Logger;
+}
+
+/** An answer of the loop itself; without content, silence. */
+export interface OwnAnswer {
+  kind?: "completed" | "failed";
+  content?: string;
+  /** The thread has had its one hint now. */
+  isHint?: boolean;
+}
+
+const ENDED: DispatchOutcome = { kind: "ended" };
+
+export class MessageEnd {
+  readonly #options: EndOptions;
+
+  constructor(options: EndOptions) {
+    this.#options = options;
+  }
+
+  /** Counts the attempt that begins. One that was interrupted goes on record with it. */
+  begun(entry: InboxEntry): Promise<void> {
+    const { status, attempts, interruptions } = entry.message;
+    const change = { status: "claimed", attempts: attempts + 1, nextAttemptAt: null } as const;
+    if (status !== "claimed") return this.record(entry, change);
+    const error = "The process ended during this attempt";
+    const failure = this.#failure(entry, { error, worker: null, nextAt: null });
+    return this.record(entry, { ...change, interruptions: interruptions + 1 }, { failure });
+  }
+
+  /** Done by a worker, with the events that end it. */
+  async done(entry: InboxEntry, end: { events: EventToStore[]; worker: string }): Promise<DispatchOutcome> {
+    await this.record(entry, { status: "done" }, { events: end.events });
+    this.#log(entry, "message done", { worker: end.worker });
+    this.#tellEnded(entry, { outcome: "done", worker: end.worker });
+    return ENDED;
+  }
+
+  /** Done by the loop itself. */
+  async answered(entry: InboxEntry, answer: OwnAnswer): Promise<DispatchOutcome> {
+    const { kind = "completed", content, isHint = false } = answer;
+    const now = this.#options.clock.now();
+    const events =
+      content === undefined ? [] : [{ sequence: -1, kind, content, worker: null, createdAt: now }];
+    const hint = isHint ? { hint: { threadKey: storableThreadKey(entry.message), hintedAt: now } } : {};
+    await this.record(entry, { status: "done" }, { events, ...hint });
+    this.#log(entry, "message done");
+    this.#tellEnded(entry, { outcome: "done", worker: null });
+    return ENDED;
+  }
+
+  /** Ended by a person. It is done, not dead: nobody wants it tried again. */
+  async stopped(entry: InboxEntry, by: string): Promise<DispatchOutcome> {
+    await this.record(entry, { status: "done" }, { events: [this.#ownEvent(`Stopped by ${by}.`)] });
+    this.#log(entry, "message stopped", { by });
+    this.#tellEnded(entry, { outcome: "stopped", worker: null });
+    return ENDED;
+  }
+
+  /** Back to the inbox as if the attempt had not begun. */
+  async handedBack(entry: InboxEntry): Promise<DispatchOutcome> {
+    await this.record(entry, { status: "pending", attempts: entry.message.attempts - 1 });
+    this.#log(entry, "message handed back");
+    return ENDED;
+  }
+
+  /** Tried again later, or dead. */
+  async failed(
+    entry: InboxEntry,
+    failure: { error: unknown; maxAttempts: number; worker: string | null },
+  ): Promise<DispatchOutcome> {
+    const { error, maxAttempts, worker } = failure;
+    const { clock, limits, random, log } = this.#options;
+    const { retry, retryAfterMs } = retryOf(error);
+    const { attempts, interruptions, conversationId } = entry.message;
+    // Attempts that ended with the process say nothing about the worker.
+    const failures = attempts - interruptions;
+    if (retry === "never" || failures >= maxAttempts || hasCode(error, "STORE_REFUSED_ROW")) {
+      return this.#dead(entry, { error, worker });
+    }
+    const { backoffBaseMs: baseMs, maxBackoffMs: maxMs, maxRetryAfterMs } = limits;
+    const waitMs = backoffMs({ attempts, baseMs, maxMs, maxRetryAfterMs, retryAfterMs, random });
+    const at = clock.now() + waitMs;
+    const change = { status: "pending", nextAttemptAt: at, lastError: toStorable(messageOf(error)) } as const;
+    await this.record(entry, change, { failure: this.#failure(entry, { error, worker, nextAt: at }) });
+    log.warn(
+      { conversationId, worker, attempts, nextAttemptAt: at, error: messageOf(error) },
+      "message attempt failed",
+    );
+    return { kind: "retry", at };
+  }
+
+  /** The process ended during too many of its attempts: dead without another one. */
+  interrupted(entry: InboxEntry): Promise<DispatchOutcome> {
+    const text = `The process ended ${entry.message.interruptions + 1} times while it was handled`;
+    const hint = "Look in the log for what stopped the process before you try it again";
+    return this.#dead(entry, { error: new RobsonError("WORKER_FAILED", text, { hint }), worker: null });
+  }
+
+  /** Writes what becomes of the message, and remembers it once it is written. */
+  async record(
+    entry: InboxEntry,
+    change: Partial<MessageChange> & { status: Status },
+    more: Pick<Change, "failure" | "hint"> & { events?: EventToStore[] } = {},
+  ): Promise<void> {
+    const { message } = entry;
+    const { conversationId, attempts, interruptions, nextAttemptAt, lastError } = message;
+    const whole = { conversationId, attempts, interruptions, nextAttemptAt, lastError, ...change };
+    await this.#options.outbox.record(message, { events: [], ...more, message: whole });
+    Object.assign(message, change);
+  }
+
+  async #dead(entry: InboxEntry, { error, worker }: { error: unknown; worker: string | null }) {
+    const lastError = toStorable(messageOf(error));
+    const events = [this.#ownEvent(failedText(entry.message.conversationId, error))];
+    const failure = this.#failure(entry, { error, worker, nextAt: null });
+    const dead = { status: "dead", nextAttemptAt: null, lastError } as const;
+    try {
+      await this.record(entry, dead, { events, failure });
+    } catch (cause) {
+      if (hasCode(cause, "LEASE_LOST")) throw cause;
+      // Perhaps it is the answer that cannot be stored, or has nowhere to go.
+      await this.record(entry, dead, { failure });
+    }
+    const { conversationId, attempts } = entry.message;
+    this.#options.log.error({ conversationId, worker, attempts, error: lastError }, "message dead");
+    this.#tellEnded(entry, { outcome: "dead", worker, error: lastError });
+    return ENDED;
+  }
+
+  /** Not the worker's: a dead letter that is retried must be able to emit its own first event. */
+  #ownEvent(content: string): EventToStore {
+    const now = this.#options.clock.now();
+    return { sequence: -now, kind: "failed", content, worker: null, createdAt: now };
+  }
+
+  #failure(entry: InboxEntry, of: { error: unknown; worker: string | null; nextAt: number | null }) {
+    return {
+      conversationId: entry.message.conversationId,
+      eventId: null,
+      gateway: null,
+      target: null,
+      worker: of.worker,
+      attempt: entry.message.attempts,
+      error: toStorable(messageOf(of.error)),
+      failedAt: this.#options.clock.now(),
+      nextAt: of.nextAt,
+    };
+  }
+
+  #tellEnded({ message }: InboxEntry, end: Omit<Hooks["message.ended"], "message">): void {
+    this.#options.hooks.tellOf("message.ended", message, end);
+  }
+
+  #log({ message }: InboxEntry, text: string, more: object = {}): void {
+    const { conversationId, gateway, attempts } = message;
+    this.#options.log.info({ conversationId, gateway, attempts, ...more }, text);
+  }
+}
+
+/** What the asker is told: what went wrong, and what he can do. */
+function failedText(conversationId: number, error: unknown): string {
+  const hint =
+    (error instanceof RobsonError && error.hint) || "Send it again, or ask whoever runs me to look";
+  return toStorable(
+    `I could not do this: ${messageOf(error)}\n${hint}. (Message ${conversationId} is kept as a dead letter.)`,
+  );
+}

@@ -1,0 +1,100 @@
+/**
+ * Looks at the database when another process has written, and now and then in case that was not noticed; and
+ * once a minute at what waits for a gateway that nobody runs. Nothing on a message's own way waits for this.
+ */
+import type { Clock } from "./clock.ts";
+import type { Inbox } from "./inbox.ts";
+import type { Limits } from "./limits.ts";
+import type { Logger } from "./logger.ts";
+import type { Outbox } from "./outbox.ts";
+import type { Ownership, UnregisteredWork } from "./store.ts";
+
+export interface SweepOptions {
+  ownership: Ownership;
+  inbox: Inbox;
+  outbox: Outbox;
+  clock: Clock;
+  limits: Limits;
+  log: Logger;
+  onBug(error: unknown): void;
+}
+
+/** How often what waits for other gateways is looked at, and the open deliveries are read anew. */
+const SWEEP_EVERY_MS = 60_000;
+/** How often wake-ups may have the open deliveries read anew: the whole of them is read each time. */
+const REREAD_EVERY_MS = 1000;
+
+export class Sweep {
+  readonly #options: SweepOptions;
+  #unregistered: UnregisteredWork[] = [];
+  #sweepAt = 0;
+  #rereadAt = 0;
+  #cancelPoll: (() => void) | undefined;
+  #cancelReread: (() => void) | undefined;
+  #isStopped = false;
+
+  constructor(options: SweepOptions) {
+    this.#options = options;
+  }
+
+  /** What waits for gateways that this process does not run, as it was last seen. */
+  get unregistered(): UnregisteredWork[] {
+    return this.#unregistered;
+  }
+
+  /** Looks now, and from now on. */
+  start(): void {
+    this.#poll();
+  }
+
+  /** Another process has written: a message, or a dead letter that is to be tried again. */
+  wake(): void {
+    this.#options.inbox.takeUnowned();
+    this.#rereadSoon();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancelPoll?.();
+    this.#cancelReread?.();
+  }
+
+  #poll(): void {
+    if (this.#isStopped) return;
+    const { clock, inbox, outbox, limits } = this.#options;
+    if (clock.now() >= this.#sweepAt) {
+      this.#sweepAt = clock.now() + SWEEP_EVERY_MS;
+      outbox.reread();
+      inbox.rereadIfUncertain();
+      void this.#expire();
+    }
+    inbox.takeUnowned();
+    this.#cancelPoll = clock.schedule(clock.now() + limits.fallbackPollMs, () => this.#poll());
+  }
+
+  #rereadSoon(): void {
+    const { clock, outbox } = this.#options;
+    if (this.#cancelReread || this.#isStopped) return;
+    if (clock.now() >= this.#rereadAt) {
+      this.#rereadAt = clock.now() + REREAD_EVERY_MS;
+      outbox.reread();
+      return;
+    }
+    this.#cancelReread = clock.schedule(this.#rereadAt, () => {
+      this.#cancelReread = undefined;
+      this.#rereadSoon();
+    });
+  }
+
+  async #expire(): Promise<void> {
+    const { ownership, clock, limits, log, onBug } = this.#options;
+    try {
+      const unregistered = await ownership.expireUnregistered(clock.now() - limits.maxUnregisteredGatewayMs);
+      this.#unregistered = unregistered;
+      for (const waiting of unregistered)
+        log.warn(waiting, "open work waits for a gateway that does not run here");
+    } catch (error) {
+      if (!this.#isStopped) onBug(error);
+    }
+  }
+}
