@@ -4,7 +4,7 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { isIPv4 } from "node:net";
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { RobsonError } from "../core/errors.ts";
 
 /** Refuses every request without the bearer token. */
@@ -21,6 +21,11 @@ export function requireToken(token: string): MiddlewareHandler {
     }
     await next();
   };
+}
+
+/** Whether a request brings a signature (Standard Webhooks) and no token. */
+export function carriesSignature(c: Context): boolean {
+  return c.req.header("webhook-signature") !== undefined && c.req.header("authorization") === undefined;
 }
 
 /** Refuses what a browser sends on behalf of a foreign web page. */

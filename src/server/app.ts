@@ -1,14 +1,18 @@
 /**
- * The routes of the server and what stands before them: health for everyone, then access, then the limit on
- * concurrent requests, then the mounted routes. Every error is rendered here.
+ * The routes of the server and what stands before them: health and the description for everyone, then access, then
+ * the limits on requests, then the mounted routes. Every error is rendered here.
  */
 import type { HttpBindings } from "@hono/node-server";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
+import type { Clock } from "../core/clock.ts";
 import { RobsonError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
-import { refuseForeignPages, requireToken } from "./access.ts";
+import { carriesSignature, refuseForeignPages, requireToken } from "./access.ts";
 import { type ConversationReader, conversationRoutes } from "./conversation-events.ts";
+import type { EventRoutes } from "./event-routes.ts";
 import { errorResponse } from "./http-errors.ts";
+import { type ApiPart, describeApi } from "./openapi.ts";
+import { limitRate } from "./rate-limit.ts";
 
 export interface Health {
   isReady: boolean;
@@ -22,7 +26,14 @@ export interface AppOptions {
   store: ConversationReader;
   health: () => Health;
   log: Logger;
+  clock: Clock;
   maxConcurrentRequests: number;
+  maxRequestsPerMinute: number;
+  /** The stream of events, where there is one. */
+  events: EventRoutes | undefined;
+  /** Routes that check the signature of a request themselves, where it carries one instead of the token. */
+  signedPaths: readonly string[];
+  api: readonly ApiPart[];
 }
 
 type Env = { Bindings: HttpBindings };
@@ -33,8 +44,17 @@ export function createApp(options: AppOptions): Hono<Env> {
   app.get("/healthz", (c) => c.json({ status: "ok" }));
   app.get("/readyz", (c) => readiness(c, options.health()));
 
-  app.use(options.token === undefined ? refuseForeignPages() : requireToken(options.token));
+  const description = describeApi(options);
+  app.get("/openapi.json", (c) => c.json(description));
+
+  const isSigned = (c: Context) => carriesSignature(c) && options.signedPaths.includes(c.req.path);
+  const access = options.token === undefined ? refuseForeignPages() : requireToken(options.token);
+  app.use((c, next) => (isSigned(c) ? next() : access(c, next)));
+  const { maxRequestsPerMinute, clock } = options;
+  const callerOf = (c: Context) => (isSigned(c) ? "signature" : "token");
+  app.use(limitRate({ maxRequestsPerMinute, clock, callerOf }));
   app.use(limitConcurrency(options.maxConcurrentRequests));
+  if (options.events) app.route("/", options.events.routes);
   for (const routes of [conversationRoutes(options.store), ...options.routes]) app.route("/", routes);
 
   app.notFound((c) => {
@@ -63,7 +83,9 @@ function limitConcurrency(maxConcurrentRequests: number): MiddlewareHandler {
       throw new RobsonError(
         "RATE_LIMITED",
         `Cannot accept the request: maxConcurrentRequests (${maxConcurrentRequests}) are under way`,
-        { hint: "Send it again after the time in Retry-After, or raise the limit of the server" },
+        {
+          hint: "Send it again after the time in Retry-After, or raise server.max_concurrent_requests in robson.toml",
+        },
       );
     }
     underWay += 1;

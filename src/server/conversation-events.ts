@@ -1,7 +1,7 @@
 /** `GET /conversations/:id/events`: what became of a message, for an asker who has no callback. */
 import { Hono } from "hono";
 import { RobsonError } from "../core/errors.ts";
-import type { EventRecord, Store } from "../core/store.ts";
+import type { EventRecord, Store, StoredMessage } from "../core/store.ts";
 
 /** What of the store this route reads. */
 export type ConversationReader = Pick<Store, "conversation" | "events">;
@@ -10,19 +10,22 @@ export type ConversationReader = Pick<Store, "conversation" | "events">;
 export function conversationRoutes(store: ConversationReader): Hono {
   const routes = new Hono();
   routes.get("/conversations/:id/events", async (c) => {
-    const id = c.req.param("id");
-    const conversation = isId(id) ? await store.conversation(Number(id)) : undefined;
-    if (!conversation) {
-      throw new RobsonError("NOT_FOUND", `Cannot find conversation "${id.slice(0, 20)}"`, {
-        hint: "Use the conversation_id that POST /message answered",
-      });
-    }
+    const conversation = await conversationOf(store, c.req.param("id"));
     // The conversation is read first: an end that it shows was stored together with its events.
     const events = await store.events(conversation.conversationId);
     const isProcessed = conversation.status === "done" || conversation.status === "dead";
     return c.json({ events: events.map(toJson), processed: isProcessed });
   });
   return routes;
+}
+
+/** The message of this id, or `NOT_FOUND`. */
+export async function conversationOf(store: ConversationReader, id: string): Promise<StoredMessage> {
+  const conversation = isId(id) ? await store.conversation(Number(id)) : undefined;
+  if (conversation) return conversation;
+  throw new RobsonError("NOT_FOUND", `Cannot find conversation "${id.slice(0, 20)}"`, {
+    hint: "Use the conversation_id that POST /message answered",
+  });
 }
 
 function isId(text: string): boolean {

@@ -5,6 +5,18 @@
 import { type ErrorCode, hasCode, messageOf, RobsonError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 
+/** A refusal whose time to wait is known. */
+export class TooManyRequests extends RobsonError {
+  readonly retryAfterSeconds: number;
+
+  constructor(message: string, { retryAfterSeconds }: { retryAfterSeconds: number }) {
+    const hint =
+      "Send it again after the time in Retry-After, or raise server.max_requests_per_minute in robson.toml";
+    super("RATE_LIMITED", message, { hint });
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
 interface HttpAnswer {
   status: number;
   /** Sent as `Retry-After` where another try can help. */
@@ -33,6 +45,7 @@ const ANSWERS: Partial<Record<ErrorCode, HttpAnswer>> = {
 /** The answer to a request that failed. Logs what its reader is not told. */
 export function errorResponse(error: unknown, log: Logger): Response {
   const answer = error instanceof RobsonError ? ANSWERS[error.code] : undefined;
+  if (error instanceof TooManyRequests) return errorAnswer(error, { ...error, status: 429 });
   if (error instanceof RobsonError && answer) return errorAnswer(error, answer);
   log.error({ err: error }, `cannot answer a request: ${messageOf(error)}`);
   const hidden = new RobsonError("INTERNAL", "Cannot answer the request: something in Robson failed", {

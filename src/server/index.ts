@@ -6,12 +6,15 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { getRequestListener, RequestError } from "@hono/node-server";
 import type { Hono } from "hono";
+import { type Clock, systemClock } from "../core/clock.ts";
 import { messageOf, RobsonError } from "../core/errors.ts";
 import { type Logger, silentLogger } from "../core/logger.ts";
 import { isLoopbackHost } from "./access.ts";
 import { createApp, type Health } from "./app.ts";
 import type { ConversationReader } from "./conversation-events.ts";
+import { type EventRoutes, type EventSource, eventRoutes } from "./event-routes.ts";
 import { errorBody, errorResponse } from "./http-errors.ts";
+import type { ApiPart } from "./openapi.ts";
 
 export interface ServerOptions {
   /** Default: 127.0.0.1. Anything but loopback needs a token. */
@@ -26,8 +29,23 @@ export interface ServerOptions {
   health: () => Health;
   /** Default: nothing is logged. */
   log?: Logger | undefined;
+  /** What `GET /events` streams; without it there is no such route. */
+  events?: EventSource | undefined;
+  /** POSTs to these paths need no token where they are signed: their routes check the signature. */
+  signedPaths?: readonly string[] | undefined;
+  /** What the mounted routes add to the description at `/openapi.json`. */
+  api?: readonly ApiPart[] | undefined;
   /** Default: 1024; beyond it requests get 429. */
   maxConcurrentRequests?: number | undefined;
+  /** Of one token, or of all who need none; beyond it requests get 429. Default: 6000. */
+  maxRequestsPerMinute?: number | undefined;
+  /** How many streams of events may be open; beyond it they get 429. Default: 256. */
+  maxEventStreams?: number | undefined;
+  /** How much is held for the client of one stream; beyond it events are read again at his pace. Default: 1 MiB. */
+  maxStreamBufferBytes?: number | undefined;
+  /** How often a stream shows that it is there. Default: 15 s. */
+  heartbeatMs?: number | undefined;
+  clock?: Clock | undefined;
   /** How long a request may take to arrive, body included. Default: 30 s. */
   requestTimeoutMs?: number | undefined;
   /** How long `close` waits for requests under way. Default: 5 s. */
@@ -38,12 +56,18 @@ export interface RunningServer {
   /** Where it listens, fit to be called by `fetch`. */
   url: string;
   port: number;
+  /** What it answers, each as `GET /healthz`. */
+  routes: string[];
   /** Stops listening, lets requests under way finish within the grace, and resolves. Safe to call twice. */
   close(): Promise<void>;
 }
 
 const DEFAULT_PORT = 7420;
 const DEFAULT_MAX_CONCURRENT_REQUESTS = 1024;
+const DEFAULT_MAX_REQUESTS_PER_MINUTE = 6000;
+const DEFAULT_MAX_EVENT_STREAMS = 256;
+const DEFAULT_MAX_STREAM_BUFFER_BYTES = 1024 * 1024;
+const DEFAULT_HEARTBEAT_MS = 15_000;
 const DEFAULT_REQUEST_TIMEOUT_MS = 30_000;
 const DEFAULT_CLOSE_GRACE_MS = 5000;
 const MAX_HEADERS_TIMEOUT_MS = 10_000;
@@ -55,11 +79,15 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const { host = "127.0.0.1", port = DEFAULT_PORT, log = silentLogger } = options;
   const token = options.token === "" ? undefined : options.token;
   checkAccess(host, token);
+  const clock = options.clock ?? systemClock;
+  const events = options.events && streamsOf(options.events, { ...options, log, clock });
   const app = createApp({
     ...options,
-    log,
-    token,
+    ...{ log, token, clock, events },
+    signedPaths: options.signedPaths ?? [],
+    api: options.api ?? [],
     maxConcurrentRequests: options.maxConcurrentRequests ?? DEFAULT_MAX_CONCURRENT_REQUESTS,
+    maxRequestsPerMinute: options.maxRequestsPerMinute ?? DEFAULT_MAX_REQUESTS_PER_MINUTE,
   });
   // Leaves its faster Request and Response as the global ones, on purpose: a third less CPU per message.
   const answer = getRequestListener(app.fetch, {
@@ -71,6 +99,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     response.once("close", () => underWay.delete(response));
     if (!server.listening) response.setHeader("connection", "close");
     void answer(request, response);
+  });
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
   });
   server.on("clientError", (error, socket) => {
     const isAnswered = [...underWay].some((response) => response.socket === socket && response.headersSent);
@@ -87,9 +120,26 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   return {
     url,
     port: listeningPort,
-    close: () =>
-      (closed ??= closeServer(server, { underWay, graceMs: options.closeGraceMs ?? DEFAULT_CLOSE_GRACE_MS })),
+    routes: app.routes
+      .filter(({ method }) => method !== "ALL")
+      .map(({ method, path }) => `${method} ${path}`),
+    close: () => {
+      events?.close();
+      const graceMs = options.closeGraceMs ?? DEFAULT_CLOSE_GRACE_MS;
+      closed ??= closeServer(server, { underWay, sockets, graceMs });
+      return closed;
+    },
   };
+}
+
+function streamsOf(source: EventSource, options: ServerOptions & { log: Logger; clock: Clock }): EventRoutes {
+  return eventRoutes({
+    ...source,
+    ...{ store: options.store, log: options.log, clock: options.clock },
+    maxEventStreams: options.maxEventStreams ?? DEFAULT_MAX_EVENT_STREAMS,
+    maxStreamBufferBytes: options.maxStreamBufferBytes ?? DEFAULT_MAX_STREAM_BUFFER_BYTES,
+    heartbeatMs: options.heartbeatMs ?? DEFAULT_HEARTBEAT_MS,
+  });
 }
 
 function checkAccess(host: string, token: string | undefined): void {
@@ -98,7 +148,7 @@ function checkAccess(host: string, token: string | undefined): void {
       "LISTEN_REFUSED",
       `Cannot listen on "${host}" without a token: anyone could post messages`,
       {
-        hint: "Set a token for the server, or listen on 127.0.0.1",
+        hint: "Set ROBSON_TOKEN (as a library: `token`), or server.host to 127.0.0.1",
       },
     );
   }
@@ -107,7 +157,7 @@ function checkAccess(host: string, token: string | undefined): void {
       "CONFIG_INVALID",
       "Cannot use the token of the server: an HTTP header cannot carry it",
       {
-        hint: "Use letters, digits and signs of ASCII only, without white space, as from: openssl rand -hex 32",
+        hint: "Set ROBSON_TOKEN to ASCII letters, digits and signs without white space, as from: openssl rand -hex 32",
       },
     );
   }
@@ -144,24 +194,26 @@ function listenError(error: unknown, { host, port }: { host: string; port: numbe
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (code === "EADDRINUSE") {
     return new RobsonError("PORT_TAKEN", `Cannot listen on ${host}:${port}: another program has the port`, {
-      hint: "Stop that program, or choose another port for the server (0 takes any free one)",
+      hint: "Stop that program, or set another server.port (0 takes any free one)",
       cause: error,
     });
   }
   return new RobsonError("LISTEN_REFUSED", `Cannot listen on ${host}:${port}: ${messageOf(error)}`, {
-    hint: "Choose an address of this machine, and a port from 1024 to 65535 (0 takes any free one)",
+    hint: "Set server.host to an address of this machine, and server.port to one from 1024 to 65535 (0 takes any free one)",
     cause: error,
   });
 }
 
 async function closeServer(
   server: Server,
-  { underWay, graceMs }: { underWay: Set<ServerResponse>; graceMs: number },
+  { underWay, sockets, graceMs }: { underWay: Set<ServerResponse>; sockets: Set<Socket>; graceMs: number },
 ): Promise<void> {
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   // Ends idle connections at once; the others end with their answer, which therefore must say so.
   server.close(() => resolve());
   for (const response of underWay) if (!response.headersSent) response.setHeader("connection", "close");
+  // To Node a connection that has never carried anything is not idle; clients open some in advance.
+  for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
   const timer = setTimeout(() => server.closeAllConnections(), graceMs);
   await closed;
   clearTimeout(timer);

@@ -207,6 +207,7 @@ test("the events of a message are shown with their deliveries", async () => {
     deliveryId: "d-1",
     status: "done" as const,
     attempts: 2,
+    interruptions: 0,
     nextRetryAt: null,
     lastError: "it answered 503",
     deliveredAt: 1_760_000_001_000,

@@ -8,20 +8,20 @@ import type { LookupAddress } from "node:dns";
 import { isIP, isIPv6, type LookupFunction } from "node:net";
 import ipaddr from "ipaddr.js";
 import { buildConnector } from "undici";
+import {
+  type AllowedHosts,
+  isAllowedHost,
+  PLATFORM_ADDRESSES,
+  withoutBrackets,
+} from "../../core/allowed-hosts.ts";
 import { RobsonError } from "../../core/errors.ts";
+
+export { type AllowedHosts, parseAllowedHosts } from "../../core/allowed-hosts.ts";
 
 /** Resolves a name to all of its addresses. */
 export type Lookup = (hostname: string) => Promise<LookupAddress[]>;
 
-/** Hosts for which the check is lifted, as `host` or `host:port`, in the notation of the URL parser. */
-export type AllowedHosts = ReadonlySet<string>;
-
 const PUBLIC_IPV6: [ipaddr.IPv6, number] = [ipaddr.IPv6.parse("2000::"), 3];
-
-/** Reads `webhook.allow_callback_hosts`; a mistake in it is a `CONFIG_INVALID`. */
-export function parseAllowedHosts(entries: readonly string[]): AllowedHosts {
-  return new Set(entries.map(parseAllowedHost));
-}
 
 /** The text as a URL when it is an http(s) one, exactly as the HTTP client will read it. */
 export function parseCallbackUrl(text: string): URL | undefined {
@@ -100,23 +100,11 @@ export function callbackConnector(options: {
   };
 }
 
-function parseAllowedHost(entry: string): string {
-  const parts = /^(\[[^\]]*\]|[^:[\]]+)(?::(\d{1,5}))?$/.exec(isIPv6(entry) ? `[${entry}]` : entry);
-  const url = parts?.[1] === undefined ? null : URL.parse(`http://${parts[1]}/`);
-  if (!url || url.href !== `http://${url.hostname}/` || Number(parts?.[2] ?? 1) > 65_535) {
-    throw new RobsonError("CONFIG_INVALID", `Cannot read the allowed callback host "${entry}"`, {
-      hint: 'Give a host or host:port without scheme and path, as "127.0.0.1:8080" or "hooks.internal"',
-    });
-  }
-  return parts?.[2] === undefined ? url.hostname : `${url.hostname}:${Number(parts[2])}`;
-}
-
 function isListed(
-  target: { protocol: string; hostname: string; port: string },
+  { protocol, hostname, port }: { protocol: string; hostname: string; port: string },
   allowed: AllowedHosts,
 ): boolean {
-  const port = target.port || (target.protocol === "https:" ? "443" : "80");
-  return allowed.has(target.hostname) || allowed.has(`${target.hostname}:${port}`);
+  return isAllowedHost({ hostname, port: port || (protocol === "https:" ? "443" : "80") }, allowed);
 }
 
 /** Adapts a lookup to what sockets ask for, and lets `check` see every address before one is connected to. */
@@ -158,6 +146,7 @@ function rangeOf(address: string): string {
   if (!ipaddr.isValid(address)) return "unreadable";
   // `process` turns an IPv4-mapped IPv6 address into the IPv4 address that would be reached.
   const parsed = ipaddr.process(address);
+  if (PLATFORM_ADDRESSES.has(parsed.toString())) return "platform";
   const range = parsed.range();
   // Outside 2000::/3 nothing is public; ::127.0.0.1 lies there and has no range of its own.
   if (range === "unicast" && parsed.kind() === "ipv6" && !parsed.match(PUBLIC_IPV6)) return "reserved";
@@ -168,8 +157,4 @@ function refusal(hostname: string, why: string): RobsonError {
   return new RobsonError("CALLBACK_REFUSED", `Cannot call back ${hostname}: it ${why}`, {
     hint: "Use a public address, or list the host in webhook.allow_callback_hosts",
   });
-}
-
-function withoutBrackets(hostname: string): string {
-  return hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
 }

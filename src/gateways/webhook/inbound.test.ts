@@ -112,13 +112,13 @@ test("only the content is required; null and '' mean none", async () => {
   const { url, accepted } = await serve();
 
   await post(url, { content: "hi" });
-  await post(url, { content: "", channel_id: null, user_id: null, thread_ts: null, external_id: null });
+  await post(url, { content: "ho", channel_id: null, user_id: null, thread_ts: null, external_id: null });
   await post(url, { content: "hi", channel_id: "", user_id: "", thread_ts: "", external_id: "" });
 
   const none = { channelId: "webhook" };
   expect(accepted).toEqual([
     { content: "hi", ...none },
-    { content: "", ...none },
+    { content: "ho", ...none },
     { content: "hi", ...none },
   ]);
 });
@@ -138,6 +138,8 @@ test.each([
   ["a list", "[]", "not an object"],
   ["null", "null", "not an object"],
   ["no content", "{}", '"content" is missing'],
+  ["an empty content", { content: "" }, '"content" is empty'],
+  ["blank content", { content: " \n\t" }, '"content" is empty'],
   ["a number as content", { content: 1 }, '"content" is missing or not a string'],
   ["null as content", { content: null }, '"content"'],
   ["a number as external_id", { content: "x", external_id: 17 }, '"external_id"'],

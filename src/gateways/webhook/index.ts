@@ -1,8 +1,8 @@
 /**
  * The webhook gateway: messages come in as `POST /message` (inbound.ts), events go out as signed POSTs to the
- * callback URL that a message named as its channel (callback-client.ts, callback-address.ts). A message whose
- * channel is no URL gets no deliveries; its asker reads the events from the server. HTTP itself, its errors
- * and its bearer token belong to the server, which mounts `routes`.
+ * callback URL that a message named as its channel (callback-client.ts, callback-address.ts). The events of a
+ * message whose channel is no URL go to every subscriber, and its asker reads them from the server. HTTP itself,
+ * its errors and its bearer token belong to the server, which mounts `routes`.
  */
 import { lookup as dnsLookup } from "node:dns/promises";
 import type { Hono } from "hono";
@@ -12,9 +12,12 @@ import { RobsonError } from "../../core/errors.ts";
 import { defineGateway, type Gateway, type GatewayContext } from "../../core/gateway.ts";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import type { Delivery } from "../../core/message-event.ts";
+import type { SubscriberStore } from "../../core/subscriber.ts";
+import { webhookApi } from "./api.ts";
 import { checkChannelId, type Lookup, parseAllowedHosts, parseCallbackUrl } from "./callback-address.ts";
 import { CallbackClient } from "./callback-client.ts";
 import { inboundRoutes } from "./inbound.ts";
+import { subscriberRoutes } from "./subscriber-routes.ts";
 
 export interface WebhookOptions {
   /** Default: `webhook`. */
@@ -23,6 +26,12 @@ export interface WebhookOptions {
   allowCallbackHosts?: readonly string[] | undefined;
   /** A Standard Webhooks secret, `whsec_…`; without one deliveries are not signed. */
   signingSecret?: string | undefined;
+  /** The secret, `whsec_…`, of those who sign their messages instead of bringing a token. */
+  inboundSecret?: string | undefined;
+  /** Who subscribes; without it there are no subscribers and no routes for them. */
+  subscribers?: SubscriberStore | undefined;
+  /** How many there may be. Default: 1000. */
+  maxSubscribers?: number | undefined;
   /** How long one attempt may take, redirects included. Default: 30 s. */
   sendTimeoutMs?: number | undefined;
   /** The longest body of `POST /message`. Default: 1 MiB. */
@@ -35,11 +44,16 @@ export interface WebhookOptions {
 }
 
 export interface WebhookGateway extends Gateway {
-  /** `POST /message`. Throws `RobsonError`s for the server that mounts it to render. */
+  /** `POST /message` and the subscribers. They throw `RobsonError`s for the server that mounts them to render. */
   routes: Hono;
+  /** The paths of those routes that check a signature themselves, and so need no token. */
+  signedPaths: string[];
+  /** The routes in terms of OpenAPI. */
+  api: ReturnType<typeof webhookApi>;
 }
 
 const DEFAULT_MAX_BODY_BYTES = 1024 * 1024;
+const DEFAULT_MAX_SUBSCRIBERS = 1000;
 
 /** The bridge to whoever speaks HTTP. */
 export function webhook(options: WebhookOptions = {}): WebhookGateway {
@@ -50,7 +64,8 @@ export function webhook(options: WebhookOptions = {}): WebhookGateway {
     defaultChannelId,
   } = options;
   const allowed = parseAllowedHosts(options.allowCallbackHosts ?? []);
-  const signer = options.signingSecret === undefined ? undefined : signerOf(options.signingSecret);
+  const signer =
+    options.signingSecret === undefined ? undefined : webhookOf(options.signingSecret, "signing");
   if (defaultChannelId !== undefined) checkChannelId(defaultChannelId, allowed);
   const client = new CallbackClient({
     allowed,
@@ -58,12 +73,22 @@ export function webhook(options: WebhookOptions = {}): WebhookGateway {
     lookup: options.lookup ?? ((hostname) => dnsLookup(hostname, { all: true })),
     sendTimeoutMs: options.sendTimeoutMs ?? DEFAULT_LIMITS.sendTimeoutMs,
   });
+  const { subscribers, maxSubscribers = DEFAULT_MAX_SUBSCRIBERS } = options;
+  const { inboundSecret } = options;
+  const signatures =
+    inboundSecret === undefined ? undefined : { verifier: webhookOf(inboundSecret, "inbound"), clock };
   let running: GatewayContext | undefined;
+  const routes = inboundRoutes({ running: () => running, allowed, maxBodyBytes, signatures });
+  if (subscribers)
+    routes.route("/", subscriberRoutes({ subscribers, allowed, maxBodyBytes, maxSubscribers }));
 
   return defineGateway<WebhookGateway>({
     name,
     ...(defaultChannelId !== undefined && { defaultChannelId }),
-    routes: inboundRoutes({ running: () => running, allowed, maxBodyBytes }),
+    routes,
+    signedPaths: signatures ? ["/message"] : [],
+    api: webhookApi({ hasSubscribers: subscribers !== undefined, isSigned: signatures !== undefined }),
+    hasSubscribers: subscribers !== undefined,
 
     async start(context) {
       if (!signer) {
@@ -121,16 +146,17 @@ function callbackHeaders(delivery: {
   };
 }
 
-function signerOf(secret: string): Webhook {
+function webhookOf(secret: string, kind: "signing" | "inbound"): Webhook {
   try {
     if (!secret.startsWith("whsec_")) throw new Error("It has no whsec_ prefix");
     return new Webhook(secret);
   } catch (cause) {
+    const variable = kind === "signing" ? "ROBSON_WEBHOOK_SECRET" : "ROBSON_WEBHOOK_INBOUND_SECRET";
     throw new RobsonError(
       "CONFIG_INVALID",
-      "Cannot use the signing secret of the webhook gateway: it is malformed",
+      `Cannot use the ${kind} secret of the webhook gateway: it is malformed`,
       {
-        hint: 'Give "whsec_" and 24 to 64 random bytes in base64, as from: echo "whsec_$(openssl rand -base64 32)"',
+        hint: `Set ${variable} to "whsec_" and 24 to 64 random bytes in base64, as from: echo "whsec_$(openssl rand -base64 32)"`,
         cause,
       },
     );

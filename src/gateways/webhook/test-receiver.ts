@@ -26,6 +26,8 @@ export interface Receiver {
   connections: { made: number; open: number };
   /** Resolves when the next request has arrived. */
   nextRequest(): Promise<void>;
+  /** Cuts off every connection; done at the end of the test in any case. */
+  close(): Promise<void>;
 }
 
 export type Answer = (response: ServerResponse, request: IncomingMessage) => void;
@@ -52,10 +54,11 @@ export async function startReceiver(...answers: Answer[]): Promise<Receiver> {
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  onTestFinished(() => {
+  const close = async () => {
     server.closeAllConnections();
     server.close();
-  });
+  };
+  onTestFinished(close);
   const { port } = server.address() as AddressInfo;
   const nextRequest = () => new Promise<void>((resolve) => (announce = resolve));
   return {
@@ -65,6 +68,7 @@ export async function startReceiver(...answers: Answer[]): Promise<Receiver> {
     received,
     connections,
     nextRequest,
+    close,
   };
 }
 

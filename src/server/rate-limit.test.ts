@@ -1,0 +1,64 @@
+import { Hono } from "hono";
+import { expect, onTestFinished, test } from "vitest";
+import { createTestClock } from "../testing/test-clock.ts";
+import { startServer } from "./index.ts";
+
+const routes = new Hono().post("/message", (c) =>
+  c.json({ by: c.req.header("webhook-signature") ?? "token" }),
+);
+
+async function start(options: { maxRequestsPerMinute?: number; signedPaths?: string[] }) {
+  const clock = createTestClock();
+  const server = await startServer({
+    ...{ port: 0, routes: [routes], token: "s3cret", clock, ...options },
+    store: { conversation: async () => undefined, events: async () => [] },
+    health: () => ({ isReady: true }),
+  });
+  onTestFinished(() => server.close());
+  const post = (headers: Record<string, string>, path = "/message") =>
+    fetch(server.url + path, { method: "POST", headers });
+  return { clock, post, url: server.url };
+}
+
+const token = { authorization: "Bearer s3cret" };
+const signature = { "webhook-signature": "v1,abc" };
+
+test("beyond maxRequestsPerMinute a caller gets 429, until the time in Retry-After is over", async () => {
+  const { clock, post, url } = await start({ maxRequestsPerMinute: 3 });
+
+  const statuses: number[] = [];
+  for (let n = 0; n < 4; n += 1) statuses.push((await post(token)).status);
+  const refused = await post(token);
+  await clock.advance(19_000);
+  const early = await post(token);
+  await clock.advance(1000);
+
+  expect(statuses).toEqual([200, 200, 200, 429]);
+  expect(refused.headers.get("retry-after")).toBe("20");
+  expect(await refused.json()).toMatchObject({
+    message: expect.stringContaining("maxRequestsPerMinute (3)"),
+  });
+  expect(early.headers.get("retry-after")).toBe("1");
+  expect((await post(token)).status).toBe(200);
+  expect((await post(token)).status).toBe(429);
+  expect((await fetch(`${url}/healthz`)).status).toBe(200);
+});
+
+test("who signs and who brings the token have a limit each, and who brings nothing spends neither", async () => {
+  const { post } = await start({ maxRequestsPerMinute: 1, signedPaths: ["/message"] });
+
+  for (let n = 0; n < 3; n += 1) expect((await post({})).status).toBe(401);
+  expect((await post(signature)).status).toBe(200);
+  expect((await post(signature)).status).toBe(429);
+  expect((await post(token)).status).toBe(200);
+});
+
+test("a signature takes the place of the token only where a route checks it, and not beside a wrong token", async () => {
+  const signed = await start({ signedPaths: ["/message"] });
+  const unsigned = await start({});
+
+  expect((await signed.post(signature)).status).toBe(200);
+  expect((await signed.post(signature, "/nowhere")).status).toBe(401);
+  expect((await signed.post({ ...signature, authorization: "Bearer wrong" })).status).toBe(401);
+  expect((await unsigned.post(signature)).status).toBe(401);
+});

@@ -1,0 +1,38 @@
+/** How much one caller may ask: a bucket of tokens for each kind of credential, in the memory of this process. */
+import type { Context, MiddlewareHandler } from "hono";
+import type { Clock } from "../core/clock.ts";
+import { TooManyRequests } from "./http-errors.ts";
+
+const MINUTE_MS = 60_000;
+
+export interface RateLimitOptions {
+  maxRequestsPerMinute: number;
+  clock: Clock;
+  /** Whose request it is; there are few of them. */
+  callerOf(c: Context): string;
+}
+
+/** Refuses what goes beyond the limit. A bucket holds one minute's worth and is refilled evenly. */
+export function limitRate({ maxRequestsPerMinute, clock, callerOf }: RateLimitOptions): MiddlewareHandler {
+  const buckets = new Map<string, { tokens: number; filledAt: number }>();
+  const perMs = maxRequestsPerMinute / MINUTE_MS;
+  return async (c, next) => {
+    const now = clock.now();
+    const caller = callerOf(c);
+    const bucket = buckets.get(caller) ?? { tokens: maxRequestsPerMinute, filledAt: now };
+    buckets.set(caller, bucket);
+    // A clock that is set back takes nothing away.
+    const refilled = bucket.tokens + Math.max(0, now - bucket.filledAt) * perMs;
+    bucket.tokens = Math.min(maxRequestsPerMinute, refilled);
+    bucket.filledAt = now;
+    if (bucket.tokens < 1) {
+      const waitMs = (1 - bucket.tokens) / perMs;
+      throw new TooManyRequests(
+        `Cannot accept the request: maxRequestsPerMinute (${maxRequestsPerMinute}) have come`,
+        { retryAfterSeconds: Math.ceil(waitMs / 1000) },
+      );
+    }
+    bucket.tokens -= 1;
+    await next();
+  };
+}
