@@ -1,0 +1,115 @@
+/**
+ * `robson agent --tui`: chooses how it talks (a screen, or lines where stdin or stdout is no terminal) and with
+ * whom (a loop of its own, or the agent that owns the database already), and sees the session to its end.
+ */
+import { randomUUID } from "node:crypto";
+import { dirname, join } from "node:path";
+import { systemClock } from "../../core/clock.ts";
+import { hasCode, messageOf } from "../../core/errors.ts";
+import { openHistoryFile } from "../../gateways/tui/history-file.ts";
+import type { OpenedStore } from "../../store/opened-store.ts";
+import { createLog } from "../log.ts";
+import type { CommandContext } from "../program.ts";
+import { userName } from "../send-message.ts";
+import { configuredWorkers } from "../start-loop.ts";
+import { withStore } from "../with-store.ts";
+import { openAttachedLink } from "./attached-link.ts";
+import { commandsOf } from "./commands.ts";
+import { InteractiveSession } from "./interactive.ts";
+import type { LinkOptions, TerminalLink } from "./link.ts";
+import { type LocalLinkOptions, openLocalLink } from "./local-link.ts";
+import { PlainSession } from "./plain.ts";
+import { robsonClient } from "./robson-client.ts";
+import { createTerminalLog } from "./terminal-log.ts";
+
+/** Resolves with the exit code. */
+export async function runTui(context: CommandContext): Promise<number> {
+  const { stdin, stdout } = process;
+  const isScreen = stdin.isTTY && stdout.isTTY && process.env.TERM !== "dumb" && !context.isJson;
+  // The clock's timers do not keep a process alive, and here is someone who waits.
+  const keepAlive = setInterval(() => undefined, 60_000);
+  try {
+    return await withStore(context.config, (store) =>
+      isScreen ? onScreen(context, store) : inLines(context, store),
+    );
+  } finally {
+    clearInterval(keepAlive);
+    // A pipe that nobody closes must not keep the process.
+    stdin.unref?.();
+  }
+}
+
+async function onScreen({ io, config }: CommandContext, store: OpenedStore): Promise<number> {
+  const sessionId = randomUUID();
+  let session: InteractiveSession | undefined;
+  const early: string[] = [];
+  const warn = (text: string) => (session === undefined ? early.push(text) : session.warn(text));
+  const log = createTerminalLog({ io, config, clock: systemClock, onWarning: (text) => void warn(text) });
+  try {
+    const history = openHistoryFile(historyFile(store), (error) => {
+      warn(`The history of the input line cannot be kept: ${messageOf(error)}`);
+    });
+    session = await InteractiveSession.open({
+      stdin: process.stdin,
+      stdout: process.stdout,
+      hasColor: io.env.NO_COLOR === undefined || io.env.NO_COLOR === "",
+      clock: systemClock,
+      sessionId,
+      commands: commandsOf(configuredWorkers({ store, config, log })),
+      history,
+      interrupted: io.catchSignals(),
+    });
+    for (const text of early) session.warn(text);
+    const link = await openLink({ ...shared(session, sessionId), store, config, log, hasServer: true });
+    return await session.run(link);
+  } finally {
+    await session?.close();
+    log.close();
+  }
+}
+
+async function inLines({ io, config, isJson }: CommandContext, store: OpenedStore): Promise<number> {
+  const sessionId = randomUUID();
+  const log = createLog({ io, config, isJson, atLeast: "warn" });
+  const { stdin } = process;
+  const interrupted = io.catchSignals();
+  const session = new PlainSession({ io, isJson, stdin, clock: systemClock, sessionId, interrupted });
+  try {
+    const onStatus = (status: string | undefined) =>
+      status === undefined ? undefined : log.warn({}, status);
+    const options = { ...shared({ ...session, onStatus }, sessionId), store, config, log, hasServer: false };
+    const link = await openLink(options);
+    try {
+      return await session.run(link);
+    } finally {
+      await link.stop();
+    }
+  } finally {
+    log.close();
+  }
+}
+
+function shared(session: Pick<LinkOptions, "onEvent" | "onStatus">, threadTs: string): LinkOptions {
+  return { onEvent: session.onEvent, onStatus: session.onStatus, threadTs, userId: userName() };
+}
+
+/** To the loop of this process, unless another one has the database. */
+async function openLink(options: LocalLinkOptions): Promise<TerminalLink> {
+  const owner = await options.store.currentOwner();
+  if (owner !== undefined)
+    return openAttachedLink({ ...options, owner, client: robsonClient(options.config) });
+  try {
+    return await openLocalLink(options);
+  } catch (error) {
+    // Another process was quicker.
+    if (!hasCode(error, "ALREADY_RUNNING")) throw error;
+    const quicker = (await options.store.currentOwner()) ?? "another process";
+    return openAttachedLink({ ...options, owner: quicker, client: robsonClient(options.config) });
+  }
+}
+
+/** Beside the database where that is a file; in the present folder otherwise. */
+function historyFile({ location }: OpenedStore): string {
+  const isFile = !/^[a-z][a-z0-9+.-]+:\/\//i.test(location);
+  return isFile ? join(dirname(location), ".robson-history") : ".robson-history";
+}

@@ -1,0 +1,79 @@
+/**
+ * Completion of commands and of the names of their arguments, from what is typed before the cursor. Pure: which
+ * candidates there are, and which part of the text each would replace.
+ */
+
+/** What is known of a command. */
+export interface CommandHelp {
+  /** One word or more from a slash on, as `/task create`. */
+  command: string;
+  /** How it is asked for: `/task create key=… summary=…`. */
+  usage: string;
+  description: string;
+  /** Completed to `name=`. */
+  argumentNames: readonly string[];
+}
+
+export interface Candidate {
+  /** What takes the place of the text from `from` to the cursor. */
+  insert: string;
+  /** What the menu shows. */
+  label: string;
+  description: string;
+}
+
+export interface Completion {
+  from: number;
+  candidates: readonly Candidate[];
+}
+
+/** The candidates at the cursor; none in the middle of a sentence. */
+export function completionsAt(
+  { text, cursor }: { text: string; cursor: number },
+  commands: readonly CommandHelp[],
+): Completion {
+  const before = text.slice(0, cursor);
+  const from = before.length - before.trimStart().length;
+  const typed = before.slice(from);
+  if (!typed.startsWith("/") || typed.includes("\n")) return { from, candidates: [] };
+  const byCommand = commands
+    .filter(({ command }) => startsWith(command, typed) && command.length > typed.length)
+    .map(({ command, description }) => ({ insert: `${command} `, label: command, description }));
+  return byCommand.length > 0 ? { from, candidates: byCommand } : argumentsAt({ before, typed }, commands);
+}
+
+/** The longest beginning that all candidates share. */
+export function sharedInsert(candidates: readonly Candidate[]): string {
+  const [first = "", ...others] = candidates.map(({ insert }) => insert);
+  let length = first.length;
+  for (const other of others) while (!startsWith(other, first.slice(0, length))) length -= 1;
+  return first.slice(0, length);
+}
+
+function argumentsAt(
+  { before, typed }: { before: string; typed: string },
+  commands: readonly CommandHelp[],
+): Completion {
+  const word = /\S*$/u.exec(before)?.[0] ?? "";
+  const from = before.length - word.length;
+  // The longest command wins, as it does in the loop: "/task create" before "/task".
+  const known = commands
+    .filter(({ command }) => startsWith(typed, `${command} `))
+    .sort((a, b) => b.command.length - a.command.length)[0];
+  if (known === undefined) return { from, candidates: [] };
+  const candidates = known.argumentNames
+    .filter((name) => startsWith(name, word) && !isGiven(name, typed))
+    .map((name) => ({ insert: `${name}=`, label: `${name}=`, description: known.usage }));
+  return { from, candidates };
+}
+
+function isGiven(name: string, typed: string): boolean {
+  return typed
+    .toLowerCase()
+    .split(/\s+/u)
+    .some((word) => word.startsWith(`${name.toLowerCase()}=`));
+}
+
+function startsWith(text: string, beginning: string): boolean {
+  return text.toLowerCase().startsWith(beginning.toLowerCase());
+}
