@@ -10,8 +10,9 @@ var checkoutNode = path.join(root, "node_modules", ".bin", "node");
 var version = process.versions.node.split(".").map(Number);
 
 if (version[0] > 24 || (version[0] === 24 && version[1] >= 15)) {
-  var built = path.join(root, "dist", "cli", "main.js");
-  require(fs.existsSync(built) ? built : path.join(root, "src", "cli", "main.ts"));
+  // In a checkout the sources, even beside a build: that one is as old as the last "npm run build" or "npm test".
+  var source = path.join(root, "src", "cli", "main.ts");
+  require(fs.existsSync(source) ? source : path.join(root, "dist", "cli", "main.js"));
 } else if (fs.existsSync(checkoutNode)) {
   var child = require("child_process").spawn(checkoutNode, [__filename].concat(process.argv.slice(2)), {
     stdio: "inherit",

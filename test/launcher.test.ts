@@ -29,6 +29,11 @@ function bringNode(folder: string): void {
   symlinkSync(process.execPath, join(folder, "node_modules/.bin/node"));
 }
 
+function build(folder: string): void {
+  mkdirSync(join(folder, "dist/cli"), { recursive: true });
+  writeFileSync(join(folder, "dist/cli/main.js"), 'console.log("built");');
+}
+
 const TELL =
   "console.log(JSON.stringify(process.argv.slice(2)), process.versions.node); process.exitCode = 7;";
 
@@ -40,10 +45,17 @@ test("the launcher prints the version of the package", () => {
   expect([stdout, status]).toEqual([`${version}\n`, 0]);
 });
 
-test("a built program is preferred to its sources", () => {
+test("in a checkout the sources run, whatever was built there", () => {
   const { folder, launcher } = aCheckout(TELL);
-  mkdirSync(join(folder, "dist/cli"), { recursive: true });
-  writeFileSync(join(folder, "dist/cli/main.js"), 'console.log("built");');
+  build(folder);
+  const { stdout } = spawnSync(process.execPath, [launcher, "a"], { encoding: "utf8" });
+  expect(stdout).toBe(`["a"] ${process.versions.node}\n`);
+});
+
+test("where there are no sources, as in the package, the built program runs", () => {
+  const { folder, launcher } = aCheckout(TELL);
+  build(folder);
+  rmSync(join(folder, "src"), { recursive: true });
   expect(spawnSync(process.execPath, [launcher], { encoding: "utf8" }).stdout).toBe("built\n");
 });
 

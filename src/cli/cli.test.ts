@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -127,6 +127,50 @@ test("a command that waits in vain ends with 1", async () => {
   const { exitCode, stderr } = await robson(cwd, "run-task", "DEMO-1", "--timeout", "1");
   expect(exitCode).toBe(1);
   expect(stderr).toContain("has not ended within 1 s; it is kept");
+});
+
+test("what a stranger wrote reaches no terminal as a command to it", async () => {
+  const cwd = aFolder();
+  const summary = "a \u001b]0;pwned\u0007\u001b[2J \u202e b";
+  await robson(cwd, "task", "create", "--key", "A-1", "--summary", summary);
+
+  const shown = [
+    await robson(cwd, "task", "list"),
+    await robson(cwd, "task", "show", "A-1"),
+    await robson(cwd, "task", "show", "--json", "A-1"),
+    await robson(cwd, "send", `/echo ${summary}`),
+    await robson(cwd, `\u001b[2Jcommand`),
+  ];
+
+  for (const { stdout, stderr } of shown) {
+    expect(stdout + stderr).toContain("\\u001b[2J");
+    expect(stdout + stderr).not.toMatch(/(?!\n)[\p{Cc}\u202e]/u);
+  }
+  expect(JSON.parse(shown[2]?.stdout ?? "")).toMatchObject({ summary });
+});
+
+test("the files of a database are for its user alone", async () => {
+  const cwd = aFolder();
+  const agent = await startAgentProcess(cwd);
+  const files = readdirSync(cwd).filter((name) => name.startsWith("robson.db"));
+  expect(files.length).toBeGreaterThan(3);
+  for (const name of files) expect([name, statSync(join(cwd, name)).mode & 0o777]).toEqual([name, 0o600]);
+  agent.child.kill("SIGTERM");
+  expect((await agent.finished).exitCode).toBe(0);
+});
+
+test("settings of the webhook gateway that cannot be used are refused with their place", async () => {
+  const refusal = async (toml: string) => {
+    const { stderr, exitCode } = await robson(aFolder({ "robson.toml": toml }), "agent");
+    expect(exitCode).toBe(2);
+    return stderr;
+  };
+  const channel = await refusal('[webhook]\ndefault_channel = "http://127.0.0.1/x"\n');
+  expect(channel).toMatch(
+    /error: Cannot use .*robson.toml: line 2, column 1: webhook.default_channel: .*127/,
+  );
+  const hosts = await refusal('[webhook]\nallow_callback_hosts = ["ok:1", "http://no"]\n');
+  expect(hosts).toMatch(/line 2, column 33: webhook.allow_callback_hosts: .*http:\/\/no/);
 });
 
 test("a reader who goes away early ends nothing", async () => {

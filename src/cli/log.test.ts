@@ -38,6 +38,21 @@ test("commands with words of their own log readable lines wherever stderr goes",
   expect(lines[0]).toMatch(/ warn {2}trouble$/);
 });
 
+test("an error that comes again is told in full but once", () => {
+  const { log, lines } = aLog({ atLeast: "warn" });
+  for (const attempts of [1, 2]) log.warn({ attempts, error: "git clone failed" }, "attempt failed");
+  log.warn({}, "something else");
+  log.error({ error: "git clone failed" }, "message dead");
+  log.warn({ error: "another one" }, "attempt failed");
+  expect(lines.map((line) => line.replace(/^\S+ \w+ +/, ""))).toEqual([
+    'attempt failed attempts=1 error="git clone failed"',
+    'attempt failed attempts=2 error="(as before)"',
+    "something else",
+    'message dead error="(as before)"',
+    'attempt failed error="another one"',
+  ]);
+});
+
 test("an error's stack follows its line", () => {
   const { log, lines } = aLog({ isTerminal: true });
   log.error({ err: new Error("boom") }, "a bug");

@@ -3,7 +3,7 @@
  * where a program reads them, or into the file that robson.toml names.
  */
 import { closeSync, openSync } from "node:fs";
-import { pino } from "pino";
+import { type Logger as PinoLogger, pino } from "pino";
 import type { Config } from "../config/load-config.ts";
 import { messageOf, RobsonError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
@@ -12,6 +12,8 @@ import type { CliIo } from "./io.ts";
 export type LogLevel = Config["log"]["level"];
 
 export interface CommandLog extends Logger {
+  /** The same log for one part, whose level may be another one (`[log.levels]`). */
+  part?(name: string): Logger;
   /** Writes what is still held, and closes the file. */
   close(): void;
 }
@@ -27,22 +29,37 @@ export interface LogOptions {
 const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 
 export function createLog({ io, config, isJson, atLeast = "debug" }: LogOptions): CommandLog {
-  const { file, level } = config.log;
-  if (file !== undefined) return fileLog(file, level);
+  const { file, level, levels } = config.log;
+  if (file !== undefined) return fileLog(file, { level, levels });
   const isPretty = !isJson && (io.isTerminal || atLeast !== "debug");
-  const loudest = LEVELS[Math.max(LEVELS.indexOf(level), LEVELS.indexOf(atLeast))] ?? level;
-  const write = (line: string) => io.err(isPretty ? prettyLine(line, io) : line.trimEnd());
-  return Object.assign(pino(pinoOptions(loudest), { write }), { close: () => undefined });
+  const bounded = (wanted: LogLevel) =>
+    LEVELS[Math.max(LEVELS.indexOf(wanted), LEVELS.indexOf(atLeast))] ?? wanted;
+  const pretty = prettyLines(io);
+  const write = (line: string) => io.err(isPretty ? pretty(line) : line.trimEnd());
+  const log = pino(pinoOptions(bounded(level)), { write });
+  const part = (name: string) => partOf(log, { name, level: bounded(levels[name] ?? level) });
+  return Object.assign(log, { part, close: () => undefined });
 }
 
-function fileLog(file: string, level: LogLevel): CommandLog {
+/** The log of a part, where the log has parts: the terminal's and those of tests have none. */
+export function partLog(log: Logger & { part?(name: string): Logger }, name: string): Logger {
+  return log.part?.(name) ?? log;
+}
+
+function partOf(log: PinoLogger, { name, level }: { name: string; level: LogLevel }): Logger {
+  return log.child({ part: name }, { level });
+}
+
+function fileLog(file: string, { level, levels }: Pick<Config["log"], "level" | "levels">): CommandLog {
   const fd = openLogFile(file);
   const destination = pino.destination({ fd, sync: false });
   const close = () => {
     destination.flushSync();
     closeSync(fd);
   };
-  return Object.assign(pino(pinoOptions(level), destination), { close });
+  const log = pino(pinoOptions(level), destination);
+  const part = (name: string) => partOf(log, { name, level: levels[name] ?? level });
+  return Object.assign(log, { part, close });
 }
 
 function openLogFile(file: string): number {
@@ -62,22 +79,30 @@ function pinoOptions(level: LogLevel) {
 
 const STYLES = { debug: "dim", info: "green", warn: "yellow", error: "red" } as const;
 
-/** `12:03:59 info  listening  url=http://127.0.0.1:7420`; an error's stack follows on its own lines. */
-export function prettyLine(json: string, { style }: Pick<CliIo, "style">): string {
-  const {
-    level,
-    time,
-    msg,
-    err,
-    stack = err?.stack,
-    ...fields
-  } = JSON.parse(json) as {
-    level: LogLevel;
-    time: number;
-    msg?: string;
-    err?: { message?: string; stack?: string };
-    stack?: string;
+/** As `prettyLine`; an error that comes again, as at each attempt of a message, is told in full but once. */
+function prettyLines({ style }: Pick<CliIo, "style">): (json: string) => string {
+  let former: unknown;
+  return (json) => {
+    const entry = JSON.parse(json) as LogEntry;
+    const { error } = entry;
+    if (error === former && error !== undefined) entry.error = "(as before)";
+    former = error ?? former;
+    return prettyLine(entry, { style });
   };
+}
+
+interface LogEntry {
+  level: LogLevel;
+  time: number;
+  msg?: string;
+  err?: { message?: string; stack?: string };
+  stack?: string;
+  error?: unknown;
+}
+
+/** `12:03:59 info  listening  url=http://127.0.0.1:7420`; an error's stack follows on its own lines. */
+function prettyLine(entry: LogEntry, { style }: Pick<CliIo, "style">): string {
+  const { level, time, msg, err, stack = err?.stack, ...fields } = entry;
   const clock = new Date(time).toTimeString().slice(0, 8);
   const details = Object.entries(fields).map(([name, value]) => `${name}=${show(value)}`);
   if (err?.message !== undefined) details.push(`error=${show(err.message)}`);

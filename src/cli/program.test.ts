@@ -80,7 +80,13 @@ test("tasks are created, listed and shown", async () => {
 });
 
 test.each([
-  [["run-task", "NONE-1"], 1, 'There is no task "NONE-1"'],
+  [["run-task", "NONE-1"], 2, 'There is no task "NONE-1"'],
+  [["task", "show", "NONE-1"], 2, "robson task list"],
+  [["task", "show", "NONE-1", "--no"], 2, "`robson task show --help`"],
+  [["task", "list", "--limit", "x"], 2, "`robson task list --help`"],
+  [["--no"], 2, "`robson --help`"],
+  [["send", ""], 2, "the text is empty"],
+  [["send", "--json", " ", "\n"], 2, "the text is empty"],
   [["task", "show", "no key"], 2, '"no key" is not a task key'],
   [["task", "list", "--jsno"], 2, "unknown option '--jsno'"],
   [["tsk"], 2, "unknown command 'tsk'"],
@@ -88,14 +94,25 @@ test.each([
   [["migrate", "--config", "absent.toml"], 2, "Cannot read absent.toml"],
   [["migrate", "--db", "mysql://host/x"], 2, "it names no file"],
   [["migrate", "--db", "text.db"], 3, "text.db"],
+  [["migrate", "--db", "."], 3, "It is a folder; name a file in it"],
+  [["demo", "--dir", "/proc/absent/deeper"], 2, "Cannot make the folder of the demo"],
+  [["demo", "--dir", "text.db/below"], 2, "Cannot make the folder of the demo"],
   [["migrate", "--db", "absent/folder/robson.db"], 3, "absent/folder/robson.db"],
 ])("%j ends with %i and says why", async (args, exitCode, reason) => {
   const cwd = aFolder({ "text.db": "this is no database, but a text of some length ".repeat(100) });
   const plain = await robson(cwd, ...args);
   expect(plain.stdout).toBe("");
-  expect(plain.stderr).toMatch(/^error: .*(\n.*)*\nhint: /);
+  if (!args.includes("--json")) expect(plain.stderr).toMatch(/^error: .*(\n.*)*\nhint: /);
   expect(plain.stderr).toContain(reason);
   expect(plain.exitCode).toBe(exitCode);
+});
+
+test("a key that a task has already is wrong usage", async () => {
+  const cwd = aFolder();
+  const create = () => robson(cwd, "task", "create", "--key", "A-1", "--summary", "Do it", "--json");
+  expect((await create()).exitCode).toBe(0);
+  const { exitCode, stderr } = await create();
+  expect([exitCode, JSON.parse(stderr)]).toEqual([2, expect.objectContaining({ code: "TASK_EXISTS" })]);
 });
 
 test("with --json an error is one JSON object on stderr", async () => {

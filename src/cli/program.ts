@@ -28,8 +28,20 @@ export async function runCli(argv: string[], io: CliIo): Promise<number> {
     await program.parseAsync(argv, { from: "user" });
     return exitCode;
   } catch (error) {
-    return reportError(error, { io, isJson: argv.includes("--json") });
+    return reportError(error, { io, isJson: argv.includes("--json"), command: commandOf(program, argv) });
   }
+}
+
+/** As far as the words name commands; the value of an option is taken for one at worst in a hint. */
+function commandOf(program: Command, argv: string[]): string {
+  const names = [program.name()];
+  let command = program;
+  for (const word of argv) {
+    const next = command.commands.find((known) => known.name() === word);
+    if (next) names.push(next.name());
+    command = next ?? command;
+  }
+  return names.join(" ");
 }
 
 function createProgram(io: CliIo, setExitCode: (code: number) => void): Command {
@@ -65,6 +77,9 @@ function createProgram(io: CliIo, setExitCode: (code: number) => void): Command 
     };
   addLoopCommands(program, run);
   addTaskCommands(program, run);
+  addPullRequestCommands(program, run);
+  addOperatorCommands(program, run);
+  addDeadLetterCommands(program, run);
   return program;
 }
 
@@ -74,7 +89,13 @@ function addLoopCommands(program: Command, run: Runner): void {
   program
     .command("agent")
     .description("run the loop with the webhook gateway and its HTTP server, until SIGINT or SIGTERM")
+    .option("--tui", "talk with it on this terminal; beside a running agent, attach to that one")
     .action(run(async () => (await import("./commands/agent.ts")).agent));
+
+  program
+    .command("server")
+    .description("the HTTP server alone: messages are stored for the process that runs the loop")
+    .action(run(async () => (await import("./commands/server.ts")).server));
 
   program
     .command("send")
@@ -128,6 +149,88 @@ function addTaskCommands(program: Command, run: Runner): void {
     .argument("<key>", "its key, as in PROJ-123")
     .addOption(timeoutOption(3660))
     .action(run(async () => (await import("./commands/run-task.ts")).runTask));
+
+  program
+    .command("run")
+    .description("have the work of every pending task done, and wait for the end of all")
+    .option("--parallel <count>", "work on so many tasks at once", positive, 4)
+    .option("--limit <count>", "take at most so many tasks, the oldest first", positive, 1000)
+    .addOption(timeoutOption(86_400))
+    .action(run(async () => (await import("./commands/run.ts")).run));
+}
+
+function addPullRequestCommands(program: Command, run: Runner): void {
+  const pullRequests = program.command("pull-requests").description("the pull requests that Robson keeps");
+
+  pullRequests
+    .command("list")
+    .description("list the pull requests, the oldest first")
+    .option("--limit <count>", "at most so many", positive, 1000)
+    .action(run(async () => (await import("./commands/pull-requests.ts")).pullRequestsList));
+
+  pullRequests
+    .command("show")
+    .description("show one with its text, its branch and how to fetch it")
+    .argument("<number>", "its number, as 1 of robson://pull/1", positive)
+    .action(run(async () => (await import("./commands/pull-requests.ts")).pullRequestsShow));
+}
+
+function addOperatorCommands(program: Command, run: Runner): void {
+  program
+    .command("why")
+    .description("tell what happened to a message or a task, and what is next")
+    .argument("<id>", "a message's number or external id, the id of a dead letter, or the key of a task")
+    .action(run(async () => (await import("./commands/why.ts")).why));
+
+  const conversations = program.command("conversations").description("the messages on record");
+  conversations
+    .command("list")
+    .description("list the latest messages, the latest first")
+    .option("--gateway <name>", "only those of this gateway")
+    .addOption(new Option("--status <status>", "only those").choices(["pending", "claimed", "done", "dead"]))
+    .option("--limit <count>", "at most so many", positive, 20)
+    .action(run(async () => (await import("./commands/conversations.ts")).listConversations));
+  conversations
+    .command("show")
+    .description("show a message and what was answered")
+    .argument("<id>", "as `robson why` takes it")
+    .action(run(async () => (await import("./commands/conversations.ts")).showConversation));
+
+  program
+    .command("gateways")
+    .description("the gateways on record")
+    .command("status")
+    .description("how each gateway is, and what is open and dead")
+    .action(run(async () => (await import("./commands/gateways.ts")).gatewaysStatus));
+}
+
+function addDeadLetterCommands(program: Command, run: Runner): void {
+  const letters = program
+    .command("dead-letters")
+    .description("messages and deliveries that are not tried again by themselves");
+  const filtered = (name: string, description: string) =>
+    letters
+      .command(name)
+      .description(description)
+      .option("--gateway <name>", "only those of this gateway")
+      .option("--older-than <time>", "only those accepted or emitted so long ago: 30s, 15m, 2h, 7d", age);
+
+  filtered("list", "list them, the oldest first")
+    .option("--limit <count>", "at most so many", positive, 1000)
+    .action(run(async () => (await import("./commands/dead-letters.ts")).listDeadLetters));
+  letters
+    .command("show")
+    .description("show one with all that happened to its message")
+    .argument("<id>", "as in message-12 or delivery-34-2b1f9c03")
+    .action(run(async () => (await import("./commands/dead-letters.ts")).showDeadLetter));
+  filtered("retry", "put them back with all their attempts before them; prints how many")
+    .argument("[ids...]", "as in message-12 or delivery-34-2b1f9c03")
+    .option("--all", "all that there are")
+    .action(run(async () => (await import("./commands/dead-letters.ts")).retryDeadLetters));
+  filtered("discard", "close them for good; prints how many")
+    .argument("[ids...]", "as in message-12 or delivery-34-2b1f9c03")
+    .option("--all", "all that there are")
+    .action(run(async () => (await import("./commands/dead-letters.ts")).discardDeadLetters));
 }
 
 async function createContext(io: CliIo, options: Record<string, unknown>): Promise<CommandContext> {
@@ -156,6 +259,15 @@ function positive(text: string): number {
   const count = Number(text);
   if (Number.isInteger(count) && count >= 1 && count <= MAX_COUNT) return count;
   throw new InvalidArgumentError(`It must be a whole number from 1 to ${MAX_COUNT}.`);
+}
+
+const UNITS = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** Milliseconds. */
+function age(text: string): number {
+  const [, number, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  if (number === undefined) throw new InvalidArgumentError("Write a number and s, m, h or d, as in 2h.");
+  return Number(number) * UNITS[unit as keyof typeof UNITS];
 }
 
 function collect(value: string, former: string[]): string[] {

@@ -20,18 +20,29 @@ const USAGE_CODES: readonly ErrorCode[] = [
   "CONFIG_UNREADABLE",
   "WORKER_INVALID",
   "GATEWAY_INVALID",
+  "PLUGIN_INVALID",
   "PORT_TAKEN",
   "LISTEN_REFUSED",
   "MESSAGE_INVALID",
   "MESSAGE_TOO_LARGE",
   "STORE_LOCATION_INVALID",
   "TASK_INVALID",
+  "TASK_EXISTS",
+  "TASK_NOT_FOUND",
   "REPOSITORY_INVALID",
 ];
 
+export interface ReportOptions {
+  io: CliIo;
+  isJson: boolean;
+  /** What was asked for, as far as it is known: `robson task list`. */
+  command: string;
+}
+
 /** Prints the error on stderr and returns the exit code that it calls for. */
-export function reportError(error: unknown, { io, isJson }: { io: CliIo; isJson: boolean }): number {
-  if (isCommanderError(error)) return reportUsage(error, { io, isJson });
+export function reportError(error: unknown, options: ReportOptions): number {
+  if (isCommanderError(error)) return reportUsage(error, options);
+  const { io, isJson } = options;
   const known = error instanceof RobsonError ? error : unexpected(error);
   if (isJson) io.err(JSON.stringify({ code: known.code, message: known.message, hint: known.hint }));
   else print(known, io);
@@ -64,10 +75,11 @@ function isCommanderError(error: unknown): error is CommanderError {
 }
 
 /** Commander throws for --help and --version too, after it has printed them. */
-function reportUsage(error: CommanderError, { io, isJson }: { io: CliIo; isJson: boolean }): number {
+function reportUsage(error: CommanderError, options: ReportOptions): number {
   if (error.exitCode === 0) return EXIT.ok;
   if (error.code === "commander.help") return EXIT.usage;
   const [first = "", ...rest] = error.message.replace(/^error: /, "").split("\n");
-  const hint = rest.join(" ").replace(/^\((.*)\)$/, "$1") || "`robson --help` lists the commands and options";
-  return reportError(new RobsonError("USAGE_INVALID", first, { hint }), { io, isJson });
+  const hint =
+    rest.join(" ").replace(/^\((.*)\)$/, "$1") || `\`${options.command} --help\` lists what it takes`;
+  return reportError(new RobsonError("USAGE_INVALID", first, { hint }), options);
 }

@@ -40,12 +40,37 @@ const OWNER_CHECK_MS = 1000;
 
 /** Sends the text, and unless that was not asked for waits for its end. A stop leaves the message for the next owner. */
 export async function sendMessage(options: SendMessageOptions): Promise<SentMessage> {
+  const [sent] = await sendMessages({ ...options, texts: [options.text] });
+  return sent ?? { conversationId: 0, status: "pending" };
+}
+
+export interface SendMessagesOptions extends Omit<SendMessageOptions, "text"> {
+  texts: readonly string[];
+  /** How many of them are handled at once. Default: all. */
+  parallel?: number;
+}
+
+/** Sends several, as `sendMessage` does one; the time-out is for all of them together. */
+export async function sendMessages(options: SendMessagesOptions): Promise<SentMessage[]> {
+  const { texts, parallel = texts.length } = options;
   const run = new OwnLoop(options);
+  // A thread handles one message after another.
+  const threads = Array.from({ length: Math.min(parallel, texts.length) }, () => randomUUID());
+  const startedAt = performance.now();
+  const sent: SentMessage[] = [];
   try {
     await run.startUnlessOwned();
-    const conversationId = await run.accept(inbound(options.text));
-    if (!run.isRunning && !options.isWaiting) return { conversationId, status: "pending" };
-    return { conversationId, status: await waitForEnd(run, { ...options, conversationId }) };
+    for (const [index, text] of texts.entries()) {
+      const threadTs = threads[index % threads.length] ?? randomUUID();
+      sent.push({ conversationId: await run.accept(inbound(text, threadTs)), status: "pending" });
+    }
+    if (!run.isRunning && !options.isWaiting) return sent;
+    for (const message of sent) {
+      const timeoutMs = Math.max(1, options.timeoutMs - (performance.now() - startedAt));
+      const { conversationId } = message;
+      message.status = await waitForEnd(run, { ...options, conversationId, timeoutMs });
+    }
+    return sent;
   } finally {
     await run.stop();
   }
@@ -53,8 +78,9 @@ export async function sendMessage(options: SendMessageOptions): Promise<SentMess
 
 async function waitForEnd(
   run: OwnLoop,
-  { store, conversationId, onEvent, timeoutMs, interrupted }: SendMessageOptions & { conversationId: number },
+  options: Omit<SendMessageOptions, "text"> & { conversationId: number },
 ): Promise<"done" | "dead"> {
+  const { store, conversationId, onEvent, timeoutMs, interrupted } = options;
   const timeout = new AbortController();
   const timer = setTimeout(() => timeout.abort(timedOut(conversationId, timeoutMs)), timeoutMs);
   const signal = AbortSignal.any([timeout.signal, interrupted, run.failed]);
@@ -65,15 +91,17 @@ async function waitForEnd(
   }
 }
 
+type StartOptions = Pick<SendMessageOptions, "store" | "config" | "log">;
+
 /** The loop of this process, where no other process has one. */
 class OwnLoop {
-  readonly #options: SendMessageOptions;
+  readonly #options: StartOptions;
   readonly #clock: Clock = systemClock;
   readonly #failure = new AbortController();
   #running: StartedLoop | undefined;
   #nextCheckAt = 0;
 
-  constructor(options: SendMessageOptions) {
+  constructor(options: StartOptions) {
     this.#options = options;
   }
 
@@ -121,11 +149,12 @@ class OwnLoop {
 }
 
 /** Each command is a thread of its own: it waits for no other one. */
-function inbound(content: string): InboundMessage {
-  return { content, channelId: CLI_GATEWAY, threadTs: randomUUID(), userId: userName() };
+function inbound(content: string, threadTs: string): InboundMessage {
+  return { content, channelId: CLI_GATEWAY, threadTs, userId: userName() };
 }
 
-function userName(): string {
+/** Who runs this command, by the system. */
+export function userName(): string {
   try {
     return userInfo().username;
   } catch {
@@ -137,7 +166,7 @@ function userName(): string {
 function timedOut(conversationId: number, timeoutMs: number): RobsonError {
   return new RobsonError(
     "WORKER_TIMED_OUT",
-    `Message ${conversationId} has not ended within ${timeoutMs / 1000} s; it is kept, and work on it goes on`,
+    `Message ${conversationId} has not ended within ${Math.ceil(timeoutMs / 1000)} s; it is kept, and work on it goes on`,
     { hint: "Wait longer with --timeout, or keep `robson agent` running" },
   );
 }

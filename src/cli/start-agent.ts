@@ -3,12 +3,14 @@
  * and the demo start the same thing.
  */
 import type { Config } from "../config/load-config.ts";
+import type { Gateway } from "../core/gateway.ts";
 import type { Logger } from "../core/logger.ts";
 import type { SensoriumLoop } from "../core/sensorium-loop.ts";
-import { type WebhookGateway, webhook } from "../gateways/webhook/index.ts";
-import { type RunningServer, startServer } from "../server/index.ts";
+import type { RunningServer } from "../server/index.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
-import { startLoop } from "./start-loop.ts";
+import { configuredWebhook, startHttp } from "./start-http.ts";
+import { prepareLoop, runLoop } from "./start-loop.ts";
+import { configuredScheduler } from "./start-scheduler.ts";
 
 export interface RunningAgent {
   /** Where its server listens. */
@@ -24,30 +26,41 @@ export async function startAgent(options: {
   store: OpenedStore;
   config: Config;
   log: Logger;
+  /** Beside the webhook gateway. */
+  gateways?: Gateway[];
 }): Promise<RunningAgent> {
-  const { store, config, log } = options;
-  const gateway = configuredWebhook(config);
-  // The loop first: that another process has the database is the better news than that it has the port.
-  const { loop, ended: loopEnded } = await startLoop({ store, config, log, gateways: [gateway] });
+  const { store, config, log, gateways = [] } = options;
+  const gateway = configuredWebhook(config, store);
+  const scheduler = configuredScheduler({ store, config, log });
+  const prepared = await prepareLoop({ store, config, log, gateways: [gateway, ...gateways] });
+  const { loop } = prepared;
+  // That another process has the database is the better news than that it has the port; and nothing is worked on
+  // before it is certain that the whole of it can run.
+  await loop.own();
+  let server: RunningServer | undefined;
   try {
-    const { host, port, maxConcurrentRequests, requestTimeoutMs, closeGraceMs } = config.server;
-    const server = await startServer({
-      ...{ host, port, maxConcurrentRequests, requestTimeoutMs, closeGraceMs },
-      token: config.secrets.token,
-      routes: [gateway.routes],
-      store,
+    const listening = await startHttp({
+      ...{ store, config, log, gateway },
       health: () => loop.health(),
-      log,
+      status: () => loop.health(),
+      onEvents: (callback) => loop.onEvents(callback),
     });
-    const ended = loopEnded.finally(() => server.close());
+    server = listening;
+    const { ended: loopEnded } = await runLoop(prepared);
+    scheduler.start();
+    const ended = loopEnded.finally(() => Promise.all([listening.close(), scheduler.stop()]));
     // Whoever awaits it hears of a failure; until someone does, it must not count as unhandled.
     ended.catch(() => undefined);
     return {
-      url: server.url,
+      url: listening.url,
       ended,
-      stop: () => stop(server, loop),
+      stop: async () => {
+        await scheduler.stop();
+        await stop(listening, loop);
+      },
     };
   } catch (error) {
+    await server?.close();
     await loop.stop();
     throw error;
   }
@@ -57,14 +70,4 @@ export async function startAgent(options: {
 async function stop(server: RunningServer, loop: SensoriumLoop): Promise<void> {
   await server.close();
   await loop.stop();
-}
-
-function configuredWebhook({ webhook: settings, secrets, limits }: Config): WebhookGateway {
-  return webhook({
-    allowCallbackHosts: settings.allowCallbackHosts,
-    signingSecret: secrets.webhookSecret,
-    sendTimeoutMs: limits.sendTimeoutMs,
-    maxBodyBytes: settings.maxBodyBytes,
-    defaultChannelId: settings.defaultChannel,
-  });
 }

@@ -4,21 +4,27 @@
  */
 import { hostname } from "node:os";
 import type { Config } from "../config/load-config.ts";
+import { refusedSetting } from "../config/refused-setting.ts";
+import { parseAllowedHosts } from "../core/allowed-hosts.ts";
 import { systemClock } from "../core/clock.ts";
 import { RobsonError } from "../core/errors.ts";
 import type { Gateway } from "../core/gateway.ts";
 import type { Logger } from "../core/logger.ts";
 import { SensoriumLoop } from "../core/sensorium-loop.ts";
-import { type CliGateway, cliGateway } from "../gateways/cli/index.ts";
+import type { Worker } from "../core/worker.ts";
+import { CLI_GATEWAY, type CliGateway, cliGateway } from "../gateways/cli/index.ts";
+import { TUI_GATEWAY } from "../gateways/tui/index.ts";
 import { echo } from "../plugins/echo.ts";
+import { operatorWorkers } from "../plugins/operator/index.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
 import { scriptedAgent } from "../workflow/agents/scripted/index.ts";
-import type { CodingAgent } from "../workflow/coding-agent.ts";
 import { localForge } from "../workflow/forges/local/index.ts";
 import { checkRepositoryUrl } from "../workflow/repository-url.ts";
 import type { TaskRules } from "../workflow/task.ts";
 import { localTracker } from "../workflow/trackers/local/index.ts";
 import { workflowWorkers } from "../workflow/workers.ts";
+import { addPlugins, loadPlugins } from "./load-plugins.ts";
+import { partLog } from "./log.ts";
 
 export interface StartLoopOptions {
   store: OpenedStore;
@@ -38,8 +44,22 @@ export interface StartedLoop {
 
 /** A loop that accepts messages, or the reason why it could not be started. */
 export async function startLoop(options: StartLoopOptions): Promise<StartedLoop> {
+  const { loop, cli } = await prepareLoop(options);
+  return runLoop({ loop, cli });
+}
+
+/** A loop with everything that the configuration brings; it works on nothing yet. */
+export async function prepareLoop(
+  options: StartLoopOptions,
+): Promise<{ loop: SensoriumLoop; cli: CliGateway }> {
+  const plugins = await loadPlugins(options.config);
   const cli = cliGateway();
   const loop = createLoop({ ...options, gateways: [...options.gateways, cli] });
+  addPlugins(loop, plugins);
+  return { loop, cli };
+}
+
+export async function runLoop({ loop, cli }: { loop: SensoriumLoop; cli: CliGateway }): Promise<StartedLoop> {
   const ended = loop.run();
   await Promise.race([cli.started, ended]);
   return { loop, cli, ended };
@@ -49,17 +69,54 @@ function createLoop({ store, config, log, gateways }: StartLoopOptions): Sensori
   const loop = new SensoriumLoop({
     store,
     limits: config.limits,
-    log,
-    owner: `${hostname()}, process ${process.pid}`,
+    log: partLog(log, "core"),
+    owner: ownerName(),
   });
-  for (const worker of [...configuredWorkflow({ store, config, log }), echo]) loop.registerWorker(worker);
-  for (const gateway of gateways) loop.registerGateway(gateway);
+  for (const worker of configuredWorkers({ store, config, log })) loop.registerWorker(worker);
+  for (const gateway of gateways) loop.registerGateway(withOwnLog(gateway, log));
   return loop;
 }
 
+/** A gateway that writes to the log of its own part. */
+function withOwnLog(gateway: Gateway, log: Logger): Gateway {
+  const start: Gateway["start"] = (context) => gateway.start({ ...context, log: partLog(log, gateway.name) });
+  return Object.assign(Object.create(gateway) as Gateway, { start });
+}
+
+/** How this process calls itself to others that want the same database. */
+function ownerName(): string {
+  return `${hostname()}, process ${process.pid}`;
+}
+
+/** Every worker, in the order in which they are asked. */
+export function configuredWorkers(options: Omit<StartLoopOptions, "gateways">): Worker[] {
+  const { store, config } = options;
+  const workers: Worker[] = [...configuredWorkflow(options), echo];
+  workers.push(
+    ...operatorWorkers({
+      ...{ store, records: store.operator, limits: config.limits },
+      workers: () => workers,
+      owner: ownerName(),
+      operators: config.operators.users,
+      localGateways: [CLI_GATEWAY, TUI_GATEWAY],
+      clock: systemClock,
+    }),
+  );
+  return workers;
+}
+
 /** What a task may name, by the configuration. */
-export function taskRules({ workflow }: Config) {
-  return { allowFileUrls: workflow.allowFileRepositories, limits: workflow.limits } satisfies TaskRules;
+export function taskRules({ workflow, file }: Config) {
+  const { allowFileRepositories: allowFileUrls, allowRepositoryHosts, limits } = workflow;
+  for (const [index, host] of allowRepositoryHosts.entries()) {
+    try {
+      parseAllowedHosts([host]);
+    } catch (cause) {
+      if (!(cause instanceof RobsonError)) throw cause;
+      throw refusedSetting(file, { path: ["workflow", "allow_repository_hosts", index], cause });
+    }
+  }
+  return { allowFileUrls, allowedHosts: parseAllowedHosts(allowRepositoryHosts), limits } satisfies TaskRules;
 }
 
 function configuredWorkflow({ store, config, log }: Omit<StartLoopOptions, "gateways">) {
@@ -69,26 +126,13 @@ function configuredWorkflow({ store, config, log }: Omit<StartLoopOptions, "gate
     tasks: store.tasks,
     tracker: localTracker({ tasks: store.tasks }),
     forge: localForge({ pullRequests: store.pullRequests }),
-    agent: configuredAgent(config),
+    agent: scriptedAgent({ scriptFile: config.agents.scripted.script, limits: config.workflow.limits }),
     workDirectory: config.workflow.workDir,
     repositories: config.repositories.map(({ url, ...settings }) => ({
       ...settings,
       url: checkRepositoryUrl(url, rules),
     })),
     clock: systemClock,
-    log,
+    log: partLog(log, "workflow"),
   });
-}
-
-function configuredAgent({ agents, workflow }: Config): CodingAgent {
-  const { script } = agents.scripted;
-  if (script !== undefined) return scriptedAgent({ scriptFile: script, limits: workflow.limits });
-  return {
-    name: "scripted",
-    async run() {
-      throw new RobsonError("AGENT_FAILED", 'Cannot run the agent "scripted": it has no script', {
-        hint: "Set agents.scripted.script in robson.toml, or try `robson demo`, which brings its own",
-      });
-    },
-  };
 }

@@ -27,6 +27,8 @@ export interface AgentResult {
 
 export interface CodingAgent {
   name: string;
+  /** Asked before anything is cloned: rejects with `AGENT_FAILED` when the agent lacks what its operator must give it. */
+  check?(options: { signal: AbortSignal }): Promise<void>;
   /** Rejects with `AGENT_FAILED` when the program could not run to its end, with the signal's reason when aborted. */
   run(request: AgentRequest): Promise<AgentResult>;
 }

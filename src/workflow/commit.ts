@@ -1,7 +1,7 @@
 /**
- * From a changed checkout to one commit on the pushed branch. The tree is staged into an index of our own and
- * committed on the base, so that what the agent did with git itself (commits, branches, a locked index) does
- * not matter; and it is staged before the checks run, so that their leftovers are not committed.
+ * From a changed checkout to one commit on the pushed branch. The tree is staged into Robson's own clone and
+ * committed on the base, so that what the agent did with git itself (commits, branches, settings, a locked
+ * index) does not matter; and it is staged before the checks run, so that their leftovers are not committed.
  */
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,10 +14,14 @@ export type CommitOptions = Omit<GitOptions, "directory">;
 /** The id of the tree as it is now, or undefined when nothing differs from the base. */
 export async function stageTree(workspace: Workspace, options: CommitOptions): Promise<string | undefined> {
   const indexFile = join(workspace.root, "index");
-  await rm(indexFile, { force: true });
-  await rm(`${indexFile}.lock`, { force: true });
-  const environment = { ...options.environment, GIT_INDEX_FILE: indexFile };
-  const staged = { ...options, directory: workspace.checkout, environment };
+  await rm(indexFile, { recursive: true, force: true });
+  await rm(`${indexFile}.lock`, { recursive: true, force: true });
+  const environment = {
+    ...options.environment,
+    GIT_INDEX_FILE: indexFile,
+    GIT_WORK_TREE: workspace.checkout,
+  };
+  const staged = { ...inRepository(workspace, options), directory: workspace.checkout, environment };
   await git(["read-tree", workspace.baseSha], staged);
   await git(["add", "--all", "--", "."], staged);
   const tree = (await git(["write-tree"], staged)).trim();
@@ -31,28 +35,26 @@ export async function commitTree(
   commit: { tree: string; message: string; branch: string },
   options: CommitOptions,
 ): Promise<string> {
-  const inCheckout = { ...options, directory: workspace.checkout };
-  // By a file: an argument has a limit that an agent's summary may exceed.
+  // By a file: an argument has a limit that an agent's summary may exceed. A new one, because the agent could
+  // have put a link or a pipe there, and writing to a pipe would never end.
   const messageFile = join(workspace.root, "message");
-  await writeFile(messageFile, commit.message);
+  await rm(messageFile, { recursive: true, force: true });
+  await writeFile(messageFile, commit.message, { flag: "wx" });
   const args = ["commit-tree", commit.tree, "-p", workspace.baseSha, "-F", messageFile];
-  const sha = (await git(args, inCheckout)).trim();
-  await git(["update-ref", `refs/heads/${commit.branch}`, sha], inCheckout);
+  const sha = (await git(args, inRepository(workspace, options))).trim();
+  await git(["update-ref", `refs/heads/${commit.branch}`, sha], inRepository(workspace, options));
   return sha;
 }
 
 /** Pushes the commit as the branch; never by force, so that nobody's commits are lost. */
 export async function push(
   workspace: Workspace,
-  target: { repoUrl: string; branch: string; sha: string },
+  target: { branch: string; sha: string },
   options: CommitOptions,
 ): Promise<void> {
   const refspec = `${target.sha}:refs/heads/${target.branch}`;
-  // The address is named instead of "origin": the checkout's configuration is within reach of the agent.
-  await git(["push", "--quiet", "--no-verify", "--", target.repoUrl, refspec], {
-    ...options,
-    directory: workspace.checkout,
-  });
+  const args = ["push", "--quiet", "--no-verify", "--", workspace.repoUrl, refspec];
+  await git(args, inRepository(workspace, options));
 }
 
 /** Which files the commit changes, as people read it. */
@@ -63,9 +65,37 @@ export async function diffStat(
 ): Promise<string> {
   const args = ["diff", "--no-color", "--no-ext-diff", "--no-textconv", "--stat=90"];
   const count = `--stat-count=${limits.maxDiffStatFiles}`;
-  const stat = await git([...args, count, `${workspace.baseSha}...${sha}`, "--"], {
-    ...options,
-    directory: workspace.checkout,
-  });
+  const range = `${workspace.baseSha}...${sha}`;
+  const stat = await git([...args, count, range, "--"], inRepository(workspace, options));
   return stat.trimEnd();
+}
+
+/**
+ * A file at the top of the staged tree, or undefined where there is none of that name that is a plain file: what
+ * Robson reads of a change, it reads from here, never from the checkout, where a name may lead to a pipe or a device.
+ */
+export async function readStaged(
+  workspace: Workspace,
+  file: { tree: string; name: string },
+  options: CommitOptions,
+): Promise<{ bytes: number; read(): Promise<string> } | undefined> {
+  const staged = inRepository(workspace, options);
+  const listed = await git(["ls-tree", "-z", "--long", file.tree, "--", file.name], staged);
+  const [, mode, blob, bytes] = /^(\d+) blob (\w+) +(\d+)\t/.exec(listed) ?? [];
+  if (blob === undefined || (mode !== "100644" && mode !== "100755")) return undefined;
+  return { bytes: Number(bytes), read: () => git(["cat-file", "blob", blob], staged) };
+}
+
+/** The names at the top of the staged tree. */
+export async function stagedNames(
+  workspace: Workspace,
+  tree: string,
+  options: CommitOptions,
+): Promise<string[]> {
+  const listed = await git(["ls-tree", "-z", "--name-only", tree], inRepository(workspace, options));
+  return listed.split("\0").slice(0, -1);
+}
+
+function inRepository({ root, repository }: Workspace, options: CommitOptions) {
+  return { ...options, directory: root, repository };
 }

@@ -16,6 +16,8 @@ export interface PullRequestRequest {
 export interface PullRequestReference {
   url: string;
   number: number;
+  /** The command that shows it, where the URL leads to no page. */
+  showCommand?: string;
   /** False when an open pull request from this head to this base was adopted. */
   isNew: boolean;
 }

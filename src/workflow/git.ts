@@ -2,7 +2,7 @@
  * Git as a child process with nothing of the machine in it: no configuration, no hooks, no prompts, no shell.
  * Errors are `GIT_FAILED` with what git said, cut, and without credentials.
  */
-import { type RobsonError, type RobsonErrorOptions, WorkerError } from "../core/errors.ts";
+import { WorkerError } from "../core/errors.ts";
 import { preview, toStorable } from "../core/text.ts";
 import { type ProcessEnd, runProcess } from "./child-process.ts";
 import { DEFAULT_WORKFLOW_LIMITS, type WorkflowLimits } from "./limits.ts";
@@ -10,6 +10,8 @@ import { withoutCredentials } from "./repository-url.ts";
 
 export interface GitOptions {
   directory: string;
+  /** The git directory. Default: the one that git finds from `directory` on. */
+  repository?: string;
   signal: AbortSignal;
   limits?: WorkflowLimits | undefined;
   /** Added to the environment made from nothing; fixed dates, for instance. */
@@ -22,7 +24,7 @@ const MAX_GIT_OUTPUT_BYTES = 8 * 1024 * 1024;
 const MAX_SHOWN_ERROR = 600;
 
 /** The commits of Robson are his own, on every machine. */
-export const ROBSON_IDENTITY = {
+const ROBSON_IDENTITY = {
   GIT_AUTHOR_NAME: "Robson",
   GIT_AUTHOR_EMAIL: "robson@localhost",
   GIT_COMMITTER_NAME: "Robson",
@@ -33,7 +35,7 @@ export const ROBSON_IDENTITY = {
 export async function git(args: string[], options: GitOptions): Promise<string> {
   const end = await runGit(args, options);
   if (end.exitCode === 0 && end.endedBy === "itself") return end.stdout;
-  throw gitFailed(args, describe(end, options.limits ?? DEFAULT_WORKFLOW_LIMITS), end.stderr);
+  throw gitFailed(args, ended(end, options));
 }
 
 /** Like `git`, but undefined where git ends with 1 or 128: for asking whether something is there. */
@@ -41,7 +43,7 @@ export async function askGit(args: string[], options: GitOptions): Promise<strin
   const end = await runGit(args, options);
   if (end.exitCode === 0 && end.endedBy === "itself") return end.stdout;
   if (end.endedBy === "itself" && (end.exitCode === 1 || end.exitCode === 128)) return undefined;
-  throw gitFailed(args, describe(end, options.limits ?? DEFAULT_WORKFLOW_LIMITS), end.stderr);
+  throw gitFailed(args, ended(end, options));
 }
 
 async function runGit(args: string[], options: GitOptions): Promise<ProcessEnd> {
@@ -53,7 +55,11 @@ async function runGit(args: string[], options: GitOptions): Promise<ProcessEnd> 
       command: "git",
       args: [...SAFE_SETTINGS, ...args],
       directory: options.directory,
-      environment: { ...gitEnvironment(), ...options.environment },
+      environment: {
+        ...gitEnvironment(),
+        ...(options.repository === undefined ? {} : { GIT_DIR: options.repository }),
+        ...options.environment,
+      },
       timeoutMs: limits.gitTimeoutMs,
       // What git prints is read, so it must be whole: over the limit is an error, never a part.
       limits: {
@@ -64,17 +70,15 @@ async function runGit(args: string[], options: GitOptions): Promise<ProcessEnd> 
       signal,
     });
   } catch (error) {
-    throw gitFailed(args, "it cannot be started", "", {
-      cause: error,
-      hint: "Install git and put it on the PATH",
-    });
+    const hint = "Install git and put it on the PATH";
+    throw gitFailed(args, { why: "it cannot be started", hint, cause: error });
   }
   signal.throwIfAborted();
   return end;
 }
 
-// The checkout's own configuration is within reach of the agent: what would run programs is set here, where
-// the checkout cannot override it.
+// Robson's git reads no configuration of a checkout (see workspace.ts). What would run a repository's programs, or
+// lead git to another address, is set here besides, where no configuration can override it.
 const SAFE_SETTINGS = [
   "-c",
   "core.hooksPath=/dev/null",
@@ -94,6 +98,17 @@ const SAFE_SETTINGS = [
   "maintenance.auto=false",
   "-c",
   "advice.detachedHead=false",
+  "-c",
+  "core.attributesFile=/dev/null",
+  "-c",
+  "submodule.recurse=false",
+  "-c",
+  "fetch.recurseSubmodules=false",
+  "-c",
+  "push.recurseSubmodules=no",
+  // A public host could send git on to a private one, behind the check of repository-host.ts.
+  "-c",
+  "http.followRedirects=false",
 ];
 
 function gitEnvironment(): Record<string, string> {
@@ -107,8 +122,21 @@ function gitEnvironment(): Record<string, string> {
     GIT_TERMINAL_PROMPT: "0",
     GIT_ALLOW_PROTOCOL: "https:ssh:file",
     GIT_PAGER: "cat",
+    // The keys of whoever runs Robson; no program of a checkout sees it.
+    ...(process.env.SSH_AUTH_SOCK === undefined ? {} : { SSH_AUTH_SOCK: process.env.SSH_AUTH_SOCK }),
     ...ROBSON_IDENTITY,
   };
+}
+
+interface Failure {
+  why: string;
+  stderr?: string;
+  hint?: string;
+  cause?: unknown;
+}
+
+function ended(end: ProcessEnd, { limits = DEFAULT_WORKFLOW_LIMITS }: GitOptions): Failure {
+  return { why: describe(end, limits), stderr: end.stderr };
 }
 
 function describe(end: ProcessEnd, limits: WorkflowLimits): string {
@@ -117,12 +145,7 @@ function describe(end: ProcessEnd, limits: WorkflowLimits): string {
   return end.exitCode === null ? "a signal ended it" : `it ended with ${end.exitCode}`;
 }
 
-function gitFailed(
-  args: string[],
-  why: string,
-  stderr: string,
-  options: RobsonErrorOptions = {},
-): RobsonError {
+function gitFailed(args: string[], { why, stderr = "", hint = HINT, cause }: Failure): WorkerError {
   const command = args.find((part) => !part.startsWith("-")) ?? "";
   const said = preview(
     withoutCredentials(toStorable(stderr))
@@ -131,11 +154,11 @@ function gitFailed(
     MAX_SHOWN_ERROR,
   );
   const message = `git ${command} failed: ${why}${said === "" ? "" : `, saying: ${said}`}`;
-  const hint =
-    options.hint ?? "Check that the repository can be reached and that Robson may read and write it";
   const retry = PERMANENT.test(stderr) ? "never" : "later";
-  return new WorkerError(message, { code: "GIT_FAILED", retry, hint, cause: options.cause });
+  return new WorkerError(message, { code: "GIT_FAILED", retry, hint, cause });
 }
+
+const HINT = "Check that the repository can be reached and that Robson may read and write it";
 
 /** What git and its servers say when another attempt cannot help. */
 const PERMANENT =

@@ -1,4 +1,5 @@
 /** What people read of a run: the pull request, the comment on the ticket, and the answer in the thread. Markdown. */
+import type { PullRequestReference } from "./forge.ts";
 import type { Check } from "./verify.ts";
 
 export interface RepositoryReport {
@@ -11,7 +12,7 @@ export interface RepositoryReport {
   summary: string;
   agent: string;
   checks: Pick<Check, "command" | "isPassed">[];
-  pullRequest: { url: string; number: number; isNew: boolean };
+  pullRequest: PullRequestReference;
 }
 
 export interface RunReport {
@@ -61,7 +62,7 @@ export function ticketComment(report: Pick<RunReport, "repositories">): string {
 export function finalAnswer(report: RunReport): string {
   const parts = report.repositories.map(
     ({ pullRequest, branch, commit, diffStat, checks }) =>
-      `Pull request: ${pullRequest.url}
+      `Pull request: ${pullRequest.url}${shownBy(pullRequest)}
 Branch: \`${branch}\` at \`${commit.slice(0, 12)}\`
 
 ${fenced(diffStat)}
@@ -69,6 +70,10 @@ ${fenced(diffStat)}
 ${checkList(checks)}`,
   );
   return `**${report.key}** is ready for review: ${report.summary}\n\n${parts.join("\n\n")}`;
+}
+
+function shownBy({ showCommand }: PullRequestReference): string {
+  return showCommand === undefined ? "" : ` (\`${showCommand}\`)`;
 }
 
 /** The text in a code block that nothing in it can close. */

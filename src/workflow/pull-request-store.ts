@@ -2,17 +2,9 @@
  * Where the pull requests of the local forge are kept. Implementation: `createPullRequestStore` in
  * store/pull-requests.ts.
  */
-export interface NewPullRequest {
-  repoUrl: string;
-  /** The branch that is to be merged, and the branch it is to be merged into. */
-  head: string;
-  base: string;
-  title: string;
-  body: string;
-  headSha: string;
-}
+import type { PullRequestRequest } from "./forge.ts";
 
-export interface PullRequest extends NewPullRequest {
+export interface PullRequest extends PullRequestRequest {
   /** Counts over all repositories of the local forge. */
   number: number;
   status: "open" | "merged" | "closed";
@@ -22,8 +14,8 @@ export interface PullRequest extends NewPullRequest {
 
 export interface PullRequestStore {
   /** The open one of this repository, head and base with its head commit brought up to date, or a new one. */
-  findOrCreate(pullRequest: NewPullRequest): Promise<PullRequest & { isNew: boolean }>;
+  findOrCreate(pullRequest: PullRequestRequest): Promise<PullRequest & { isNew: boolean }>;
   find(number: number): Promise<PullRequest | undefined>;
   /** The oldest first. */
-  list(filter?: { repoUrl?: string }): Promise<PullRequest[]>;
+  list(filter?: { repoUrl?: string; limit?: number }): Promise<PullRequest[]>;
 }

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { RobsonError } from "../core/errors.ts";
 import { checkRepositoryUrl, withoutCredentials } from "./repository-url.ts";
 
 test.each([
@@ -21,6 +22,10 @@ test.each([
   "git@example.com:-x/a",
   "git@-oProxyCommand=x:a",
   "https://example.com/-x",
+  "ssh://git@%2doProxyCommand=x/a",
+  "ssh://git@127%2e0.0.1/a",
+  "https://127.0.0.1:9/a.git",
+  "git@localhost:a.git",
   "https://example.com/",
   "http://example.com/a.git",
   "ext::sh -c whoami",
@@ -57,5 +62,22 @@ test("no error shows the credentials that it met", () => {
 test("credentials disappear from any text", () => {
   expect(withoutCredentials("fatal: https://u:p@h/x and https://t@h/y, mail a@b")).toBe(
     "fatal: https://h/x and https://h/y, mail a@b",
+  );
+});
+
+test("what is refused names the setting or the notation that would help", () => {
+  const hintOf = (url: string, allowFileUrls = false) => {
+    try {
+      return checkRepositoryUrl(url, { allowFileUrls });
+    } catch (error) {
+      return error instanceof RobsonError ? error.hint : undefined;
+    }
+  };
+
+  expect(hintOf("/srv/a.git")).toContain("workflow.allow_file_repositories = true");
+  expect(hintOf("./repo.git")).toContain("absolute path");
+  expect(hintOf("../repo", true)).toContain("absolute path");
+  expect(hintOf("https://u:p@example.com/a.git")).toContain(
+    "by ssh, with the key of the user that runs Robson",
   );
 });

@@ -1,16 +1,25 @@
 /** Which addresses of repositories are taken, and how they are shown: git must never read one as an option or a program. */
 import { isAbsolute } from "node:path";
 import { pathToFileURL } from "node:url";
+import type { AllowedHosts } from "../core/allowed-hosts.ts";
 import { RobsonError } from "../core/errors.ts";
 import { preview, toStorable } from "../core/text.ts";
+import { checkRepositoryHost } from "./repository-host.ts";
 
 /** The longest address of a repository, in UTF-16 units. */
 const MAX_URL_LENGTH = 2048;
 
 const HINT = "Use https://host/path, ssh://git@host/path or git@host:path";
 
+export interface UrlRules {
+  /** Whether repositories of this machine (`file://`) may be named. Default: no. */
+  allowFileUrls?: boolean | undefined;
+  /** Hosts that may be named although their addresses are private, link-local or loopback. Default: none. */
+  allowedHosts?: AllowedHosts | undefined;
+}
+
 /** The address as it is stored, or `REPOSITORY_INVALID`. A path of this machine becomes a `file://` URL. */
-export function checkRepositoryUrl(text: string, { allowFileUrls }: { allowFileUrls: boolean }): string {
+export function checkRepositoryUrl(text: string, { allowFileUrls = false, allowedHosts }: UrlRules): string {
   const url = text.trim();
   if (url === "") throw refused("it is empty", HINT);
   if (url.length > MAX_URL_LENGTH) throw refused(`it is longer than ${MAX_URL_LENGTH} characters`, HINT);
@@ -20,8 +29,9 @@ export function checkRepositoryUrl(text: string, { allowFileUrls }: { allowFileU
   if (isAbsolute(url)) return checkFileUrl(pathToFileURL(url), allowFileUrls);
 
   const scp = /^([A-Za-z0-9_][\w.-]*)@([A-Za-z0-9][\w.-]*):(?![-/]*-)[^:]+$/.exec(url);
-  if (scp) return url;
-  return checkParsedUrl(url, allowFileUrls);
+  const checked = scp ? url : checkParsedUrl(url, allowFileUrls);
+  checkRepositoryHost(checked, allowedHosts);
+  return checked;
 }
 
 /** The text with the credentials of every URL in it removed, fit for logs, errors and answers. */
@@ -31,7 +41,7 @@ export function withoutCredentials(text: string): string {
 
 function checkParsedUrl(url: string, allowFileUrls: boolean): string {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  if (parsed === undefined) throw refused(`${shown(url)} is not a URL`, HINT);
+  if (parsed === undefined) throw notUrl(url, allowFileUrls);
   if (parsed.protocol === "file:") return checkFileUrl(parsed, allowFileUrls);
   if (parsed.protocol !== "https:" && parsed.protocol !== "ssh:") {
     throw refused(`${shown(url)} has the scheme "${parsed.protocol}"`, HINT);
@@ -40,9 +50,11 @@ function checkParsedUrl(url: string, allowFileUrls: boolean): string {
   if (isWithSecret) {
     throw refused(
       "it holds credentials",
-      "Leave user and password out; git gets its credentials from the configuration",
+      "Leave user and password out: they would be stored with the task. A private repository is reached by ssh, with the key of the user that runs Robson: git@host:path",
     );
   }
+  // git decodes what is percent-encoded before it gives the host to ssh.
+  if (!/^[\w.[\]:-]+$/.test(parsed.hostname)) throw refused(`${shown(url)} has no plain host name`, HINT);
   if (
     parsed.hostname.startsWith("-") ||
     parsed.username.startsWith("-") ||
@@ -54,8 +66,22 @@ function checkParsedUrl(url: string, allowFileUrls: boolean): string {
   return url;
 }
 
+function notUrl(url: string, allowFileUrls: boolean): RobsonError {
+  if (!/^[.~]|^[^:]*\//.test(url)) return refused(`${shown(url)} is not a URL`, HINT);
+  const where = allowFileUrls ? "" : ", where workflow.allow_file_repositories is set";
+  return refused(
+    `${shown(url)} is not a URL, and no absolute path`,
+    `Of this machine, write the absolute path, as in /srv/project.git${where}. Of other machines: ${HINT}`,
+  );
+}
+
 function checkFileUrl(url: URL, allowFileUrls: boolean): string {
-  if (!allowFileUrls) throw refused("repositories of this machine are not allowed here", HINT);
+  if (!allowFileUrls) {
+    throw refused(
+      "repositories of this machine are not allowed here",
+      `Have the operator set workflow.allow_file_repositories = true in robson.toml. Of other machines: ${HINT}`,
+    );
+  }
   if (url.host !== "")
     throw refused(`${shown(url.href)} names a host`, "Write file:///path with three slashes");
   return url.href;

@@ -3,18 +3,20 @@
  * verify, commit, push, pull request. A commit that an earlier run made is adopted, and then nothing up to
  * the commit happens again. A crash between any two steps leaves at most what the next run finds.
  */
-import { RobsonError, WorkerError } from "../core/errors.ts";
+import { messageOf, RobsonError, retryOf, WorkerError } from "../core/errors.ts";
 import { toStorable } from "../core/text.ts";
 import { branchName, type CommitRecord, commitMessage, titleOf } from "./branch.ts";
 import type { AgentEvent, AgentResult } from "./coding-agent.ts";
 import { commitTree, diffStat, push, stageTree } from "./commit.ts";
+import { endLeftovers } from "./leftovers.ts";
 import { buildPrompt } from "./prompt.ts";
 import { pullRequestBody, type RepositoryReport } from "./pull-request-body.ts";
+import { checkResolvedHost } from "./repository-host.ts";
 import type { StepName, TaskRun } from "./run-task.ts";
 import type { TaskRepo } from "./task.ts";
 import type { Ticket } from "./tracker.ts";
 import { type Check, verify } from "./verify.ts";
-import { prepareWorkspace, removeWorkspace, startBranch, type Workspace } from "./workspace.ts";
+import { hasCheckout, prepareWorkspace, removeWorkspace, startBranch, type Workspace } from "./workspace.ts";
 
 /** How many characters of an agent's summary are kept. */
 const MAX_AGENT_SUMMARY = 10_000;
@@ -34,24 +36,47 @@ export async function runRepository(run: TaskRun, ticket: Ticket, repo: TaskRepo
     error: null,
   });
 
+  await checkResolvedHost(repo.url, { allowed: options.allowedHosts, lookup: options.lookup });
+  signal.throwIfAborted();
   const workspace = await prepareWorkspace(
     { workDirectory: options.workDirectory, key: run.key, repoUrl: repo.url, branch, base: settings?.base },
     gitOptions,
   );
+  try {
+    return await work(run, { ticket, repo, branch, workspace, checks: settings?.verify, report });
+  } finally {
+    // However it ended: what the agent or a check left running would go on with the operator's rights.
+    await endLeftovers(workspace.root);
+  }
+}
+
+interface ChangeRequest {
+  ticket: Ticket;
+  repo: TaskRepo;
+  branch: string;
+  workspace: Workspace;
+  checks: string[][] | undefined;
+  report(step: StepName, text: string): Promise<void>;
+}
+
+/** The commit, made or adopted; then what makes it public. */
+async function work(run: TaskRun, request: ChangeRequest): Promise<RepositoryReport> {
+  const { options, signal, limits } = run;
+  const { ticket, repo, branch, workspace, report } = request;
+  const gitOptions = { signal, limits };
   const own = workspace.ownCommit;
   await report(
     "workspace",
     own ? `Taking up commit ${short(own.sha)} of an earlier run` : `Cloned, on branch \`${branch}\``,
   );
 
-  const { sha, record } =
-    own ?? (await makeCommit(run, { ticket, repo, branch, workspace, checks: settings?.verify, report }));
+  const { sha, record } = own ?? (await makeCommit(run, request));
   if (own) {
     await report("agent", "The agent's change is there already");
     await report("verify", describeChecks(record.checks));
     await report("commit", `Commit ${short(sha)} is there already`);
   }
-  if (!own?.isPushed) await push(workspace, { repoUrl: repo.url, branch, sha }, gitOptions);
+  if (!own?.isPushed) await push(workspace, { branch, sha }, gitOptions);
   await report("push", `Pushed \`${branch}\``);
 
   const stat = await diffStat(workspace, { sha, limits }, gitOptions);
@@ -73,40 +98,48 @@ export async function runRepository(run: TaskRun, ticket: Ticket, repo: TaskRepo
   return { url: repo.url, branch, base: workspace.base, commit: sha, pullRequest, ...change };
 }
 
-interface ChangeRequest {
-  ticket: Ticket;
-  repo: TaskRepo;
-  branch: string;
-  workspace: Workspace;
-  checks: string[][] | undefined;
-  report(step: StepName, text: string): Promise<void>;
+interface MadeCommit {
+  sha: string;
+  record: CommitRecord;
 }
 
-async function makeCommit(
-  run: TaskRun,
-  request: ChangeRequest,
-): Promise<{ sha: string; record: CommitRecord }> {
-  const { options, signal, limits } = run;
-  const { ticket, branch, workspace, report } = request;
-  const gitOptions = { signal, limits };
-
-  await startBranch(workspace, branch, gitOptions);
+async function makeCommit(run: TaskRun, request: ChangeRequest): Promise<MadeCommit> {
+  const { signal, limits } = run;
+  await startBranch(request.workspace, request.branch, { signal, limits });
   const result = await runAgent(run, request);
-  const tree = await stageTree(workspace, gitOptions);
-  if (tree === undefined)
-    throw agentFailed(options.agent.name, "it says that it is done, but changed no file");
-  await report("agent", `The agent "${options.agent.name}" has changed the code`);
+  let made: MadeCommit;
+  try {
+    made = await commitChange(run, request, result);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw withoutRetry(error);
+  }
+  await request.report("commit", `Committed ${short(made.sha)}`);
+  return made;
+}
 
-  const checks = await verify(workspace, { commands: request.checks, limits, signal });
+async function commitChange(
+  { options, signal, limits }: TaskRun,
+  { ticket, branch, workspace, checks: commands, report }: ChangeRequest,
+  result: AgentResult,
+): Promise<MadeCommit> {
+  const gitOptions = { signal, limits };
+  const agent = options.agent.name;
+  if (!(await hasCheckout(workspace)))
+    throw agentFailed(agent, "its checkout is gone, or no folder any more");
+  const tree = await stageTree(workspace, gitOptions);
+  if (tree === undefined) throw agentFailed(agent, "it says that it is done, but changed no file");
+  await report("agent", `The agent "${agent}" has changed the code`);
+
+  const checks = await verify(workspace, { tree, commands, limits, signal });
   await report("verify", describeChecks(checks));
 
-  const record = { summary: result.summary, agent: options.agent.name, checks };
+  const record = { summary: result.summary, agent, checks };
   const sha = await commitTree(
     workspace,
     { tree, branch, message: commitMessage(ticket, record) },
     gitOptions,
   );
-  await report("commit", `Committed ${short(sha)}`);
   return { sha, record };
 }
 
@@ -138,11 +171,25 @@ async function runAgent(
     }
     if (error instanceof RobsonError) throw error;
     throw agentFailed(agent.name, "it could not be run", error);
+  } finally {
+    // Before anything is staged: what it left running would edit the files meanwhile.
+    await endLeftovers(workspace.root);
   }
   run.signal.throwIfAborted();
   const summary = toStorable(result.summary.slice(0, MAX_AGENT_SUMMARY)).trim();
   if (!result.isSuccess) throw agentFailed(agent.name, `it says: ${summary}`);
   return { ...result, summary };
+}
+
+/** The agent has done its work, and it is not a commit yet: another attempt would have it done, and paid, again. */
+function withoutRetry(error: unknown): unknown {
+  if (retryOf(error).retry === "never") return error;
+  return new WorkerError(messageOf(error), {
+    ...(error instanceof RobsonError ? { code: error.code } : {}),
+    retry: "never",
+    hint: "Nothing was pushed, and the agent is not started a second time by itself; read the error, then run the task again",
+    cause: error,
+  });
 }
 
 // A second attempt at the same prompt costs the same money again: that is for a person to decide.

@@ -2,7 +2,9 @@ import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type DemoWorkflow, openDemoWorkflow } from "../testing/demo-workflow.ts";
+import { scriptedAgent } from "./agents/scripted/index.ts";
 import { endLeftovers } from "./leftovers.ts";
+import { createTask } from "./task.ts";
 
 const FIX = { file: "total.js", find: "let index = 1;", replace: "let index = 0;" };
 
@@ -184,4 +186,35 @@ test("of a task's two repositories, one that fails leaves the other's pull reque
     status: "unfinished",
     repositories: [{ status: "done", prUrl: "robson://pull/1" }, { status: "failed" }],
   });
+});
+
+test("an agent that lacks its script is refused before anything is cloned, and the setting is named", async () => {
+  const missing = join(world.directory, "no-such-script.json");
+  const broken = join(world.directory, "broken.json");
+  writeFileSync(broken, "[{}]");
+
+  for (const scriptFile of [undefined, missing, broken]) {
+    world.options.agent = scriptedAgent({ scriptFile });
+    await expect(world.run("DEMO-1")).rejects.toMatchObject({
+      code: "AGENT_FAILED",
+      retry: "never",
+      message: expect.stringMatching(/no script|no-such-script.json|Step 1 of the script/),
+      hint: expect.stringMatching(/agents\.scripted\.script|Correct the script/),
+    });
+  }
+
+  expect(existsSync(world.options.workDirectory)).toBe(false);
+});
+
+test("a host whose name leads to a private address is not connected to", async () => {
+  await createTask(world.tasks, {
+    key: "DEMO-2",
+    summary: "Inside",
+    repoUrls: ["https://inside.example/a.git"],
+  });
+  world.options.lookup = async () => [{ address: "169.254.169.254", family: 4 }];
+
+  await expect(world.run("DEMO-2")).rejects.toMatchObject({ code: "REPOSITORY_INVALID", retry: "never" });
+
+  expect(existsSync(world.options.workDirectory)).toBe(false);
 });

@@ -3,6 +3,7 @@
  * comment on the ticket and the task's status. The whole may be run again at any time, after a crash or
  * because someone asked twice: it ends with one branch, one commit, one pull request and one comment.
  */
+import type { AllowedHosts } from "../core/allowed-hosts.ts";
 import { hasCode, messageOf, RobsonError, WorkerError } from "../core/errors.ts";
 import { type Logger, silentLogger } from "../core/logger.ts";
 import { toStorable } from "../core/text.ts";
@@ -11,6 +12,7 @@ import type { CodingAgent } from "./coding-agent.ts";
 import type { Forge } from "./forge.ts";
 import { DEFAULT_WORKFLOW_LIMITS, type WorkflowLimits } from "./limits.ts";
 import { type RepositoryReport, type RunReport, ticketComment } from "./pull-request-body.ts";
+import type { Lookup } from "./repository-host.ts";
 import { runRepository } from "./run-repository.ts";
 import type { Task } from "./task.ts";
 import type { TaskStore } from "./task-store.ts";
@@ -33,6 +35,10 @@ export interface WorkflowOptions {
   workDirectory: string;
   clock: { now(): number };
   repositories?: RepositorySettings[];
+  /** Hosts of repositories that may be reached although their addresses are private. Default: none. */
+  allowedHosts?: AllowedHosts;
+  /** What hosts resolve to. Default: what the system says. */
+  lookup?: Lookup;
   limits?: Partial<WorkflowLimits>;
   log?: Logger;
 }
@@ -102,6 +108,8 @@ export async function runTask(
   try {
     const task = await options.tasks.get(key);
     refuseEmpty(task);
+    // Before any clone: what an agent lacks is known at once, and is its operator's to mend.
+    await options.agent.check?.({ signal: context.signal });
     await options.tasks.setStatus(key, { status: "in_progress", error: null });
     return await runSteps(run, { task, done, startedAt });
   } catch (error) {
@@ -152,7 +160,7 @@ function refuseEmpty(task: Task): void {
   throw new WorkerError(`Cannot run task "${task.key}": it names no repository`, {
     code: "REPOSITORY_INVALID",
     retry: "never",
-    hint: "Create the task with repo=<url>",
+    hint: "Create a task that names one: --repo-url on the command line, repo= in a chat",
   });
 }
 

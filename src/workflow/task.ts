@@ -5,7 +5,7 @@
 import { RobsonError } from "../core/errors.ts";
 import { byteLength, toStorable } from "../core/text.ts";
 import { DEFAULT_WORKFLOW_LIMITS, type WorkflowLimits } from "./limits.ts";
-import { checkRepositoryUrl } from "./repository-url.ts";
+import { checkRepositoryUrl, type UrlRules } from "./repository-url.ts";
 import type { TaskStore } from "./task-store.ts";
 
 /** `unfinished` was stopped before its end, or ended in some of its repositories only. */
@@ -50,9 +50,7 @@ export interface TaskRequest {
   repoUrls?: string[] | undefined;
 }
 
-export interface TaskRules {
-  /** Whether repositories of this machine (`file://`) may be named. Default: no. */
-  allowFileUrls?: boolean | undefined;
+export interface TaskRules extends UrlRules {
   limits?: Partial<WorkflowLimits> | undefined;
 }
 
@@ -71,25 +69,27 @@ export async function createTask(
   if (summary === "") {
     throw invalid(
       `Cannot create task "${key}": it has no summary`,
-      'Add one, as in summary="Fix the login page"',
+      "Say in one line what is to be done, as in: Fix the login page",
     );
   }
   refuseLonger(key, {
     field: "summary",
     text: summary,
     limit: "maxSummaryBytes",
+    key: "max_summary_bytes",
     maxBytes: limits.maxSummaryBytes,
   });
   refuseLonger(key, {
     field: "description",
     text: description,
     limit: "maxDescriptionBytes",
+    key: "max_description_bytes",
     maxBytes: limits.maxDescriptionBytes,
   });
   if (urls.length > limits.maxRepositoriesPerTask) {
     throw invalid(
       `Cannot create task "${key}": it names ${urls.length} repositories, and the limit maxRepositoriesPerTask is ${limits.maxRepositoriesPerTask}`,
-      "Split the task, or raise the limit",
+      "Split the task, or raise workflow.limits.max_repositories_per_task in robson.toml",
     );
   }
   return tasks.create({
@@ -98,7 +98,7 @@ export async function createTask(
     description,
     ...(request.assignee === undefined ? {} : { assignee: toStorable(request.assignee) }),
     project: key.slice(0, key.lastIndexOf("-")),
-    repoUrls: urls.map((url) => checkRepositoryUrl(url, { allowFileUrls: rules.allowFileUrls ?? false })),
+    repoUrls: urls.map((url) => checkRepositoryUrl(url, rules)),
   });
 }
 
@@ -125,13 +125,13 @@ export function parseTaskStatus(text: string): TaskStatus {
 
 function refuseLonger(
   key: string,
-  rule: { field: string; text: string; limit: string; maxBytes: number },
+  rule: { field: string; text: string; limit: string; key: string; maxBytes: number },
 ): void {
   const bytes = byteLength(rule.text);
   if (bytes <= rule.maxBytes) return;
   throw invalid(
     `Cannot create task "${key}": its ${rule.field} has ${bytes} bytes, and the limit ${rule.limit} is ${rule.maxBytes}`,
-    `Shorten the ${rule.field}, or raise ${rule.limit}`,
+    `Shorten the ${rule.field}, or raise workflow.limits.${rule.key} in robson.toml`,
   );
 }
 

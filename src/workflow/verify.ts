@@ -2,11 +2,10 @@
  * Runs the project's own checks on what the agent changed. The commands come from the options, or from what
  * the project shows; a project that shows none is reported as not verified, never as passed.
  */
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { WorkerError } from "../core/errors.ts";
 import { preview, toStorable } from "../core/text.ts";
 import { runProcess } from "./child-process.ts";
+import { readStaged, stagedNames } from "./commit.ts";
 import type { WorkflowLimits } from "./limits.ts";
 import { fenced } from "./pull-request-body.ts";
 import type { Workspace } from "./workspace.ts";
@@ -20,18 +19,22 @@ export interface Check {
 }
 
 export interface VerifyOptions {
+  /** The staged tree: what is looked at to see which checks the project has. */
+  tree: string;
   /** Each a program with its arguments; no shell. Absent: what the project shows. */
   commands?: string[][] | undefined;
   limits: WorkflowLimits;
   signal: AbortSignal;
 }
 
+/** The largest package.json that is read for its test script. Not for the configuration: real ones are far below. */
+const MAX_PACKAGE_JSON_BYTES = 1024 * 1024;
 /** How many characters of a failing command's output go into the error. */
 const MAX_SHOWN_OUTPUT = 1500;
 
 /** Runs all commands; throws `VERIFY_FAILED` with the output of the first that fails. None: an empty list. */
 export async function verify(workspace: Workspace, options: VerifyOptions): Promise<Check[]> {
-  const commands = options.commands ?? (await detectCommands(workspace.checkout));
+  const commands = options.commands ?? (await detectCommands(workspace, options));
   const checks: Check[] = [];
   for (const command of commands) {
     checks.push(await runCheck(command, workspace, options));
@@ -40,12 +43,27 @@ export async function verify(workspace: Workspace, options: VerifyOptions): Prom
 }
 
 /** `npm test` where package.json has a test script, `node --test` where there are test files for it. */
-export async function detectCommands(checkout: string): Promise<string[][]> {
-  const text = await readFile(join(checkout, "package.json"), "utf8").catch(() => undefined);
-  if (text !== undefined && hasTestScript(text)) return [["npm", "test"]];
-  const names = await readdir(checkout, { recursive: false });
+export async function detectCommands(
+  workspace: Workspace,
+  { tree, limits, signal }: Omit<VerifyOptions, "commands">,
+): Promise<string[][]> {
+  const options = { limits, signal };
+  const manifest = await readStaged(workspace, { tree, name: "package.json" }, options);
+  if (manifest === undefined) return [];
+  if (manifest.bytes > MAX_PACKAGE_JSON_BYTES) {
+    throw new WorkerError(
+      `Cannot verify the change: package.json has ${manifest.bytes} bytes, and MAX_PACKAGE_JSON_BYTES (${MAX_PACKAGE_JSON_BYTES}) are read`,
+      {
+        code: "VERIFY_FAILED",
+        retry: "never",
+        hint: "Nothing was pushed. Name the commands as `verify` of the repository in robson.toml, then run the task again",
+      },
+    );
+  }
+  if (hasTestScript(await manifest.read())) return [["npm", "test"]];
+  const names = await stagedNames(workspace, tree, options);
   const isTested = names.some((name) => name === "test" || /[.-]test\.[cm]?[jt]s$/.test(name));
-  return isTested && text !== undefined ? [["node", "--test"]] : [];
+  return isTested ? [["node", "--test"]] : [];
 }
 
 async function runCheck(command: string[], workspace: Workspace, options: VerifyOptions): Promise<Check> {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { silentLogger } from "../core/logger.ts";
 import type { ReceivedMessage } from "../core/message-event.ts";
 import { parseKv } from "../core/parse-kv.ts";
+import { idleControl } from "../testing/builders.ts";
 import { type DemoWorkflow, openDemoWorkflow } from "../testing/demo-workflow.ts";
 import { workflowWorkers } from "./workers.ts";
 
@@ -35,6 +36,7 @@ async function say(
     text: content.slice(worker.command.length).trim(),
     attempt,
     log: silentLogger,
+    control: idleControl,
   });
   return events;
 }
@@ -67,7 +69,7 @@ test.each([
   ["/task create", "No task key was given\nWrite the project, a dash and a number, as in PROJ-123"],
   [
     "/task create key=A-1",
-    'Cannot create task "A-1": it has no summary\nAdd one, as in summary="Fix the login page"',
+    'Cannot create task "A-1": it has no summary\nSay in one line what is to be done, as in: Fix the login page',
   ],
   [
     "/task create key=DEMO-1 summary=x",
@@ -102,10 +104,16 @@ test("/run-task reports its start, its progress, and the pull request with the d
   expect(kinds).toEqual(["started", "progress", "progress", "progress", "progress", "completed"]);
   const answer = events.at(-1)?.content;
   expect(answer).toContain("**DEMO-1** is ready for review");
-  expect(answer).toContain("Pull request: robson://pull/1");
+  expect(answer).toContain("Pull request: robson://pull/1 (`robson pull-requests show 1`)");
   expect(answer).toContain("Branch: `robson/DEMO-1-the-first-line-of-a-bill-is-not-counted`");
   expect(answer).toContain("1 file changed");
   expect(answer).toContain("- `npm test` passed");
+});
+
+test("a task that names no repository is stored, and its asker hears that it cannot be run", async () => {
+  const [answer] = await say('/task create key=PROJ-8 summary="Somewhere"');
+
+  expect(answer).toMatchObject({ kind: "completed", content: expect.stringContaining("repo=<url>") });
 });
 
 test("a run that finds its work done emits as many events as one that does it, so that none takes another's place", async () => {

@@ -25,7 +25,7 @@ export function workflowWorkers(options: WorkflowWorkersOptions): Worker[] {
   return [createWorker(options), listWorker(options), showWorker(options), runWorker(options, runner)];
 }
 
-function createWorker({ tasks, allowFileUrls, limits }: WorkflowWorkersOptions): Worker {
+function createWorker({ tasks, ...rules }: WorkflowWorkersOptions): Worker {
   return defineWorker({
     name: "task-create",
     description: "Creates a task",
@@ -40,11 +40,15 @@ function createWorker({ tasks, allowFileUrls, limits }: WorkflowWorkersOptions):
           assignee: args.assignee,
           repoUrls: args.repo?.split(",").filter((url) => url.trim() !== ""),
         };
-        const task = await createTask(tasks, request, { allowFileUrls, limits }).catch((error: unknown) =>
+        const task = await createTask(tasks, request, rules).catch((error: unknown) =>
           adoptOwn(error, { tasks, request, context, since: message.createdAt }),
         );
         const repositories = task.repositories.map(({ url }) => `\n- ${url}`).join("");
-        return `Created **${task.key}**: ${task.summary}${repositories}\n\nStart it with \`/run-task ${task.key}\``;
+        const next =
+          repositories === ""
+            ? "It names no repository, so it cannot be run: create it under another key with `repo=<url>` for that"
+            : `Start it with \`/run-task ${task.key}\``;
+        return `Created **${task.key}**: ${task.summary}${repositories}\n\n${next}`;
       }),
   });
 }

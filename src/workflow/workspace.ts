@@ -1,10 +1,11 @@
 /**
- * The folder in which one task's work in one repository happens: a clone, and a home for the programs that
- * work in it, outside of the clone. A clone that holds this task's commit is kept after a crash; any other is
- * made anew. The clone appears by renaming, so that a crash leaves a whole one or none.
+ * The folder in which one task's work in one repository happens: Robson's clone, the checkout with a git of its
+ * own for the agent, and a home for the programs that work there. Robson's git reads nothing of the checkout's
+ * `.git`, which is the agent's to change. A clone that holds this task's commit is kept after a crash; any
+ * other is made anew, and appears by renaming, so that a crash leaves a whole one or none.
  */
 import { createHash } from "node:crypto";
-import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { lstat, mkdir, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { WorkerError } from "../core/errors.ts";
 import { type CommitRecord, readCommitMessage, taskTrailer } from "./branch.ts";
@@ -22,6 +23,10 @@ export interface OwnCommit {
 export interface Workspace {
   /** The folder of it all. */
   root: string;
+  repoUrl: string;
+  /** Robson's clone, a git directory without files. Nothing that the agent edits is read as its configuration. */
+  repository: string;
+  /** What the agent and the checks work on. */
   checkout: string;
   /** What programs in the checkout see of the environment. */
   environment: Record<string, string>;
@@ -45,24 +50,27 @@ export async function prepareWorkspace(
   options: Omit<GitOptions, "directory">,
 ): Promise<Workspace> {
   const root = workspaceRoot(request);
-  const checkout = join(root, "checkout");
+  const repository = join(root, "repository");
   const home = join(root, "home");
   await endLeftovers(root);
   await mkdir(root, { recursive: true, mode: 0o700 });
   await rm(home, { recursive: true, force: true });
   await mkdir(home, { mode: 0o700 });
 
-  const inCheckout = { ...options, directory: checkout };
-  if (await holdsOwnCommit(request, inCheckout)) {
-    await git(["fetch", "--quiet", "--prune", "origin"], inCheckout);
+  const inRepository = { ...options, directory: root, repository };
+  if (await holdsOwnCommit(request, inRepository)) {
+    const heads = "+refs/heads/*:refs/remotes/origin/*";
+    await git(["fetch", "--quiet", "--prune", "--", request.repoUrl, heads], inRepository);
   } else {
-    await clone(request, { root, checkout }, options);
+    await clone(request, { root, repository }, options);
   }
-  const { base, baseSha } = await findBase(request, inCheckout);
-  const ownCommit = await findOwnCommit(request, { base, ...inCheckout });
+  const { base, baseSha } = await findBase(request, inRepository);
+  const ownCommit = await findOwnCommit(request, { base, ...inRepository });
   return {
     root,
-    checkout,
+    repoUrl: request.repoUrl,
+    repository,
+    checkout: join(root, "checkout"),
     environment: { ...cleanEnvironment({ home }), [WORKSPACE_VARIABLE]: root },
     base,
     baseSha,
@@ -76,14 +84,26 @@ export async function removeWorkspace(workspace: Workspace): Promise<void> {
   await rm(workspace.root, { recursive: true, force: true });
 }
 
-/** Puts the clone on the task's branch, as it is at the base. */
+/** Makes the checkout, on the task's branch, as it is at the base. Its git borrows the objects of Robson's clone. */
 export async function startBranch(
-  workspace: Workspace,
+  { root, repoUrl, repository, checkout, baseSha }: Workspace,
   branch: string,
   options: Omit<GitOptions, "directory">,
-) {
-  const inCheckout = { ...options, directory: workspace.checkout };
-  await git(["checkout", "--quiet", "-B", branch, workspace.baseSha], inCheckout);
+): Promise<void> {
+  await rm(checkout, { recursive: true, force: true });
+  const clone = ["clone", "--quiet", "--shared", "--no-checkout", "--", repository, checkout];
+  await git(clone, { ...options, directory: root });
+  const inCheckout = { ...options, directory: checkout };
+  await git(["remote", "set-url", "origin", repoUrl], inCheckout);
+  await git(["checkout", "--quiet", "-B", branch, baseSha], inCheckout);
+}
+
+/** Whether the checkout is still a folder: one that became a link would have Robson commit another folder's files. */
+export async function hasCheckout({ checkout }: Workspace): Promise<boolean> {
+  return lstat(checkout).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
 
 function workspaceRoot({ workDirectory, key, repoUrl }: WorkspaceRequest): string {
@@ -94,9 +114,9 @@ function workspaceRoot({ workDirectory, key, repoUrl }: WorkspaceRequest): strin
 
 async function holdsOwnCommit(
   { key, branch, repoUrl }: WorkspaceRequest,
-  options: GitOptions,
+  options: GitOptions & { repository: string },
 ): Promise<boolean> {
-  const isThere = await stat(join(options.directory, ".git")).then(
+  const isThere = await stat(join(options.repository, "HEAD")).then(
     () => true,
     () => false,
   );
@@ -109,14 +129,15 @@ async function holdsOwnCommit(
 
 async function clone(
   { repoUrl }: WorkspaceRequest,
-  { root, checkout }: { root: string; checkout: string },
+  { root, repository }: { root: string; repository: string },
   options: Omit<GitOptions, "directory">,
 ): Promise<void> {
   const fresh = join(root, "cloning");
-  await rm(checkout, { recursive: true, force: true });
+  await rm(repository, { recursive: true, force: true });
   await rm(fresh, { recursive: true, force: true });
   await git(["clone", "--quiet", "--no-checkout", "--", repoUrl, fresh], { ...options, directory: root });
-  await rename(fresh, checkout);
+  await rename(join(fresh, ".git"), repository);
+  await rm(fresh, { recursive: true, force: true });
 }
 
 async function findBase({ base, repoUrl }: WorkspaceRequest, options: GitOptions) {

@@ -4,8 +4,14 @@ import type { CommandContext } from "../program.ts";
 import { startAgent } from "../start-agent.ts";
 import { withStore } from "../with-store.ts";
 
+export interface AgentOptions {
+  tui?: boolean;
+}
+
 /** Resolves after a graceful stop; rejects when the database was lost to another process. */
-export async function agent({ io, config, isJson }: CommandContext): Promise<undefined> {
+export async function agent(context: CommandContext, options: AgentOptions): Promise<number | undefined> {
+  if (options.tui === true) return (await import("../tui/run-tui.ts")).runTui(context);
+  const { io, config, isJson } = context;
   const log = createLog({ io, config, isJson });
   const interrupted = io.catchSignals();
   try {
@@ -22,4 +28,5 @@ export async function agent({ io, config, isJson }: CommandContext): Promise<und
   } finally {
     log.close();
   }
+  return undefined;
 }

@@ -1,7 +1,7 @@
 /** `robson demo`: shows the whole way, and ends with what it came to. */
-import { mkdir, mkdtemp } from "node:fs/promises";
+import { mkdir, mkdtemp, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { messageOf, RobsonError } from "../../core/errors.ts";
 import { type DemoResult, runDemo } from "../demo/run-demo.ts";
 import { createLog } from "../log.ts";
@@ -43,7 +43,7 @@ export async function demo(
 async function makeFolder(given: string | undefined): Promise<string> {
   try {
     if (given === undefined) return await mkdtemp(join(tmpdir(), "robson-demo-"));
-    await mkdir(given, { recursive: true });
+    await makeFolders(given);
     return given;
   } catch (error) {
     throw new RobsonError("USAGE_INVALID", `Cannot make the folder of the demo: ${messageOf(error)}`, {
@@ -51,6 +51,14 @@ async function makeFolder(given: string | undefined): Promise<string> {
       cause: error,
     });
   }
+}
+
+/** Not by mkdir's own `recursive`: below /proc, where nothing can be made, that tries for ever. */
+async function makeFolders(folder: string): Promise<void> {
+  if ((await stat(folder).catch(() => undefined))?.isDirectory()) return;
+  const parent = dirname(folder);
+  if (parent !== folder) await makeFolders(parent);
+  await mkdir(folder);
 }
 
 function summary(

@@ -1,4 +1,5 @@
 /** `robson send`: a message through the real way. Prints the answers as they come. */
+import { RobsonError } from "../../core/errors.ts";
 import type { EventRecord } from "../../core/store.ts";
 import type { CliIo } from "../io.ts";
 import { createLog } from "../log.ts";
@@ -14,8 +15,14 @@ export interface SendOptions {
 }
 
 export async function send(context: CommandContext, words: string[], options: SendOptions): Promise<number> {
+  const text = words.join(" ");
+  if (text.trim() === "") {
+    throw new RobsonError("MESSAGE_INVALID", "Cannot send the message: the text is empty", {
+      hint: "Say what is to be done, as in: robson send /help",
+    });
+  }
   return sendText(context, {
-    text: words.join(" "),
+    text,
     isWaiting: options.wait === true,
     timeoutMs: options.timeout * 1000,
   });

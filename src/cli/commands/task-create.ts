@@ -21,6 +21,10 @@ export async function taskCreate(context: CommandContext, options: TaskCreateOpt
   if (isJson) io.out(JSON.stringify(task));
   else {
     io.out(task.key);
-    io.err(`Created. Have it done with: robson run-task ${task.key}`);
+    io.err(
+      task.repositories.length === 0
+        ? "Created. It names no repository, so it cannot be run: create it under another key with --repo-url for that"
+        : `Created. Have it done with: robson run-task ${task.key}`,
+    );
   }
 }

@@ -2,19 +2,19 @@
  * The coding agent of the demo and the tests: a child process that follows a script and speaks in events, one
  * JSON object a line. Its own word counts, not its exit code; without a result event it has failed.
  */
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { RobsonError } from "../../../core/errors.ts";
+import { messageOf, RobsonError } from "../../../core/errors.ts";
 import { preview } from "../../../core/text.ts";
 import { runProcess } from "../../child-process.ts";
 import type { AgentRequest, AgentResult, CodingAgent } from "../../coding-agent.ts";
 import { DEFAULT_WORKFLOW_LIMITS, type WorkflowLimits } from "../../limits.ts";
-import { type AgentLine, parseLine } from "./protocol.ts";
+import { type AgentLine, parseLine, parseScript } from "./protocol.ts";
 
 export interface ScriptedAgentOptions {
-  /** The script, a JSON file. */
-  scriptFile: string;
+  /** The script, a JSON file. Without one the agent can do nothing, and says so before any work. */
+  scriptFile?: string | undefined;
   limits?: Partial<WorkflowLimits>;
 }
 
@@ -25,7 +25,12 @@ const MAX_SHOWN_ERROR = 500;
 export function scriptedAgent({ scriptFile, limits }: ScriptedAgentOptions): CodingAgent {
   return {
     name: "scripted",
-    run: (request) => runAgent(request, { scriptFile, limits: { ...DEFAULT_WORKFLOW_LIMITS, ...limits } }),
+    check: async () => void (await checkScript(scriptFile)),
+    run: async (request) =>
+      runAgent(request, {
+        scriptFile: await checkScript(scriptFile),
+        limits: { ...DEFAULT_WORKFLOW_LIMITS, ...limits },
+      }),
   };
 }
 
@@ -65,6 +70,37 @@ async function runAgent(
     );
   }
   return { isSuccess: result.isSuccess, summary: result.summary };
+}
+
+/** The script's path, once it is there and can be followed. */
+async function checkScript(scriptFile: string | undefined): Promise<string> {
+  if (scriptFile === undefined) {
+    throw unusable("it has no script", {
+      hint: "Set agents.scripted.script in robson.toml, or try `robson demo`, which brings its own",
+    });
+  }
+  let text: string;
+  try {
+    text = await readFile(scriptFile, "utf8");
+  } catch (cause) {
+    throw unusable(`its script cannot be read: ${messageOf(cause)}`, {
+      hint: "Correct agents.scripted.script in robson.toml; a relative path is relative to that file",
+      cause,
+    });
+  }
+  try {
+    parseScript(text);
+  } catch (cause) {
+    throw unusable(`its script ${scriptFile} cannot be followed: ${messageOf(cause)}`, {
+      hint: "Correct the script, then run the task again",
+      cause,
+    });
+  }
+  return scriptFile;
+}
+
+function unusable(why: string, options: { hint: string; cause?: unknown }): RobsonError {
+  return new RobsonError("AGENT_FAILED", `Cannot run the agent "scripted": ${why}`, options);
 }
 
 /** The program beside this file: source or compiled, as this file is. */

@@ -21,7 +21,8 @@ export function localForge({ pullRequests, directory = process.cwd() }: LocalFor
     async findOrCreatePullRequest(request, options) {
       await refuseUnpushed(request, { directory, ...options });
       const { number, isNew } = await pullRequests.findOrCreate(request);
-      return { number, isNew, url: `robson://pull/${number}` };
+      const showCommand = `robson pull-requests show ${number}`;
+      return { number, isNew, showCommand, url: `robson://pull/${number}` };
     },
   };
 }

@@ -1,0 +1,57 @@
+/** `robson pull-requests`: those of the local forge, which has no page to look at them. */
+import { RobsonError } from "../../core/errors.ts";
+import { preview } from "../../core/text.ts";
+import type { PullRequest } from "../../workflow/pull-request-store.ts";
+import type { CommandContext } from "../program.ts";
+import { withStore } from "../with-store.ts";
+
+const MAX_TITLE_GRAPHEMES = 80;
+
+export async function pullRequestsList(
+  { io, config, isJson }: CommandContext,
+  { limit }: { limit: number },
+): Promise<undefined> {
+  const found = await withStore(config, (store) => store.pullRequests.list({ limit }));
+  const lines = isJson ? [JSON.stringify(found)] : found.map(lineOf);
+  for (const line of lines) io.out(line);
+  if (found.length === 0 && !isJson) io.err("There are no pull requests");
+}
+
+export async function pullRequestsShow(
+  { io, config, isJson }: CommandContext,
+  number: number,
+): Promise<undefined> {
+  const found = await withStore(config, (store) => store.pullRequests.find(number));
+  if (found === undefined) {
+    throw new RobsonError("NOT_FOUND", `There is no pull request ${number}`, {
+      hint: "List them with: robson pull-requests list",
+    });
+  }
+  const lines = isJson ? [JSON.stringify(found)] : linesOf(found);
+  for (const line of lines) io.out(line);
+}
+
+function lineOf({ number, status, title, repoUrl, head }: PullRequest): string {
+  return `${String(number).padEnd(4)}  ${status.padEnd(6)}  ${preview(title, MAX_TITLE_GRAPHEMES)}  ${head}  ${repoUrl}`;
+}
+
+function linesOf({ number, status, title, repoUrl, head, base, headSha, createdAt, body }: PullRequest) {
+  return [
+    `${number}  ${title}`,
+    "",
+    `Status:     ${status}`,
+    `Repository: ${repoUrl}`,
+    `Branch:     ${head}, into ${base}`,
+    `Commit:     ${headSha}`,
+    `Opened:     ${new Date(createdAt).toISOString()}`,
+    `To see it:  git fetch ${quoted(repoUrl)} ${quoted(head)} && git diff ${headSha}^ ${headSha}`,
+    `To take it: git merge ${headSha}`,
+    "",
+    body.trimEnd(),
+  ];
+}
+
+/** As a shell takes it: an address is a stranger's text. */
+function quoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

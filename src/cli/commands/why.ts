@@ -1,0 +1,57 @@
+/** `robson why`: what happened to a message or a task, and what is next, from the records alone. */
+import { systemClock } from "../../core/clock.ts";
+import { hasCode } from "../../core/errors.ts";
+import { explain } from "../../plugins/operator/explain.ts";
+import { type Facts, findMessages, routeFacts } from "../../plugins/operator/facts.ts";
+import { absolute, at, errorText, quoted } from "../../plugins/operator/words.ts";
+import type { OpenedStore } from "../../store/opened-store.ts";
+import type { Task } from "../../workflow/task.ts";
+import type { CommandContext } from "../program.ts";
+import { surroundings, workersOf } from "../surroundings.ts";
+import { withStore } from "../with-store.ts";
+
+export async function why({ io, config, isJson }: CommandContext, text: string): Promise<undefined> {
+  await withStore(config, async (store) => {
+    const now = systemClock.now();
+    const task = await findTask(store, text);
+    const ids = await findMessages(store.operator, { text }).catch((error: unknown) => {
+      if (task !== undefined && hasCode(error, "NOT_FOUND")) return [];
+      throw error;
+    });
+    const known = await surroundings(store, config);
+    const workers = workersOf(store, config);
+    if (task !== undefined)
+      for (const line of isJson ? [JSON.stringify({ task })] : aboutTask(task, now)) io.out(line);
+    for (const [index, id] of ids.entries()) {
+      const facts = await store.operator.facts(id);
+      if (!facts) continue;
+      const all: Facts = { ...facts, ...known, route: routeFacts(facts.message, workers) };
+      if (isJson) {
+        io.out(JSON.stringify(all));
+        continue;
+      }
+      if (index > 0 || task !== undefined) io.out("");
+      for (const line of explain(all, now)) io.out(line);
+    }
+  });
+}
+
+async function findTask({ tasks }: OpenedStore, text: string): Promise<Task | undefined> {
+  return tasks.find(text.trim().toUpperCase());
+}
+
+function aboutTask(task: Task, now: number): string[] {
+  const { key, summary, status, createdAt, startedAt, finishedAt, repositories, error } = task;
+  return [
+    `Task ${key}: ${quoted(summary)}`,
+    `  Stored ${at(createdAt, now)}`,
+    startedAt === undefined ? "  Not begun yet" : `  First begun ${at(startedAt, now)}`,
+    ...(finishedAt === undefined ? [] : [`  Ended ${absolute(finishedAt)}`]),
+    ...(error === undefined ? [] : [`  Error: ${errorText(error)}`]),
+    ...repositories.map(({ url, status: state, branch, prUrl, error: why }) => {
+      const parts = [state, branch, prUrl, why && errorText(why)].filter((part) => part);
+      return `  Repository ${url}: ${parts.join(", ")}`;
+    }),
+    `  Now: ${status}${status === "pending" ? `; \`robson run-task ${key}\` begins it` : ""}`,
+  ];
+}

@@ -1,0 +1,54 @@
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { openStore } from "../store/open-store.ts";
+import { aFolder, robson } from "./robson-process.fixture.ts";
+
+/** A folder with a database that holds one pull request. */
+async function folderWithPullRequest(): Promise<string> {
+  const folder = aFolder();
+  const store = await openStore(join(folder, "robson.db"));
+  await store.pullRequests.findOrCreate({
+    ...{ repoUrl: "https://example.org/shop.git", head: "robson/A-1-fix", base: "main", headSha: "abc123" },
+    ...{ title: "A-1: Fix it", body: "## What was asked\n\nA-1: Fix it\n" },
+  });
+  await store.close();
+  return folder;
+}
+
+test("the pull requests are listed, and one is shown with its text and how to fetch it", async () => {
+  const cwd = await folderWithPullRequest();
+
+  const listed = await robson(cwd, "pull-requests", "list");
+  const shown = await robson(cwd, "pull-requests", "show", "1");
+  const json = await robson(cwd, "pull-requests", "show", "1", "--json");
+
+  expect(listed.stdout).toBe("1     open    A-1: Fix it  robson/A-1-fix  https://example.org/shop.git\n");
+  expect(shown.stdout).toContain("Branch:     robson/A-1-fix, into main\nCommit:     abc123\n");
+  expect(shown.stdout).toContain(
+    "git fetch https://example.org/shop.git robson/A-1-fix && git diff abc123^ abc123",
+  );
+  expect(shown.stdout).toMatch(/\n## What was asked\n\nA-1: Fix it\n$/);
+  expect(JSON.parse(json.stdout)).toMatchObject({ number: 1, status: "open", headSha: "abc123" });
+});
+
+test("where there is none, that is said", async () => {
+  const cwd = aFolder();
+
+  expect(await robson(cwd, "pull-requests", "list")).toMatchObject({
+    stdout: "",
+    stderr: "There are no pull requests\n",
+    exitCode: 0,
+  });
+  const missing = await robson(cwd, "pull-requests", "show", "7");
+  expect(missing.stderr).toContain(
+    "There is no pull request 7\nhint: List them with: robson pull-requests list",
+  );
+  expect(missing.exitCode).toBe(1);
+});
+
+test("a task that names no repository is stored, with what it lacks", async () => {
+  const created = await robson(aFolder(), "task", "create", "--key", "A-1", "--summary", "x");
+
+  expect([created.stdout, created.exitCode]).toEqual(["A-1\n", 0]);
+  expect(created.stderr).toContain("--repo-url");
+});

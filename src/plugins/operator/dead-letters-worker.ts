@@ -1,0 +1,75 @@
+/** `/dead-letters`: lists them, or has some retried or discarded; for operators. */
+import { hasCode, type RobsonError } from "../../core/errors.ts";
+import type { ListedDeadLetter } from "../../core/operator-records.ts";
+import { defineWorker, type Worker } from "../../core/worker.ts";
+import { isOperator } from "./access.ts";
+import { findLetter } from "./find-letter.ts";
+import type { OperatorOptions } from "./index.ts";
+import { letterId } from "./letter-id.ts";
+import { errorText, relative } from "./words.ts";
+
+/** How many are listed. */
+const MAX_LISTED = 20;
+/** How many ids one message may name. */
+const MAX_IDS = 100;
+
+export function deadLettersWorker(options: OperatorOptions): Worker {
+  return defineWorker({
+    name: "dead-letters",
+    description: "Lists the dead letters; `retry` or `discard` with their ids tries or closes them",
+    example: "/dead-letters retry message-12",
+    command: "/dead-letters",
+    isControl: true,
+    mayUse: (asker) => isOperator(asker, options),
+    async handle(_message, _args, { emit, text }) {
+      const [action = "list", ...ids] = text.trim().toLowerCase().split(/\s+/u).filter(Boolean);
+      if (action === "list" && ids.length === 0) return emit("completed", await list(options));
+      if ((action !== "retry" && action !== "discard") || ids.length === 0 || ids.length > MAX_IDS) {
+        return emit(
+          "failed",
+          `Write \`/dead-letters\`, or \`/dead-letters retry\` (or \`discard\`) and up to ${MAX_IDS} ids.`,
+        );
+      }
+      try {
+        return await emit("completed", await change(options, { action, ids }));
+      } catch (error) {
+        if (!hasCode(error, "NOT_FOUND", "USAGE_INVALID")) throw error;
+        return emit("failed", mistake(error));
+      }
+    },
+  });
+}
+
+async function list({ records, clock }: OperatorOptions): Promise<string> {
+  const letters = await records.deadLetters({ limit: MAX_LISTED + 1 });
+  if (letters.length === 0) return "There are no dead letters.";
+  const lines = letters.slice(0, MAX_LISTED).map((letter) => `- ${lineOf(letter, clock.now())}`);
+  return [...lines, ...(letters.length > MAX_LISTED ? ["- and more"] : [])].join("\n");
+}
+
+function lineOf(letter: ListedDeadLetter, now: number): string {
+  const { gateway, createdAt, lastError } = letter;
+  return `**${letterId(letter)}** (${gateway ?? "no gateway"}, ${relative(createdAt, now)}): ${errorText(lastError)}`;
+}
+
+/** All of them, or none when one of the ids is wrong. */
+async function change(
+  { records, store }: OperatorOptions,
+  { action, ids }: { action: "retry" | "discard"; ids: string[] },
+): Promise<string> {
+  const letters: ListedDeadLetter[] = [];
+  for (const id of ids) letters.push(await findLetter(records, id));
+  const lines: string[] = [];
+  for (const letter of letters) {
+    const isChanged = await (action === "retry"
+      ? store.retryDeadLetter(letter)
+      : store.discardDeadLetter(letter));
+    const done = action === "retry" ? "is tried again" : "is closed";
+    lines.push(`${letterId(letter)} ${isChanged ? done : "is no dead letter any more"}.`);
+  }
+  return lines.join("\n");
+}
+
+function mistake({ message, hint }: RobsonError): string {
+  return hint === undefined ? message : `${message}\n${hint}`;
+}

@@ -1,0 +1,91 @@
+/**
+ * What happened to a message and what is next, in plain lines: received, matched, each attempt that failed, what was
+ * emitted, each delivery, and how it stands. Pure: says nothing that the facts do not show.
+ */
+import { NOT_ALLOWED_TEXT } from "../../core/help.ts";
+import type { EventFacts, FailedAttempt } from "../../core/operator-records.ts";
+import { explainDelivery } from "./explain-delivery.ts";
+import type { Facts } from "./facts.ts";
+import { letterId } from "./letter-id.ts";
+import { standing } from "./standing.ts";
+import { at, duration, errorText, quoted } from "./words.ts";
+
+/** One line for each thing, indented below what it belongs to. Bounded, however much is on record. */
+export function explain(facts: Facts, now: number): string[] {
+  return [
+    `${letterId(facts.message)}: ${quoted(facts.message.content)}`,
+    received(facts, now),
+    matched(facts),
+    ...shortened(facts.failures.map((failure) => failed(failure, now))),
+    ...shortened(facts.events.map((event) => emitted(event, { facts, now }))).flat(),
+    ...standing(facts, now),
+  ].map((line, index) => (index === 0 ? line : `  ${line}`));
+}
+
+/** How many entries of one kind are told; what lies between the first and the last is counted. */
+const MAX_TOLD = 30;
+
+function shortened<Entry extends string | string[]>(entries: Entry[]): (Entry | string)[] {
+  if (entries.length <= MAX_TOLD) return entries;
+  const half = MAX_TOLD / 2;
+  const left = entries.length - MAX_TOLD;
+  return [
+    ...entries.slice(0, half),
+    `(${left} more, left out here; --json has them)`,
+    ...entries.slice(-half),
+  ];
+}
+
+function received({ message }: Facts, now: number): string {
+  const { gateway, channelId, threadTs, userId, idempotencyKey, createdAt } = message;
+  const parts = [
+    gateway === null ? "through no gateway" : `through gateway "${gateway}"`,
+    ...(channelId === "" ? [] : [`channel ${quoted(channelId)}`]),
+    ...(threadTs === "" ? [] : [`thread ${quoted(threadTs)}`]),
+    ...(userId === "" ? [] : [`from user ${quoted(userId)}`]),
+  ];
+  const key =
+    idempotencyKey === null
+      ? ", without an idempotency key: a second copy counts as another message"
+      : `, with the idempotency key ${quoted(idempotencyKey)}: a second copy runs nothing`;
+  return `Received ${at(createdAt, now)} ${parts.join(", ")}${key}`;
+}
+
+const RECOMPUTED = "recomputed from the workers that are registered now";
+
+function matched({ route, message }: Facts): string {
+  if (route.isHelp) return "Matched by /help, which the loop answers itself";
+  const [first, ...others] = route.routes;
+  if (!first)
+    return `Matched by no worker (${RECOMPUTED})${message.isAddressed ? "" : "; it was not addressed to the bot"}`;
+  const allowed = route.routes.some(({ mayUse }) => mayUse) ? "" : "; its user may not use it there";
+  const rest =
+    others.length === 0 ? "" : `; asked after it: ${others.map(({ worker }) => `"${worker}"`).join(", ")}`;
+  return `Matched by ${first.by}, of worker "${first.worker}"${rest}${allowed} (${RECOMPUTED})`;
+}
+
+function failed({ attempt, worker, error, failedAt, nextAt }: FailedAttempt, now: number): string {
+  if (worker === null && error === INTERRUPTED) {
+    return `Attempt ${attempt} was interrupted: the process ended during it; that was noticed ${at(failedAt, now)}, and the next attempt began at once`;
+  }
+  const who = worker === null ? "" : ` by worker "${worker}"`;
+  const next =
+    nextAt === null ? "there was no other" : `the next one was due after ${duration(nextAt - failedAt)}`;
+  return `Attempt ${attempt}${who} failed ${at(failedAt, now)}: ${errorText(error)}; ${next}`;
+}
+
+/** As core records it. */
+const INTERRUPTED = "The process ended during this attempt";
+
+function emitted(event: EventFacts, { facts, now }: { facts: Facts; now: number }): string[] {
+  const { id, kind, worker, content, createdAt, deliveries } = event;
+  const by = worker === null ? "the loop itself" : `worker "${worker}"`;
+  const what = content === NOT_ALLOWED_TEXT && worker === null ? "a refusal" : quoted(content);
+  return [
+    `Event ${id}, ${kind}, emitted by ${by} ${at(createdAt, now)}: ${what}`,
+    ...(deliveries.length === 0 ? ["  Delivered to nobody: the asker reads it himself"] : []),
+    ...shortened(deliveries.map((delivery) => explainDelivery(delivery, { event, facts, now })))
+      .flat()
+      .map((line) => `  ${line}`),
+  ];
+}

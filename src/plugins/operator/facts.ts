@@ -1,0 +1,99 @@
+/**
+ * All that `why` explains of one message: what is on record, and what is known beside the records: who owns the
+ * database, which gateways run, what the workers that are registered now would do with it.
+ */
+import type { OpenMessage } from "../../core/control.ts";
+import { RobsonError } from "../../core/errors.ts";
+import type { Limits } from "../../core/limits.ts";
+import type { MessageFacts, OperatorRecords } from "../../core/operator-records.ts";
+import { isHelp, Routing } from "../../core/routing.ts";
+import type { StoredMessage } from "../../core/store.ts";
+import type { Worker } from "../../core/worker.ts";
+import { parseLetterId } from "./letter-id.ts";
+
+/** How the workers that are registered now would take the message. */
+export interface RouteFacts {
+  isHelp: boolean;
+  /** In the order in which they are asked. */
+  routes: { worker: string; by: string; mayUse: boolean; maxAttempts: number | undefined }[];
+}
+
+/** The gateways that run, or that the configuration would run. */
+export interface RunningGateways {
+  names: readonly string[];
+  isConfiguration: boolean;
+}
+
+/** What is known beside the records of one message. */
+export interface Surroundings {
+  /** The process that runs the loop; undefined for none. */
+  owner: string | undefined;
+  gateways: RunningGateways;
+  limits: Pick<Limits, "maxMessageAttempts" | "maxDeliveryAttempts" | "maxUnregisteredGatewayMs">;
+}
+
+export interface Facts extends MessageFacts, Surroundings {
+  route: RouteFacts;
+  /** What the loop of this process knows of it. */
+  live?: OpenMessage | undefined;
+}
+
+/** How the message is routed by these workers. */
+export function routeFacts(message: StoredMessage, workers: readonly Worker[]): RouteFacts {
+  const routing = new Routing();
+  for (const worker of workers) routing.register(worker);
+  const { gateway, channelId, threadTs, userId } = message;
+  const asker = {
+    ...{ channelId, userId },
+    ...(gateway === null ? {} : { gateway }),
+    ...(threadTs === "" ? {} : { threadTs }),
+  };
+  return {
+    isHelp: isHelp(message.content),
+    routes: routing.match(message.content).map(({ worker }) => ({
+      worker: worker.name,
+      by: matchedBy(worker),
+      mayUse: worker.mayUse?.(asker) ?? true,
+      maxAttempts: worker.maxAttempts,
+    })),
+  };
+}
+
+function matchedBy({ command, pattern }: Worker): string {
+  if (command !== undefined) return `the command ${command}`;
+  return pattern === undefined ? "no command or pattern, so by the fallback" : `the pattern ${pattern}`;
+}
+
+/** The messages that a person means: by a typed id, a number, an external id, or the key of a task. */
+export async function findMessages(
+  records: OperatorRecords,
+  { text, maxMessages = MAX_MESSAGES }: { text: string; maxMessages?: number },
+): Promise<number[]> {
+  const letter = parseLetterId(text);
+  if (letter?.kind === "message") return known(records, [letter.conversationId], text);
+  if (letter?.kind === "delivery") {
+    const conversationId = await records.messageOfEvent(letter.eventId);
+    return known(records, conversationId === undefined ? [] : [conversationId], text);
+  }
+  const number = /^[1-9]\d{0,15}$/.test(text) ? Number(text) : undefined;
+  const isNumber = number !== undefined && (await records.facts(number)) !== undefined;
+  const found = [...(isNumber ? [number] : []), ...(await records.messagesByKey(text))];
+  if (found.length > 0) return [...new Set(found)];
+  if (TASK_KEY.test(text)) {
+    const naming = await records.messagesOfTask(text, { limit: maxMessages });
+    if (naming.length > 0) return naming;
+  }
+  return known(records, [], text);
+}
+
+/** How many messages of one task are explained. */
+const MAX_MESSAGES = 10;
+const TASK_KEY = /^[a-z][a-z0-9_]*-\d+$/i;
+
+async function known(records: OperatorRecords, ids: number[], text: string): Promise<number[]> {
+  const [id] = ids;
+  if (id !== undefined && (await records.facts(id)) !== undefined) return ids;
+  throw new RobsonError("NOT_FOUND", `Cannot find a message by "${text.slice(0, 100).toWellFormed()}"`, {
+    hint: "Use a message's number, its external id, the id of a dead letter, or the key of a task; `robson conversations list` shows the latest",
+  });
+}

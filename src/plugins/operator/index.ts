@@ -1,0 +1,33 @@
+/**
+ * What a person asks the running loop: `/status`, `/stop`, `/why`, `/dead-letters`. All are control commands: they are
+ * handled at once, whatever else is under way. What concerns other threads is for operators only.
+ */
+import type { Clock } from "../../core/clock.ts";
+import type { OperatorRecords } from "../../core/operator-records.ts";
+import type { Store } from "../../core/store.ts";
+import type { Worker } from "../../core/worker.ts";
+import { deadLettersWorker } from "./dead-letters-worker.ts";
+import type { Surroundings } from "./facts.ts";
+import { statusWorker } from "./status-worker.ts";
+import { stopWorker } from "./stop-worker.ts";
+import { whyWorker } from "./why-worker.ts";
+
+export interface OperatorOptions {
+  records: OperatorRecords;
+  store: Pick<Store, "retryDeadLetter" | "discardDeadLetter">;
+  /** All workers of the loop, these included. */
+  workers(): readonly Worker[];
+  /** How the process calls itself. */
+  owner: string;
+  limits: Surroundings["limits"];
+  /** Users as `gateway:user`, or `user` for every gateway. */
+  operators: readonly string[];
+  /** Gateways whose every user is an operator: whoever sits at the machine. */
+  localGateways: readonly string[];
+  clock: Clock;
+}
+
+/** The workers, ready to be registered. */
+export function operatorWorkers(options: OperatorOptions): Worker[] {
+  return [statusWorker(options), stopWorker(options), whyWorker(options), deadLettersWorker(options)];
+}

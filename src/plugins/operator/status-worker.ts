@@ -1,0 +1,73 @@
+/** `/status`: what runs, waits and retries in this thread, or everywhere for operators; and how the loop is. */
+import type { LoopControl, OpenMessage } from "../../core/control.ts";
+import type { LoopHealth } from "../../core/sensorium-loop.ts";
+import { defineWorker, type Worker } from "../../core/worker.ts";
+import { isOperator, isSameThread, operatorsOnly } from "./access.ts";
+import type { OperatorOptions } from "./index.ts";
+import { letterId } from "./letter-id.ts";
+import { count, duration, errorText, relative } from "./words.ts";
+
+/** How many messages are listed. */
+const MAX_LISTED = 20;
+
+export function statusWorker(options: OperatorOptions): Worker {
+  return defineWorker({
+    name: "status",
+    description: "Shows what runs, waits and retries in this thread; `/status all` everywhere",
+    example: "/status",
+    command: "/status",
+    isControl: true,
+    async handle(message, _args, { emit, control, text }) {
+      const isAll = text.trim().toLowerCase() === "all";
+      if (isAll && !isOperator(message, options)) {
+        await emit("failed", operatorsOnly("`/status all`"));
+        return;
+      }
+      const open = control.openMessages();
+      const shown = isAll ? open : open.filter((each) => isSameThread(each, message));
+      const where = isAll ? "Nothing is open." : "Nothing is open in this thread.";
+      const lines = shown.length === 0 ? [where] : listed(shown, { now: options.clock.now(), isAll });
+      await emit("completed", [...lines, "", ...healthLines(control)].join("\n"));
+    },
+  });
+}
+
+function listed(messages: OpenMessage[], options: { now: number; isAll: boolean }): string[] {
+  const lines = messages.slice(0, MAX_LISTED).map((message) => `- ${describe(message, options)}`);
+  const left = messages.length - MAX_LISTED;
+  return left > 0 ? [...lines, `- and ${left} more`] : lines;
+}
+
+function describe(message: OpenMessage, { now, isAll }: { now: number; isAll: boolean }): string {
+  const { worker, gateway, channelId, userId } = message;
+  const what = worker === undefined ? "" : ` (${worker})`;
+  const who = isAll ? `, of ${userId || "someone"} in ${gateway ?? "no gateway"} ${channelId}` : "";
+  return `**${letterId(message)}**${what} ${stateOf(message, now)}${who}`;
+}
+
+function stateOf(message: OpenMessage, now: number): string {
+  const { state, startedAt = now, nextAttemptAt = now, attempts, createdAt, lastError = "" } = message;
+  if (state === "running") return `runs since ${duration(now - startedAt)}`;
+  if (state === "waiting") return `waits since ${duration(now - createdAt)}`;
+  return `is tried again ${relative(nextAttemptAt, now)}, after attempt ${attempts} failed: ${errorText(lastError)}`;
+}
+
+/** The loop as a whole: its open work, its gateways, and what waits for gateways elsewhere. */
+function healthLines(control: LoopControl): string[] {
+  const { isReady, reason, gateways, openMessages, openDeliveries, unregistered } = control.health();
+  const loop = isReady ? "The loop is ready" : `The loop is not ready: ${reason ?? "it is starting"}`;
+  const work = `${count(openMessages, "message")} and ${count(openDeliveries, "delivery")} are open`;
+  return [
+    `${loop}; ${work}.`,
+    ...gateways.filter(({ state }) => state !== "listening").map(troubled),
+    ...unregistered.map(
+      ({ gateway, messages, deliveries }) =>
+        `${count(messages, "message")} and ${count(deliveries, "delivery")} wait for gateway ${gateway}, which does not run here.`,
+    ),
+  ];
+}
+
+function troubled({ name, state, lastError }: LoopHealth["gateways"][number]): string {
+  const why = lastError === undefined ? "" : `: ${errorText(lastError)}`;
+  return `Gateway ${name} is ${state === "waiting" ? "down, and started again soon" : state}${why}.`;
+}
