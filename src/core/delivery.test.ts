@@ -151,6 +151,28 @@ describe.each(databaseKinds)("delivery on $name", ({ create }) => {
     await expect.poll(() => well.texts()).toEqual(["completed: well"]);
   });
 
+  test("a target that is stuck does not take the slots of its gateway's other targets", async (t) => {
+    const gateway = fakeGateway({
+      onSend: async ({ target }) => {
+        if (target === "stuck") await new Promise(() => undefined);
+      },
+    });
+    await startTestLoop(t, {
+      location: await create(t),
+      gateways: [gateway],
+      workers: [echo],
+      limits: { maxConcurrentSends: 3, maxConcurrentSendsPerTarget: 2 },
+    });
+
+    for (let index = 0; index < 5; index += 1) {
+      await gateway.say(`/echo ${index}`, { channelId: "stuck", threadTs: `T${index}` });
+    }
+    for (const text of ["a", "b"]) await gateway.say(`/echo ${text}`, { channelId: "well", threadTs: text });
+
+    await expect.poll(() => gateway.texts().toSorted()).toEqual(["completed: a", "completed: b"]);
+    expect(gateway.attempted.filter(({ target }) => target === "stuck")).toHaveLength(2);
+  });
+
   test("before a second attempt the platform is asked, and what arrived is not sent again", async (t) => {
     const arrived: string[] = [];
     const gateway = fakeGateway({

@@ -68,9 +68,9 @@ export async function deliver(entry: OutboxEntry, options: DeliverOptions): Prom
   if (delivery.nextRetryAt !== null && delivery.nextRetryAt > clock.now()) return delivery.nextRetryAt;
   if (!entry.isCounted) {
     const begun = toBegun(delivery);
-    const failure = delivery.status === "claimed" ? failedWith(INTERRUPTED) : undefined;
-    if (begun.interruptions >= limits.maxInterruptions) return giveUp(INTERRUPTED);
-    await record(begun, failure);
+    const wasInterrupted = delivery.status === "claimed";
+    if (wasInterrupted && begun.interruptions >= limits.maxInterruptions) return giveUp(INTERRUPTED);
+    await record(begun, wasInterrupted ? failedWith(INTERRUPTED) : undefined);
   }
   entry.isCounted = false;
 
@@ -83,7 +83,7 @@ export async function deliver(entry: OutboxEntry, options: DeliverOptions): Prom
     return undefined;
   }
   if (options.signal.aborted) {
-    // Given up because the loop stops: the platform is asked at the next start, and no attempt is lost by it.
+    // Given up because the loop stops: the platform is asked at the next start. It counts as no failure.
     await record({ status: "pending", interruptions: delivery.interruptions + 1, nextRetryAt: null });
     return undefined;
   }

@@ -115,7 +115,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
   const url = `http://${host.includes(":") ? `[${host}]` : host}:${listeningPort}`;
   log.info({ url }, "listening for HTTP requests");
-  if (token === undefined) log.warn({ url }, "no token is set: anyone on this machine may post messages");
+  if (token === undefined) log.info({ url }, "no token is set: anyone on this machine may post messages");
   let closed: Promise<void> | undefined;
   return {
     url,

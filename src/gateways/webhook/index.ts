@@ -92,7 +92,7 @@ export function webhook(options: WebhookOptions = {}): WebhookGateway {
 
     async start(context) {
       if (!signer) {
-        context.log.warn(
+        context.log.info(
           { gateway: name },
           "no signing secret: receivers cannot tell deliveries from forgeries",
         );
