@@ -8,6 +8,7 @@ import { type Clock, wait } from "./clock.ts";
 import { DeliveryError, messageOf, type Retry, retryOf } from "./errors.ts";
 import type { Gateway } from "./gateway.ts";
 import type { HookRegistry, Hooks } from "./hooks.ts";
+import { waitAfterInterruption } from "./interruption.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Delivery } from "./message-event.ts";
@@ -67,6 +68,9 @@ export async function deliver(entry: OutboxEntry, options: DeliverOptions): Prom
   if (isSuperseded()) return supersede();
   if (delivery.nextRetryAt !== null && delivery.nextRetryAt > clock.now()) return delivery.nextRetryAt;
   if (!entry.isCounted) {
+    const waitMs = entry.hasWaited ? 0 : waitFor(delivery, options);
+    entry.hasWaited = true;
+    if (waitMs > 0) return clock.now() + waitMs;
     const begun = toBegun(delivery);
     const wasInterrupted = delivery.status === "claimed";
     if (wasInterrupted && begun.interruptions >= limits.maxInterruptions) return giveUp(INTERRUPTED);
@@ -96,6 +100,11 @@ export async function deliver(entry: OutboxEntry, options: DeliverOptions): Prom
   await record({ status: "pending", nextRetryAt, lastError }, failedWith(lastError, nextRetryAt));
   log.warn({ ...ids, attempts: delivery.attempts, nextRetryAt, error: lastError }, "delivery attempt failed");
   return nextRetryAt;
+}
+
+/** What was interrupted more than once waits first, and its lane with it. */
+function waitFor({ status, interruptions }: StoredDelivery, { limits, random }: DeliverOptions): number {
+  return status === "claimed" ? waitAfterInterruption({ interruptions, limits, random }) : 0;
 }
 
 /** The delivery with its next attempt counted; one that ended with the process is counted apart. */

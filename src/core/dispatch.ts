@@ -10,6 +10,7 @@ import type { LoopControl } from "./control.ts";
 import { hasCode, RobsonError } from "./errors.ts";
 import { commandHelpText, helpText, NOT_ALLOWED_TEXT, unmatchedText, wrongArgumentsText } from "./help.ts";
 import type { DispatchOutcome, InboxEntry } from "./inbox.ts";
+import { waitAfterInterruption } from "./interruption.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import { type EndOptions, MessageEnd } from "./message-end.ts";
@@ -55,6 +56,8 @@ export class Dispatcher {
 
   /** Makes one attempt at a message. Rejects only with `LEASE_LOST`, or when the database is given up. */
   async dispatch(entry: InboxEntry): Promise<DispatchOutcome> {
+    const waitMs = this.#waitFor(entry);
+    if (waitMs > 0) return { kind: "held", until: this.#options.clock.now() + waitMs };
     const routes = this.#routesFor(entry);
     // A suspect is alone among its kind: when the process stops again, it is clear which message was handled.
     const turns = entry.isSuspect ? [{ kind: SUSPECT, max: 1 }] : [];
@@ -100,6 +103,14 @@ export class Dispatcher {
   /** The attempt under way at a message. */
   attemptAt(conversationId: number): Attempt | undefined {
     return this.#attempts.get(conversationId);
+  }
+
+  /** What was interrupted more than once waits first, and its lane with it. */
+  #waitFor(entry: InboxEntry): number {
+    const { status, interruptions } = entry.message;
+    if (status !== "claimed" || entry.isCounted || entry.hasWaited) return 0;
+    entry.hasWaited = true;
+    return waitAfterInterruption({ ...this.#options, interruptions });
   }
 
   #routesFor({ message }: InboxEntry): Route[] {

@@ -102,6 +102,8 @@ describe.each(databaseKinds)("what failed, on $name", ({ create }) => {
     const running = await startTestLoop(t, { location, gateways: [gateway], workers: [failing] });
     const { idle, clock, store } = running;
     await idle();
+    await clock.advance(8000); // what was interrupted so often waits first
+    await idle();
     expect(await store.deadLetters({ limit: 9 })).toEqual([]);
 
     await clock.advance(HOUR_MS);
@@ -134,7 +136,10 @@ describe.each(databaseKinds)("what failed, on $name", ({ create }) => {
     await interrupted(location, { attempts: 2 });
     const gateway = fakeGateway();
     const options = { location, gateways: [gateway], workers: [echo], limits: { maxInterruptions: 3 } };
-    const { idle } = await startTestLoop(t, options);
+    const { idle, clock } = await startTestLoop(t, options);
+    await idle();
+    expect(gateway.texts()).toEqual([]); // it waits first
+    await clock.advance(1000);
     await idle();
 
     expect(gateway.texts()).toEqual(["completed: x"]);

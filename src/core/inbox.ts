@@ -3,7 +3,6 @@
  * A message's place in its lane is taken when `accept` is called; its handling begins after the commit. A crash
  * at any point leaves the message stored and open, or not stored and unacknowledged.
  */
-import { randomUUID } from "node:crypto";
 import { Backlog, roomTaken } from "./backlog.ts";
 import type { Clock } from "./clock.ts";
 import { hasCode, RobsonError } from "./errors.ts";
@@ -12,10 +11,10 @@ import type { HookRegistry } from "./hooks.ts";
 import { Lanes } from "./lanes.ts";
 import type { Limits } from "./limits.ts";
 import type { InboundMessage } from "./message-event.ts";
+import { toNewMessage } from "./new-message.ts";
 import { shardOf, threadKey } from "./shards.ts";
 import type { NewMessage, Ownership, StoredMessage } from "./store.ts";
 import type { StoreHealth } from "./store-health.ts";
-import { byteLength, toStorable } from "./text.ts";
 
 /** A message in memory. */
 export interface InboxEntry {
@@ -29,6 +28,8 @@ export interface InboxEntry {
   isCounted: boolean;
   /** A command about the loop: handled beside its thread's other messages, in slots of its own. */
   isControl: boolean;
+  /** Whether it has waited as long as one that was interrupted has to. */
+  hasWaited?: boolean;
   /** Who wants it ended. */
   stoppedBy?: string;
   /** Interrupted twice or more: perhaps what stopped the process. Handled alone. */
@@ -36,7 +37,10 @@ export interface InboxEntry {
 }
 
 /** What became of an attempt: the message has ended, comes back later, or keeps its lane until `resume`. */
-export type DispatchOutcome = { kind: "ended" } | { kind: "retry"; at: number } | { kind: "held" };
+export type DispatchOutcome =
+  | { kind: "ended" }
+  | { kind: "retry"; at: number }
+  | { kind: "held"; until?: number };
 
 export interface InboxOptions {
   ownership: Ownership;
@@ -285,7 +289,7 @@ export class Inbox {
   async #run(entry: InboxEntry): Promise<number | undefined> {
     if (!(await entry.stored)) return undefined;
     const outcome = await this.#dispatch(entry);
-    if (outcome.kind === "held") return Number.POSITIVE_INFINITY;
+    if (outcome.kind === "held") return outcome.until ?? Number.POSITIVE_INFINITY;
     if (outcome.kind === "retry") this.#enterLater(entry, outcome.at);
     else {
       this.#loaded.delete(entry.message.conversationId);
@@ -322,72 +326,6 @@ function toStored(message: NewMessage): StoredMessage {
     nextAttemptAt: null,
     lastError: null,
   };
-}
-
-interface Inbound {
-  gateway: string | null;
-  inbound: InboundMessage;
-  limits: Pick<Limits, "maxContentBytes" | "maxIdBytes">;
-  now: number;
-}
-
-/** A message as it will be stored, or `MESSAGE_INVALID` / `MESSAGE_TOO_LARGE`. */
-export function toNewMessage({ gateway, inbound, limits, now }: Inbound): NewMessage {
-  const id = (field: string, value: string | undefined) =>
-    checkedText({
-      field,
-      value: value ?? "",
-      maxBytes: limits.maxIdBytes,
-      limit: "maxIdBytes",
-      key: "max_id_bytes",
-    });
-  return {
-    id: randomUUID(),
-    gateway,
-    channelId: id("channelId", inbound.channelId),
-    threadTs: id("threadTs", inbound.threadTs),
-    userId: id("userId", inbound.userId),
-    role: "user",
-    content: checkedText({
-      field: "content",
-      value: inbound.content,
-      maxBytes: limits.maxContentBytes,
-      limit: "maxContentBytes",
-      key: "max_content_bytes",
-    }),
-    isAddressed: inbound.isAddressed ?? true,
-    idempotencyKey:
-      inbound.idempotencyKey === undefined ? null : id("idempotencyKey", inbound.idempotencyKey),
-    createdAt: now,
-  };
-}
-
-function checkedText(check: {
-  field: string;
-  value: unknown;
-  maxBytes: number;
-  limit: string;
-  /** The same limit, as robson.toml has it. */
-  key: string;
-}): string {
-  const { field, value, maxBytes, limit, key } = check;
-  if (typeof value !== "string") {
-    throw new RobsonError(
-      "MESSAGE_INVALID",
-      `Cannot accept a message: its ${field} is ${typeof value}, not text`,
-      {
-        hint: `Pass ${field} as a string`,
-      },
-    );
-  }
-  const text = toStorable(value);
-  const bytes = byteLength(text);
-  if (bytes > maxBytes) {
-    throw new RobsonError("MESSAGE_TOO_LARGE", `Cannot accept a message: its ${field} has ${bytes} bytes`, {
-      hint: `At most ${maxBytes} are taken; the limit is ${limit} (limits.${key} in robson.toml)`,
-    });
-  }
-  return text;
 }
 
 function stopping(): RobsonError {

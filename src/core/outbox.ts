@@ -32,6 +32,8 @@ export interface OutboxEntry {
   isCounted: boolean;
   /** Found claimed at the start: its attempt ended with the process. Begun a few at a time. */
   wasInterrupted: boolean;
+  /** Whether it has waited as long as one that was interrupted has to. */
+  hasWaited?: boolean;
   /** Whether it has its turn among the deliveries to its target, or among the interrupted ones. */
   hasTurn: boolean;
 }

@@ -158,9 +158,12 @@ describe.each(databaseKinds)("after a crash on $name", ({ create }) => {
       if (content === "s1") await release.promise;
       await emit("completed", content);
     });
-    const { idle } = await startTestLoop(t, { location, gateways: [gateway], workers: [worker] });
+    const { idle, clock } = await startTestLoop(t, { location, gateways: [gateway], workers: [worker] });
 
     await expect.poll(() => gateway.texts()).toEqual(["completed: fresh"]);
+    expect(begun).toEqual(["fresh"]); // they wait first
+    await clock.advance(1000);
+    await expect.poll(() => begun.length).toBe(2);
     expect(begun.toSorted()).toEqual(["fresh", "s1"]);
     release.resolve();
     await idle();

@@ -113,7 +113,9 @@ test("a suspect that waits for another suspect does not keep its worker's turn f
   const slow = oneAtATime();
   const hangs = aWorker(() => new Promise(() => undefined), { name: "hangs", command: "/hang" });
   const workers = [slow.worker, hangs];
-  const { loop } = await startTestLoop(t, { location, gateways: [fakeGateway()], workers });
+  const { loop, clock } = await startTestLoop(t, { location, gateways: [fakeGateway()], workers });
+  await expect.poll(() => loop.health().openMessages, PATIENTLY).toBe(4);
+  await clock.advance(1000); // suspects wait before they are begun
   const isHanging = () => loop.control?.openMessages().find(({ worker }) => worker === "hangs")?.state;
   await expect.poll(isHanging, PATIENTLY).toBe("running");
   expect(slow.begun).toEqual(["first"]);
@@ -142,7 +144,7 @@ test.for(Array.from({ length: 12 }, (_, turns) => turns))(
 
     const handled: string[] = [];
     const worker = aWorker(async ({ content }) => void handled.push(content));
-    const { loop } = await startInterferedLoop(t, {
+    const { loop, clock } = await startInterferedLoop(t, {
       location,
       gateways: [fakeGateway()],
       workers: [worker],
@@ -158,6 +160,9 @@ test.for(Array.from({ length: 12 }, (_, turns) => turns))(
       }),
     });
 
+    // Suspects wait before they are begun.
+    await expect.poll(() => loop.health().openMessages, PATIENTLY).toBe(3);
+    await clock.advance(1000);
     await expect.poll(() => handled.toSorted(), PATIENTLY).toEqual(["plain", "s1", "s2", "s3"]);
     await expect.poll(() => loop.health().openMessages, PATIENTLY).toBe(0);
   },

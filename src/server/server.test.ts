@@ -107,18 +107,18 @@ test("an unknown route is 404 in JSON", async () => {
 });
 
 test("without a token the server listens on loopback only, and says so", async () => {
-  const warnings: string[] = [];
+  const said: string[] = [];
 
   for (const host of ["0.0.0.0", "::", "192.0.2.1", "example.com"]) {
     await expect(start({ host })).rejects.toMatchObject({ code: "LISTEN_REFUSED", hint: expect.any(String) });
   }
   await expect(start({ host: "0.0.0.0", token: "" })).rejects.toMatchObject({ code: "LISTEN_REFUSED" });
   for (const host of ["127.0.0.1", "localhost"]) {
-    await start({ host, log: { ...silentLogger, warn: (_fields, text) => warnings.push(text) } });
+    await start({ host, log: { ...silentLogger, info: (_fields, text) => said.push(text) } });
   }
 
-  expect(warnings).toHaveLength(2);
-  expect(warnings[0]).toContain("anyone on this machine may post");
+  const sayings = said.filter((text) => text.includes("anyone on this machine may post"));
+  expect(sayings).toHaveLength(2);
 });
 
 test("with a token the server listens anywhere", async () => {

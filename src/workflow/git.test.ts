@@ -49,6 +49,16 @@ test("an error says what git said, without credentials, and whether to try again
   );
 });
 
+test.each([
+  ["fatal: could not read Username for 'https://h': terminal prompts disabled", "by ssh"],
+  ["Host key verification failed.", "accept its key"],
+  ["fatal: unable to access 'https://h/': The requested URL returned error: 301", "not followed"],
+])("what only a person can mend is not tried again, and the hint says how: %s", async (said, hint) => {
+  const failing = git(["-c", `alias.fail=!echo "${said}" >&2; exit 128`, "fail"], { directory, signal });
+
+  await expect(failing).rejects.toMatchObject({ retry: "never", hint: expect.stringContaining(hint) });
+});
+
 test("transports that run programs are refused", async () => {
   await expect(
     git(["ls-remote", "--", `ext::touch ${directory}/pwned`], { directory, signal }),

@@ -145,7 +145,7 @@ function describe(end: ProcessEnd, limits: WorkflowLimits): string {
   return end.exitCode === null ? "a signal ended it" : `it ended with ${end.exitCode}`;
 }
 
-function gitFailed(args: string[], { why, stderr = "", hint = HINT, cause }: Failure): WorkerError {
+function gitFailed(args: string[], { why, stderr = "", hint, cause }: Failure): WorkerError {
   const command = args.find((part) => !part.startsWith("-")) ?? "";
   const said = preview(
     withoutCredentials(toStorable(stderr))
@@ -154,12 +154,26 @@ function gitFailed(args: string[], { why, stderr = "", hint = HINT, cause }: Fai
     MAX_SHOWN_ERROR,
   );
   const message = `git ${command} failed: ${why}${said === "" ? "" : `, saying: ${said}`}`;
-  const retry = PERMANENT.test(stderr) ? "never" : "later";
-  return new WorkerError(message, { code: "GIT_FAILED", retry, hint, cause });
+  const known = PERMANENT.find(({ says }) => says.test(stderr));
+  const retry = known === undefined ? "later" : "never";
+  return new WorkerError(message, { code: "GIT_FAILED", retry, hint: hint ?? known?.hint ?? HINT, cause });
 }
 
 const HINT = "Check that the repository can be reached and that Robson may read and write it";
 
-/** What git and its servers say when another attempt cannot help. */
-const PERMANENT =
-  /does not exist|not found|not appear to be a git repository|Authentication failed|Permission denied/i;
+/** What git and its servers say when another attempt cannot help, and what its reader can do. */
+const PERMANENT: { says: RegExp; hint: string }[] = [
+  {
+    says: /could not read (?:Username|Password)|Authentication failed/i,
+    hint: "Robson has no passwords for https; name the repository by ssh (git@host:path), for which the user that runs Robson has a key",
+  },
+  {
+    says: /Host key verification failed/i,
+    hint: "Connect once by ssh to that host as the user that runs Robson, and accept its key",
+  },
+  {
+    says: /returned error: 30[1278]/,
+    hint: "The server sends git on to another address, which is not followed; create the task with that address, often the same with .git at its end",
+  },
+  { says: /does not exist|not found|not appear to be a git repository|Permission denied/i, hint: HINT },
+];

@@ -15,6 +15,8 @@ loop.registerWorker(
   }),
 );
 await loop.start();
+// Idle is not enough: what was interrupted waits before it is begun again.
+while (loop.health().openMessages > 0) await new Promise((resolve) => setTimeout(resolve, 5));
 await loop.idle();
 await loop.stop();
 await store.close();

@@ -10,7 +10,7 @@ export interface CommandHelp {
   /** How it is asked for: `/task create key=… summary=…`. */
   usage: string;
   description: string;
-  /** Completed to `name=`. */
+  /** Completed to `name=`; a switch, as `--dry-run`, to itself. */
   argumentNames: readonly string[];
 }
 
@@ -63,7 +63,10 @@ function argumentsAt(
   if (known === undefined) return { from, candidates: [] };
   const candidates = known.argumentNames
     .filter((name) => startsWith(name, word) && !isGiven(name, typed))
-    .map((name) => ({ insert: `${name}=`, label: `${name}=`, description: known.usage }));
+    .map((name) => {
+      const label = name.startsWith("--") ? name : `${name}=`;
+      return { insert: label === name ? `${name} ` : label, label, description: known.usage };
+    });
   return { from, candidates };
 }
 
@@ -71,7 +74,7 @@ function isGiven(name: string, typed: string): boolean {
   return typed
     .toLowerCase()
     .split(/\s+/u)
-    .some((word) => word.startsWith(`${name.toLowerCase()}=`));
+    .some((word) => word === name.toLowerCase() || word.startsWith(`${name.toLowerCase()}=`));
 }
 
 function startsWith(text: string, beginning: string): boolean {

@@ -25,7 +25,6 @@ export interface TerminalOptions {
   stdout: NodeJS.WriteStream;
   hasColor: boolean;
   clock: Clock;
-  commands: readonly CommandHelp[];
   /** What was typed in former sessions, the oldest first. */
   history: readonly string[];
   onEffect(effect: PromptEffect): void;
@@ -39,9 +38,9 @@ export interface Terminal {
   setStatus(status: string | undefined): void;
   /**
    * Shows the input line. Before, only an interrupt is heard: what is typed while the terminal is not ours yet
-   * arrives with other line ends, and would be taken for something else than was meant.
+   * arrives with other line ends, and would be taken for something else than was meant. It completes the commands.
    */
-  beginInput(): void;
+  beginInput(commands: readonly CommandHelp[]): void;
   /** Nothing can be typed from now on; an interrupt is still heard. */
   endInput(): void;
   /** Resolves when what was dispatched is on the screen. */
@@ -53,6 +52,7 @@ export interface Terminal {
 interface ScreenState {
   conversation: Conversation;
   prompt: Prompt | undefined;
+  commands: readonly CommandHelp[];
   status: string | undefined;
 }
 
@@ -72,7 +72,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
     },
     dispatch: (action) => screen.change({ conversation: converse(screen.state.conversation, action) }),
     setStatus: (status) => screen.change({ status }),
-    beginInput: () => screen.change({ prompt: createPrompt(options.history) }),
+    beginInput: (commands) => screen.change({ commands, prompt: createPrompt(options.history) }),
     endInput: () => screen.change({ prompt: undefined }),
     shown: () => instance.waitUntilRenderFlush(),
     async close() {
@@ -97,6 +97,7 @@ class Screen {
     this.#state = {
       conversation: EMPTY_CONVERSATION,
       prompt: undefined,
+      commands: [],
       status: undefined,
     };
   }
@@ -119,12 +120,12 @@ class Screen {
 
   press(keys: readonly Key[]): void {
     for (const key of keys) {
-      const { prompt } = this.#state;
+      const { prompt, commands } = this.#state;
       if (prompt === undefined) {
         if (key.type === "interrupt") this.#options.onEffect({ type: "interrupt" });
         continue;
       }
-      const pressed = press(prompt, key, this.#options.commands);
+      const pressed = press(prompt, key, commands);
       this.change({ prompt: pressed.prompt });
       if (pressed.effect) this.#options.onEffect(pressed.effect);
     }

@@ -37,6 +37,17 @@ test("text is inserted at the cursor", () => {
   expect(shown(edit(at("a|d"), { type: "insert", text: "bc" }))).toBe("abc|d");
 });
 
+test("a word ends before a sign that carries a mark, never between the two", () => {
+  expect(edit(textOf("\u{2190}\u{338}"), { type: "word-left" }).cursor).toBe(0);
+});
+
+test("a word begins and ends between graphemes, also beside a sign with a mark or a joiner", () => {
+  const text = "ab\u200d \u2190\u0338";
+  const presses = (type: "word-left" | "word-right", cursor: number) =>
+    edit({ ...textOf(text), cursor }, { type }).cursor;
+  expect([presses("word-right", 0), presses("word-left", text.length)]).toEqual([3, 0]);
+});
+
 test("the cursor stands between graphemes, whatever is pressed", () => {
   const types = [...new Set(EDITS.map(([, type]) => type))];
   fc.assert(

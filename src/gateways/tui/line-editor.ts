@@ -103,14 +103,21 @@ function graphemeAfter({ text, cursor }: EditedText): number {
   return cursor + (graphemesOf(text.slice(cursor, cursor + MAX_GRAPHEME_LENGTH))[0]?.length ?? 0);
 }
 
+// By graphemes: a sign may carry a mark that alone would count as part of a word.
 function wordBefore({ text, cursor }: EditedText): number {
-  const before = text.slice(0, cursor).replace(/[^\p{L}\p{N}\p{M}_]+$/u, "");
-  return before.replace(/[\p{L}\p{N}\p{M}_]+$/u, "").length;
+  return cursor - pastWord(graphemesOf(text.slice(0, cursor)).reverse());
 }
 
 function wordAfter({ text, cursor }: EditedText): number {
-  const after = text.slice(cursor);
-  return cursor + (/^[^\p{L}\p{N}\p{M}_]*[\p{L}\p{N}\p{M}_]*/u.exec(after)?.[0].length ?? 0);
+  return cursor + pastWord(graphemesOf(text.slice(cursor)));
+}
+
+/** The length of what is no word, and of the word behind it. */
+function pastWord(graphemes: readonly string[]): number {
+  const isWord = graphemes.map((grapheme) => /[\p{L}\p{N}_]/u.test(grapheme));
+  const start = isWord.indexOf(true);
+  const end = start === -1 ? -1 : isWord.indexOf(false, start);
+  return (end === -1 ? graphemes : graphemes.slice(0, end)).join("").length;
 }
 
 function startOfLineAt(text: string, place: number): number {

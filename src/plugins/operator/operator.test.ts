@@ -1,25 +1,30 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import type { Worker } from "../../core/worker.ts";
 import { openStore } from "../../store/open-store.ts";
 import { aWorker } from "../../testing/builders.ts";
+import { databaseKinds } from "../../testing/databases.ts";
 import { fakeGateway } from "../../testing/fake-gateway.ts";
 import { startTestLoop } from "../../testing/start-test-loop.ts";
-import { type TestEnd, temporaryFolder } from "../../testing/temporary-folder.ts";
+import type { TestEnd } from "../../testing/temporary-folder.ts";
 import { createTestClock } from "../../testing/test-clock.ts";
 import { operatorWorkers } from "./index.ts";
 import { letterId, parseLetterId } from "./letter-id.ts";
 import { duration, quoted } from "./words.ts";
 
 /** A loop with the chat commands, a worker that hangs at `hang` and one that fails at `fail`. */
-async function aChat(t: TestEnd) {
-  const location = `${await temporaryFolder(t)}/robson.db`;
+async function aChat(t: TestEnd, location: string) {
   const store = await openStore(location);
   t.onTestFinished(() => store.close());
   const gateway = fakeGateway();
   const clock = createTestClock();
+  let hanging = 0;
+  const hang = () => {
+    hanging += 1;
+    return new Promise<never>(() => undefined);
+  };
   const workers: Worker[] = [
-    aWorker(() => new Promise<never>(() => undefined), { name: "hang", pattern: "^hang" }),
+    aWorker(hang, { name: "hang", pattern: "^hang" }),
     aWorker(async () => Promise.reject(new Error("boom")), {
       name: "fail",
       pattern: "^fail",
@@ -43,45 +48,51 @@ async function aChat(t: TestEnd) {
       .toBe(true);
     return gateway.sent.findLast((sent) => sent.conversationId === conversationId)?.content ?? "";
   };
-  return { ...loop, gateway, ask };
+  /** Resolves when a worker hangs in each of the threads. */
+  const hangIn = async (...threads: string[]) => {
+    for (const threadTs of threads) await gateway.say("hang", { threadTs });
+    await expect.poll(() => hanging).toBe(threads.length);
+  };
+  return { ...loop, gateway, ask, hangIn };
 }
 
-test("/status tells what runs in this thread, and everywhere to operators only", async (t) => {
-  const { gateway, ask } = await aChat(t);
-  await gateway.say("hang", { threadTs: "T1" });
-  expect(await ask("/status", { threadTs: "T1" })).toContain("**message-1** (hang) runs since 0 ms");
-  expect(await ask("/status", { threadTs: "T2" })).toContain("Nothing is open in this thread");
-  expect(await ask("/status all", { threadTs: "T2" })).toContain("for operators only");
-  expect(await ask("/status all", { threadTs: "T2", userId: "boss" })).toContain("message-1");
-});
+describe.each(databaseKinds)("on $name", ({ create }) => {
+  test("/status tells what runs in this thread, and everywhere to operators only", async (t) => {
+    const { ask, hangIn } = await aChat(t, await create(t));
+    await hangIn("T1");
+    expect(await ask("/status", { threadTs: "T1" })).toContain("**message-1** (hang) runs since 0 ms");
+    expect(await ask("/status", { threadTs: "T2" })).toContain("Nothing is open in this thread");
+    expect(await ask("/status all", { threadTs: "T2" })).toContain("for operators only");
+    expect(await ask("/status all", { threadTs: "T2", userId: "boss" })).toContain("message-1");
+  });
 
-test("/stop ends what is open in its thread; what is open in another one only for operators", async (t) => {
-  const { gateway, ask } = await aChat(t);
-  await gateway.say("hang", { threadTs: "T1" });
-  await gateway.say("hang", { threadTs: "T2" });
-  expect(await ask("/stop message-1", { threadTs: "T2" })).toContain("for operators only");
-  expect(await ask("/stop", { threadTs: "T1" })).toBe("Stopped message-1.");
-  expect(await ask("/stop 2", { threadTs: "T3", userId: "boss" })).toBe("Stopped message-2.");
-  expect(await ask("/stop 99")).toContain("Message 99 is not open");
-  await expect.poll(() => gateway.texts()).toContain("failed: Stopped by U1.");
-});
+  test("/stop ends what is open in its thread; what is open in another one only for operators", async (t) => {
+    const { gateway, ask, hangIn } = await aChat(t, await create(t));
+    await hangIn("T1", "T2");
+    expect(await ask("/stop message-1", { threadTs: "T2" })).toContain("for operators only");
+    expect(await ask("/stop", { threadTs: "T1" })).toBe("Stopped message-1.");
+    expect(await ask("/stop 2", { threadTs: "T3", userId: "boss" })).toBe("Stopped message-2.");
+    expect(await ask("/stop 99")).toContain("Message 99 is not open");
+    await expect.poll(() => gateway.texts()).toContain("failed: Stopped by U1.");
+  });
 
-test("/why explains a message of its channel", async (t) => {
-  const { ask } = await aChat(t);
-  await ask("fail now");
-  expect(await ask("/why message-1")).toContain('Attempt 1 by worker "fail" failed');
-  expect(await ask("/why 77")).toContain("There is no such message in this channel");
-});
+  test("/why explains a message of its channel", async (t) => {
+    const { ask } = await aChat(t, await create(t));
+    await ask("fail now");
+    expect(await ask("/why message-1")).toContain('Attempt 1 by worker "fail" failed');
+    expect(await ask("/why 77")).toContain("There is no such message in this channel");
+  });
 
-test("/dead-letters lists, retries and discards for operators, and for nobody else", async (t) => {
-  const { ask, store, idle } = await aChat(t);
-  await ask("fail now");
-  await idle();
-  expect(await ask("/dead-letters")).toContain("You may not use this here");
-  expect(await ask("/dead-letters", { userId: "boss" })).toContain("**message-1** (fake, now): boom");
-  expect(await ask("/dead-letters discard message-1 message-9", { userId: "boss" })).toContain("message-9");
-  expect(await store.operator.deadLetters({ limit: 9 })).toHaveLength(1);
-  expect(await ask("/dead-letters discard message-1", { userId: "boss" })).toBe("message-1 is closed.");
+  test("/dead-letters lists, retries and discards for operators, and for nobody else", async (t) => {
+    const { ask, store, idle } = await aChat(t, await create(t));
+    await ask("fail now");
+    await idle();
+    expect(await ask("/dead-letters")).toContain("You may not use this here");
+    expect(await ask("/dead-letters", { userId: "boss" })).toContain("**message-1** (fake, now): boom");
+    expect(await ask("/dead-letters discard message-1 message-9", { userId: "boss" })).toContain("message-9");
+    expect(await store.operator.deadLetters({ limit: 9 })).toHaveLength(1);
+    expect(await ask("/dead-letters discard message-1", { userId: "boss" })).toBe("message-1 is closed.");
+  });
 });
 
 test("the id of a letter is read back as it is shown", () => {

@@ -59,8 +59,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   return {
     start() {
       for (const { schedule, plan } of plans) {
-        track(catchUp(schedule, plan));
-        planNext(schedule, plan);
+        const caughtUp = catchUp(schedule, plan);
+        track(caughtUp);
+        planNext({ schedule, plan, caughtUp });
       }
     },
     async stop() {
@@ -70,13 +71,16 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     },
   };
 
-  function planNext(schedule: Schedule, plan: Plan): void {
+  function planNext(planned: { schedule: Schedule; plan: Plan; caughtUp: Promise<void> }): void {
+    const { schedule, plan, caughtUp } = planned;
     const at = plan.next(clock.now());
     if (at === undefined || stopping.signal.aborted) return;
     const due = () => {
-      track(send(schedule, at));
+      // Not before it is known what was missed: a first message of a new schedule would look like an old one.
+      const sendNow = () => send(schedule, at);
+      track(caughtUp.then(sendNow, sendNow));
       // From now on, not from then: a machine that slept makes up for one instant, not for each.
-      planNext(schedule, plan);
+      planNext(planned);
     };
     timers.set(schedule.name, clock.schedule(at, due));
   }

@@ -61,7 +61,7 @@ export class Bench<Platform extends TestPlatform> implements TestEnd {
   }
 
   async end(): Promise<void> {
-    for (const end of this.#ends.splice(0).reverse()) await this.within("end what the check had made", end());
+    for (const end of this.#ends.splice(0).reverse()) await end();
   }
 
   /** Listens, started again where it ends by itself, as in a loop. `stop` resolves when its `start` has. */
@@ -86,8 +86,7 @@ export class Bench<Platform extends TestPlatform> implements TestEnd {
       return this.within("resolve its start() after the signal was aborted", ended);
     };
     this.onTestFinished(async () => {
-      controller.abort();
-      await ended.catch(() => undefined);
+      await stop().catch(() => undefined); // the check is over: what it was about it has said
     });
     return { stop };
   }

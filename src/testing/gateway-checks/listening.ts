@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { RobsonError } from "../../core/errors.ts";
 import type { Accepted } from "../../core/gateway.ts";
-import { toNewMessage } from "../../core/inbox.ts";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import { silentLogger } from "../../core/logger.ts";
 import type { InboundMessage } from "../../core/message-event.ts";
+import { toNewMessage } from "../../core/new-message.ts";
 import type { TestPlatform } from "../test-gateway.ts";
 import { type Bench, type CheckOf, check, type GatewayKit, turns } from "./bench.ts";
 

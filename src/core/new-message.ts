@@ -1,0 +1,73 @@
+/** What a gateway hands over, checked and made fit to be stored. */
+import { randomUUID } from "node:crypto";
+import { RobsonError } from "./errors.ts";
+import type { Limits } from "./limits.ts";
+import type { InboundMessage } from "./message-event.ts";
+import type { NewMessage } from "./store.ts";
+import { byteLength, toStorable } from "./text.ts";
+
+interface Inbound {
+  gateway: string | null;
+  inbound: InboundMessage;
+  limits: Pick<Limits, "maxContentBytes" | "maxIdBytes">;
+  now: number;
+}
+
+/** A message as it will be stored, or `MESSAGE_INVALID` / `MESSAGE_TOO_LARGE`. */
+export function toNewMessage({ gateway, inbound, limits, now }: Inbound): NewMessage {
+  const id = (field: string, value: string | undefined) =>
+    checkedText({
+      field,
+      value: value ?? "",
+      maxBytes: limits.maxIdBytes,
+      limit: "maxIdBytes",
+      key: "max_id_bytes",
+    });
+  return {
+    id: randomUUID(),
+    gateway,
+    channelId: id("channelId", inbound.channelId),
+    threadTs: id("threadTs", inbound.threadTs),
+    userId: id("userId", inbound.userId),
+    role: "user",
+    content: checkedText({
+      field: "content",
+      value: inbound.content,
+      maxBytes: limits.maxContentBytes,
+      limit: "maxContentBytes",
+      key: "max_content_bytes",
+    }),
+    isAddressed: inbound.isAddressed ?? true,
+    idempotencyKey:
+      inbound.idempotencyKey === undefined ? null : id("idempotencyKey", inbound.idempotencyKey),
+    createdAt: now,
+  };
+}
+
+function checkedText(check: {
+  field: string;
+  value: unknown;
+  maxBytes: number;
+  limit: string;
+  /** The same limit, as robson.toml has it. */
+  key: string;
+}): string {
+  const { field, value, maxBytes, limit, key } = check;
+  if (typeof value !== "string") {
+    throw new RobsonError(
+      "MESSAGE_INVALID",
+      `Cannot accept a message: its ${field} is ${typeof value}, not text`,
+      {
+        hint: `Pass ${field} as a string`,
+      },
+    );
+  }
+  const text = toStorable(value);
+  const bytes = byteLength(text);
+  if (bytes > maxBytes) {
+    throw new RobsonError("MESSAGE_TOO_LARGE", `Cannot accept a message: its ${field} has ${bytes} bytes`, {
+      hint: `At most ${maxBytes} are taken; the limit is ${limit} (limits.${key} in robson.toml)`,
+    });
+  }
+  return text;
+}
