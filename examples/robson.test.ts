@@ -42,10 +42,14 @@ async function outputOf(child: ChildProcess) {
 
 test("`robson send --wait` is answered by the worker of the plugin", async (t) => {
   const folder = await aProject(t);
+  await mkdir(join(folder, "chat/in"), { recursive: true });
+  await writeFile(join(folder, "chat/in/question.txt"), "/shout not yet");
 
   const sent = await outputOf(robson(t, folder, "send", "--wait", "/shout hello"));
 
   expect(sent).toEqual({ stdout: "HELLO\n", stderr: "", exitCode: 0 });
+  // One message's process: it does not listen to the folder.
+  expect(await readdir(join(folder, "chat/in"))).toEqual(["question.txt"]);
 });
 
 test("a file that is dropped into the folder is answered by the agent beside it", async (t) => {

@@ -165,7 +165,7 @@ beforeAll(() => {
     for (const cwd of ${JSON.stringify(folders)}) {
       try {
         const loaded = await loadPlugins(loadConfig({ cwd, env: {} }));
-        addPlugins(new SensoriumLoop({ store: {} }), loaded);
+        addPlugins(new SensoriumLoop({ store: {} }), { plugins: loaded, hasGateways: true });
         outcomes.push({ names: loaded.map(({ plugin }) => plugin.name) });
       } catch ({ code, message, hint }) {
         outcomes.push({ code, message, hint });

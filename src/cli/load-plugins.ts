@@ -10,8 +10,10 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Config } from "../config/load-config.ts";
 import { type PluginEntry, pluginConfigError, pluginError } from "../config/plugin-problems.ts";
 import { messageOf, RobsonError } from "../core/errors.ts";
+import { defineGateway } from "../core/gateway.ts";
 import { definePlugin, keyPathOf, type Plugin, PluginConfigError } from "../core/plugin.ts";
 import type { SensoriumLoop } from "../core/sensorium-loop.ts";
+import type { Worker } from "../core/worker.ts";
 
 export interface LoadedPlugin {
   plugin: Plugin;
@@ -36,15 +38,44 @@ export async function loadPlugins(config: Config): Promise<LoadedPlugin[]> {
   return loaded;
 }
 
-/** Has the loop use them. Throws `CONFIG_INVALID` for a section that a plugin refuses, else `PLUGIN_INVALID`. */
-export function addPlugins(loop: SensoriumLoop, loaded: readonly LoadedPlugin[]): void {
-  for (const { plugin, entry } of loaded) {
+/**
+ * Has the loop use them, and returns the workers that they brought. Throws `CONFIG_INVALID` for a section that a
+ * plugin refuses, else `PLUGIN_INVALID`.
+ */
+export function addPlugins(
+  loop: SensoriumLoop,
+  { plugins, hasGateways }: { plugins: readonly LoadedPlugin[]; hasGateways: boolean },
+): Worker[] {
+  const workers: Worker[] = [];
+  for (const { plugin, entry } of plugins) {
+    const used = hasGateways ? plugin : withoutGateways(plugin);
     try {
-      loop.use(plugin, entry.config.plugins[entry.index]?.config);
+      loop.use(collecting(used, workers), entry.config.plugins[entry.index]?.config);
     } catch (error) {
       throw refusal(error, entry);
     }
   }
+  return workers;
+}
+
+/** The plugin as it is; what its worker is, is told to us too. */
+function collecting(plugin: Plugin, workers: Worker[]): Plugin {
+  const setup: Plugin["setup"] = (host) =>
+    plugin.setup({
+      ...host,
+      registerWorker: (worker) => {
+        host.registerWorker(worker);
+        workers.push(worker);
+      },
+    });
+  return { ...plugin, setup };
+}
+
+/** The plugin as it is, but for its gateways: they are checked, and what is open for them is left to others. */
+function withoutGateways(plugin: Plugin): Plugin {
+  const setup: Plugin["setup"] = (host) =>
+    plugin.setup({ ...host, registerGateway: (gateway) => void defineGateway(gateway) });
+  return { ...plugin, setup };
 }
 
 function refusal(error: unknown, entry: PluginEntry): RobsonError {

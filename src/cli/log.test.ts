@@ -4,9 +4,18 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { loadConfig } from "../config/load-config.ts";
 import type { CliIo } from "./io.ts";
-import { createLog } from "./log.ts";
+import { createLog, type LogLevel, partLog } from "./log.ts";
+import { aFolder, startAgentProcess } from "./robson-process.fixture.ts";
 
-function aLog(options: { isTerminal?: boolean; isJson?: boolean; file?: string; atLeast?: "warn" } = {}) {
+interface Wanted {
+  isTerminal?: boolean;
+  isJson?: boolean;
+  file?: string;
+  atLeast?: "warn";
+  levels?: Record<string, LogLevel>;
+}
+
+function aLog(options: Wanted = {}) {
   const lines: string[] = [];
   const io: CliIo = {
     cwd: "/",
@@ -19,6 +28,7 @@ function aLog(options: { isTerminal?: boolean; isJson?: boolean; file?: string; 
   };
   const config = loadConfig({ cwd: "/nowhere", env: {} });
   if (options.file !== undefined) config.log.file = options.file;
+  config.log.levels = options.levels ?? {};
   return { lines, log: createLog({ io, config, isJson: options.isJson ?? false, ...options }) };
 }
 
@@ -91,4 +101,37 @@ test("a log file that cannot be written is refused with what to set", () => {
   expect(() => aLog({ file: "/nowhere/robson.log" })).toThrow(
     /Cannot write the log to \/nowhere\/robson.log/,
   );
+});
+
+test("a part logs at its own level, with its name, and the others at the general one", () => {
+  const { log, lines } = aLog({ isJson: true, levels: { core: "debug", http: "error" } });
+  partLog(log, "core").debug({}, "detail of core");
+  for (const part of ["http", "workflow"]) {
+    partLog(log, part).debug({}, `detail of ${part}`);
+    partLog(log, part).info({}, `news of ${part}`);
+  }
+  partLog(log, "http").error({}, "trouble of http");
+  log.debug({}, "detail of nobody");
+  expect(lines.map((line) => JSON.parse(line)).map(({ part, msg }) => [part, msg])).toEqual([
+    ["core", "detail of core"],
+    ["workflow", "news of workflow"],
+    ["http", "trouble of http"],
+  ]);
+});
+
+test("a command with words of its own logs no part at a lower level than the command's", () => {
+  const { log, lines } = aLog({ atLeast: "warn", levels: { core: "debug" } });
+  partLog(log, "core").info({}, "news");
+  partLog(log, "core").warn({}, "trouble");
+  expect(lines).toHaveLength(1);
+});
+
+test("the levels of robson.toml are those of the agent's parts", async () => {
+  const cwd = aFolder({ "robson.toml": '[log]\nlevel = "warn"\n\n[log.levels]\nhttp = "info"\n\n' });
+  const agent = await startAgentProcess(cwd);
+  agent.child.kill("SIGTERM");
+  const { stderr, exitCode } = await agent.finished;
+  expect(stderr).toMatch(/"part":"http".*"msg":"listening for HTTP requests"/);
+  expect(stderr).not.toContain('"part":"core"');
+  expect(exitCode).toBe(0);
 });

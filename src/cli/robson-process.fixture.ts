@@ -56,9 +56,9 @@ export class RunningRobson {
     for (;;) {
       const found = pattern.exec(this.#stderr);
       if (found !== null) return found;
-      if (this.child.exitCode !== null)
+      if (this.child.exitCode !== null || this.child.signalCode !== null)
         throw new Error(`It ended without saying ${pattern}: ${this.#stderr}`);
-      await once(this.child.stderr, "data", { signal });
+      await Promise.race([once(this.child.stderr, "data", { signal }), this.finished]);
     }
   }
 }
@@ -75,12 +75,14 @@ export function startRobson(cwd: string, args: string[], env: Record<string, str
 }
 
 /** `robson agent` on a free port, ready for messages. */
-export async function startAgentProcess(
-  cwd: string,
-  ...args: string[]
-): Promise<RunningRobson & { url: string }> {
+export function startAgentProcess(cwd: string, ...args: string[]): Promise<RunningRobson & { url: string }> {
+  return startListening(cwd, ["agent", ...args]);
+}
+
+/** A command that serves HTTP, on a free port; resolves when it listens. */
+export async function startListening(cwd: string, args: string[]): Promise<RunningRobson & { url: string }> {
   writeFileSync(join(cwd, "robson.toml"), "[server]\nport = 0\n", { flag: "a" });
-  const agent = startRobson(cwd, ["agent", ...args]);
-  const [, url = ""] = await agent.says(/"url":"([^"]+)".*"msg":"listening for HTTP requests"/);
-  return Object.assign(agent, { url });
+  const running = startRobson(cwd, args);
+  const [, url = ""] = await running.says(/"url":"([^"]+)".*"msg":"listening for HTTP requests"/);
+  return Object.assign(running, { url });
 }

@@ -7,9 +7,9 @@ import { userInfo } from "node:os";
 import type { Config } from "../config/load-config.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { hasCode, RobsonError } from "../core/errors.ts";
-import { toNewMessage } from "../core/inbox.ts";
 import type { Logger } from "../core/logger.ts";
 import type { InboundMessage } from "../core/message-event.ts";
+import { toNewMessage } from "../core/new-message.ts";
 import type { EventRecord } from "../core/store.ts";
 import { CLI_GATEWAY } from "../gateways/cli/index.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
@@ -120,7 +120,7 @@ class OwnLoop {
     this.#nextCheckAt = this.#clock.now() + OWNER_CHECK_MS;
     if ((await store.currentOwner()) !== undefined) return;
     try {
-      this.#running = await startLoop({ store, config, log, gateways: [] });
+      this.#running = await startLoop({ store, config, log, gateways: [], isForOneMessage: true });
     } catch (error) {
       // Another process was quicker: then it does the work.
       if (hasCode(error, "ALREADY_RUNNING")) return;

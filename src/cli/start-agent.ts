@@ -6,6 +6,7 @@ import type { Config } from "../config/load-config.ts";
 import type { Gateway } from "../core/gateway.ts";
 import type { Logger } from "../core/logger.ts";
 import type { SensoriumLoop } from "../core/sensorium-loop.ts";
+import type { Worker } from "../core/worker.ts";
 import type { RunningServer } from "../server/index.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
 import { configuredWebhook, startHttp } from "./start-http.ts";
@@ -15,6 +16,7 @@ import { configuredScheduler } from "./start-scheduler.ts";
 export interface RunningAgent {
   /** Where its server listens. */
   url: string;
+  workers: readonly Worker[];
   /** Settles when the loop has ended; the server is closed then. */
   ended: Promise<void>;
   /** Ends it gracefully. Safe to call twice. */
@@ -53,6 +55,7 @@ export async function startAgent(options: {
     ended.catch(() => undefined);
     return {
       url: listening.url,
+      workers: prepared.workers,
       ended,
       stop: async () => {
         await scheduler.stop();

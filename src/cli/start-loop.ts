@@ -32,49 +32,64 @@ export interface StartLoopOptions {
   log: Logger;
   /** Beside that of the command line, which every loop has. */
   gateways: Gateway[];
+  /** True for a command that ends with its own message: then the gateways of plugins do not listen. */
+  isForOneMessage?: boolean;
 }
 
-export interface StartedLoop {
+export interface PreparedLoop {
   loop: SensoriumLoop;
   /** How the command line hands it messages. */
   cli: CliGateway;
+  /** Every worker, those of plugins included, in the order in which they are asked. */
+  workers: readonly Worker[];
+}
+
+export interface StartedLoop extends PreparedLoop {
   /** Settles when the loop has ended; rejects with why it could not go on. */
   ended: Promise<void>;
 }
 
 /** A loop that accepts messages, or the reason why it could not be started. */
 export async function startLoop(options: StartLoopOptions): Promise<StartedLoop> {
-  const { loop, cli } = await prepareLoop(options);
-  return runLoop({ loop, cli });
+  return runLoop(await prepareLoop(options));
 }
 
 /** A loop with everything that the configuration brings; it works on nothing yet. */
-export async function prepareLoop(
-  options: StartLoopOptions,
-): Promise<{ loop: SensoriumLoop; cli: CliGateway }> {
+export async function prepareLoop(options: StartLoopOptions): Promise<PreparedLoop> {
   const plugins = await loadPlugins(options.config);
   const cli = cliGateway();
-  const loop = createLoop({ ...options, gateways: [...options.gateways, cli] });
-  addPlugins(loop, plugins);
-  return { loop, cli };
+  const { loop, workers } = createLoop({ ...options, gateways: [...options.gateways, cli] });
+  // The workers of the operator look into this list: `/why` knows those of plugins too.
+  workers.push(...addPlugins(loop, { plugins, hasGateways: options.isForOneMessage !== true }));
+  return { loop, cli, workers };
 }
 
-export async function runLoop({ loop, cli }: { loop: SensoriumLoop; cli: CliGateway }): Promise<StartedLoop> {
+/** Every worker that a loop of this configuration has; the loop is put together, and never starts. */
+export async function registeredWorkers(
+  options: Omit<StartLoopOptions, "gateways">,
+): Promise<readonly Worker[]> {
+  const { workers } = await prepareLoop({ ...options, gateways: [], isForOneMessage: true });
+  return workers;
+}
+
+export async function runLoop(prepared: PreparedLoop): Promise<StartedLoop> {
+  const { loop, cli } = prepared;
   const ended = loop.run();
   await Promise.race([cli.started, ended]);
-  return { loop, cli, ended };
+  return { ...prepared, ended };
 }
 
-function createLoop({ store, config, log, gateways }: StartLoopOptions): SensoriumLoop {
+function createLoop({ store, config, log, gateways }: StartLoopOptions) {
   const loop = new SensoriumLoop({
     store,
     limits: config.limits,
     log: partLog(log, "core"),
     owner: ownerName(),
   });
-  for (const worker of configuredWorkers({ store, config, log })) loop.registerWorker(worker);
+  const workers = configuredWorkers({ store, config, log });
+  for (const worker of workers) loop.registerWorker(worker);
   for (const gateway of gateways) loop.registerGateway(withOwnLog(gateway, log));
-  return loop;
+  return { loop, workers };
 }
 
 /** A gateway that writes to the log of its own part. */
@@ -88,7 +103,7 @@ function ownerName(): string {
   return `${hostname()}, process ${process.pid}`;
 }
 
-/** Every worker, in the order in which they are asked. */
+/** Every worker but those of plugins, in the order in which they are asked. */
 export function configuredWorkers(options: Omit<StartLoopOptions, "gateways">): Worker[] {
   const { store, config } = options;
   const workers: Worker[] = [...configuredWorkflow(options), echo];

@@ -1,5 +1,6 @@
 /** What a command of an operator knows beside the records: who owns the database, and which gateways run there. */
 import type { Config } from "../config/load-config.ts";
+import { hasCode, messageOf } from "../core/errors.ts";
 import { silentLogger } from "../core/logger.ts";
 import type { Worker } from "../core/worker.ts";
 import { CLI_GATEWAY } from "../gateways/cli/index.ts";
@@ -7,7 +8,7 @@ import { TUI_GATEWAY } from "../gateways/tui/index.ts";
 import type { Surroundings } from "../plugins/operator/facts.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
 import { configuredWebhook } from "./start-http.ts";
-import { configuredWorkers } from "./start-loop.ts";
+import { configuredWorkers, registeredWorkers } from "./start-loop.ts";
 import { type AgentStatus, statusSchema } from "./status-routes.ts";
 import { robsonClient } from "./tui/robson-client.ts";
 
@@ -33,9 +34,22 @@ export async function surroundings(store: OpenedStore, config: Config): Promise<
   return { owner, gateways, limits: config.limits };
 }
 
-/** The workers as the configuration has them, for `why` to ask how a message is routed. */
-export function workersOf(store: OpenedStore, config: Config): Worker[] {
-  return configuredWorkers({ store, config, log: silentLogger });
+/**
+ * The workers that a loop of this configuration has, for `why` to ask how a message is routed. Where a plugin cannot
+ * be used, those of Robson itself, with a word on it: what is on record is told all the same.
+ */
+export async function workersOf(
+  store: OpenedStore,
+  { config, warn }: { config: Config; warn: (text: string) => void },
+): Promise<readonly Worker[]> {
+  const options = { store, config, log: silentLogger };
+  try {
+    return await registeredWorkers(options);
+  } catch (error) {
+    if (!hasCode(error, "PLUGIN_INVALID") && !hasCode(error, "CONFIG_INVALID")) throw error;
+    warn(`The workers of plugins are left out: ${messageOf(error)}`);
+    return configuredWorkers(options);
+  }
 }
 
 function configuredGateways(store: OpenedStore, config: Config): string[] {

@@ -45,7 +45,7 @@ export async function showDeadLetter(context: CommandContext, id: string): Promi
     const now = systemClock.now();
     io.out(lineOf(letter, { width: 0, now }));
     if (!facts) return;
-    const route = routeFacts(facts.message, workersOf(store, config));
+    const route = routeFacts(facts.message, await workersOf(store, { config, warn: io.err }));
     for (const line of explain({ ...facts, ...(await surroundings(store, config)), route }, now))
       io.out(line);
   });

@@ -66,8 +66,13 @@ function summary(
   { elapsedMs, directory }: { elapsedMs: number; directory: string },
 ): string[] {
   const { isDone, branch, commit, pullRequest, diffStat } = result;
+  const show = `robson --db ${join(directory, "robson.db")} pull-requests show ${pullRequest.split("/").at(-1)}`;
   const outcome = isDone
-    ? [`Branch        ${branch} (commit ${commit.slice(0, 12)})`, diffStat, `Pull request  ${pullRequest}`]
+    ? [
+        `Branch        ${branch} (commit ${commit.slice(0, 12)})`,
+        diffStat,
+        `Pull request  ${pullRequest}; see it with: ${show}`,
+      ]
     : [`Not done      ${result.answer}`];
   return ["", ...outcome, `Time          ${seconds(elapsedMs)}`, `Folder        ${directory} (kept)`];
 }

@@ -3,7 +3,7 @@
  * from the records. Any number of these may run beside one agent.
  */
 import { systemClock } from "../../core/clock.ts";
-import { toNewMessage } from "../../core/inbox.ts";
+import { toNewMessage } from "../../core/new-message.ts";
 import { createLog } from "../log.ts";
 import type { CommandContext } from "../program.ts";
 import { configuredWebhook, startHttp } from "../start-http.ts";

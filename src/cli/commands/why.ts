@@ -19,7 +19,7 @@ export async function why({ io, config, isJson }: CommandContext, text: string):
       throw error;
     });
     const known = await surroundings(store, config);
-    const workers = workersOf(store, config);
+    const workers = await workersOf(store, { config, warn: io.err });
     if (task !== undefined)
       for (const line of isJson ? [JSON.stringify({ task })] : aboutTask(task, now)) io.out(line);
     for (const [index, id] of ids.entries()) {
@@ -45,7 +45,9 @@ function aboutTask(task: Task, now: number): string[] {
   return [
     `Task ${key}: ${quoted(summary)}`,
     `  Stored ${at(createdAt, now)}`,
-    startedAt === undefined ? "  Not begun yet" : `  First begun ${at(startedAt, now)}`,
+    startedAt === undefined
+      ? `  ${finishedAt === undefined ? "Not begun yet" : "Never begun"}`
+      : `  First begun ${at(startedAt, now)}`,
     ...(finishedAt === undefined ? [] : [`  Ended ${absolute(finishedAt)}`]),
     ...(error === undefined ? [] : [`  Error: ${errorText(error)}`]),
     ...repositories.map(({ url, status: state, branch, prUrl, error: why }) => {

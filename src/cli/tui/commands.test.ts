@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
+import * as z from "zod";
 import { defineWorker } from "../../core/worker.ts";
+import { completionsAt } from "../../gateways/tui/completion.ts";
 import { commandsOf } from "./commands.ts";
 
 const worker = (name: string, more: { command?: string; example: string }) =>
@@ -17,4 +19,27 @@ test("commands are known with the argument names of their example, and /help is 
     ["/help", []],
     ["/task create", ["key", "summary", "url"]],
   ]);
+});
+
+test("a command with typed arguments is known with all of them, and with the usage of its schema", () => {
+  const commands = commandsOf([
+    defineWorker({
+      ...{ name: "review", description: "Reviews", example: "/review 12", command: "/review" },
+      args: z.object({
+        pr: z.number(),
+        depth: z.enum(["shallow", "deep"]).default("deep"),
+        dryRun: z.boolean().default(false),
+        note: z.string().optional().meta({ "x-rest": true }),
+      }),
+      handle: async () => undefined,
+    }),
+  ]);
+  const candidates = (text: string) =>
+    completionsAt({ text, cursor: text.length }, commands).candidates.map(({ insert }) => insert);
+
+  expect(commands[1]?.argumentNames).toEqual(["pr", "depth", "--dry-run"]);
+  expect(commands[1]?.usage).toBe("/review <pr> [--depth shallow|deep] [--dry-run] [note]");
+  expect(candidates("/review ")).toEqual(["pr=", "depth=", "--dry-run "]);
+  expect(candidates("/review pr=1 --")).toEqual(["--dry-run "]);
+  expect(candidates("/review --dry-run d")).toEqual(["depth="]);
 });

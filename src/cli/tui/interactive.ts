@@ -19,7 +19,6 @@ export interface InteractiveOptions {
   hasColor: boolean;
   clock: Clock;
   sessionId: string;
-  commands: readonly CommandHelp[];
   history: HistoryFile;
   /** Aborted by the first SIGINT or SIGTERM. */
   interrupted: AbortSignal;
@@ -75,12 +74,12 @@ export class InteractiveSession {
   };
 
   /** Talks until the person or the loop ends it. Resolves with the exit code. */
-  async run(link: TerminalLink): Promise<number> {
+  async run(link: TerminalLink, commands: readonly CommandHelp[]): Promise<number> {
     this.#link = link;
     this.#terminal.setStatus(undefined);
     this.#terminal.dispatch({ type: "notice", text: `**Robson** · ${link.greeting}` });
     for (const text of this.#earlyWarnings.splice(0)) this.warn(text);
-    this.#terminal.beginInput();
+    this.#terminal.beginInput(commands);
     const { interrupted } = this.#options;
     interrupted.addEventListener("abort", () => this.#stop(), { once: true });
     if (interrupted.aborted) this.#stop();

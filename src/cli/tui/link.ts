@@ -2,6 +2,7 @@
  * What a terminal needs of a loop, whether this process runs it (local-link.ts) or another one that is reached
  * over HTTP (attached-link.ts).
  */
+import type { Worker } from "../../core/worker.ts";
 import type { ShownEvent } from "../../gateways/tui/conversation.ts";
 
 export interface Line {
@@ -25,6 +26,8 @@ export interface TerminalLink {
   greeting: string;
   /** What is said when the person ends the session. */
   farewell: { stopping: string; stopped: string };
+  /** Those of its loop, where that runs in this process. */
+  workers?: readonly Worker[];
   /** Resolves with the conversation id once the message is stored. */
   say(line: Line): Promise<number>;
   /** Whether a message has ended without a final answer, of which no event would tell. */

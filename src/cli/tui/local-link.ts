@@ -27,6 +27,7 @@ export async function openLocalLink(options: LocalLinkOptions): Promise<Terminal
   const graceSeconds = Math.ceil(config.limits.stopGraceMs / 1000);
   return {
     greeting: [nameOf(store.location), ...(running.url === undefined ? [] : [running.url])].join(" · "),
+    workers: running.workers,
     farewell: {
       stopping: `Stopping; work under way has ${graceSeconds} s to end. Ctrl-C again ends at once.`,
       stopped: "Stopped. What has not ended is kept for the next start.",
@@ -48,7 +49,7 @@ function nameOf(location: string): string {
 }
 
 async function startBareLoop(options: Parameters<typeof startLoop>[0]) {
-  const { loop, ended } = await startLoop(options);
+  const { loop, workers, ended } = await startLoop(options);
   ended.catch(() => undefined); // whoever awaits it hears of it
-  return { url: undefined, ended, stop: () => loop.stop() };
+  return { url: undefined, workers, ended, stop: () => loop.stop() };
 }

@@ -11,7 +11,7 @@ import type { OpenedStore } from "../../store/opened-store.ts";
 import { createLog } from "../log.ts";
 import type { CommandContext } from "../program.ts";
 import { userName } from "../send-message.ts";
-import { configuredWorkers } from "../start-loop.ts";
+import { workersOf } from "../surroundings.ts";
 import { withStore } from "../with-store.ts";
 import { openAttachedLink } from "./attached-link.ts";
 import { commandsOf } from "./commands.ts";
@@ -55,13 +55,14 @@ async function onScreen({ io, config }: CommandContext, store: OpenedStore): Pro
       hasColor: io.env.NO_COLOR === undefined || io.env.NO_COLOR === "",
       clock: systemClock,
       sessionId,
-      commands: commandsOf(configuredWorkers({ store, config, log })),
       history,
       interrupted: io.catchSignals(),
     });
     for (const text of early) session.warn(text);
     const link = await openLink({ ...shared(session, sessionId), store, config, log, hasServer: true });
-    return await session.run(link);
+    // Beside another process, the configuration says what that one has.
+    const workers = link.workers ?? (await workersOf(store, { config, warn }));
+    return await session.run(link, commandsOf(workers));
   } finally {
     await session?.close();
     log.close();
