@@ -1,8 +1,8 @@
 /** Cold readings of messages and events, and what a person does with dead letters; for both databases. */
 import { type CompiledQuery, sql } from "kysely";
 import type { EventKind } from "../core/process-event.ts";
-import type { DeadLetter, DeliveryKey, EventRecord, Status, Store } from "../core/store.ts";
-import { type MessageRow, toStoredMessage } from "./rows.ts";
+import type { DeadLetter, DeliveryKey, EventRecord, Store } from "../core/store.ts";
+import { type MessageRow, toDeliveryRecord, toStoredMessage } from "./rows.ts";
 import type { Sql } from "./sql.ts";
 
 type Records = Pick<
@@ -75,20 +75,7 @@ async function events({ read }: Sql, conversationId: number): Promise<EventRecor
     content: row.content,
     createdAt: row.created_at,
     ...(row.delivered_at === null ? {} : { deliveredAt: row.delivered_at }),
-    deliveries: deliveries
-      .filter(({ event_id }) => event_id === row.id)
-      .map((delivery) => ({
-        eventId: delivery.event_id,
-        gateway: delivery.gateway,
-        target: delivery.target,
-        deliveryId: delivery.delivery_id,
-        status: delivery.status as Status,
-        attempts: delivery.attempts,
-        interruptions: delivery.interruptions,
-        nextRetryAt: delivery.next_retry_at,
-        lastError: delivery.last_error,
-        deliveredAt: delivery.delivered_at,
-      })),
+    deliveries: deliveries.filter(({ event_id }) => event_id === row.id).map(toDeliveryRecord),
   }));
 }
 

@@ -1,6 +1,6 @@
 /** Rows of both databases as the objects that core knows. Both hand over integers as numbers. */
 import type { EventKind } from "../core/process-event.ts";
-import type { NewMessage, Status, StoredDelivery, StoredMessage } from "../core/store.ts";
+import type { DeliveryRecord, NewMessage, Status, StoredDelivery, StoredMessage } from "../core/store.ts";
 import type { ConversationsTable, DeliveriesTable } from "./schema.ts";
 
 /** A conversation joined with its gateway and, where it is not done, its inbox row. */
@@ -49,7 +49,8 @@ export function toStoredMessage(row: MessageRow): StoredMessage {
   };
 }
 
-export function toStoredDelivery(row: DeliveryRow): StoredDelivery {
+/** How a delivery stands. */
+export function toDeliveryRecord(row: DeliveriesTable & { gateway: string }): DeliveryRecord {
   return {
     eventId: row.event_id,
     gateway: row.gateway,
@@ -61,6 +62,12 @@ export function toStoredDelivery(row: DeliveryRow): StoredDelivery {
     nextRetryAt: row.next_retry_at,
     lastError: row.last_error,
     deliveredAt: row.delivered_at,
+  };
+}
+
+export function toStoredDelivery(row: DeliveryRow): StoredDelivery {
+  return {
+    ...toDeliveryRecord(row),
     kind: row.kind as EventKind,
     content: row.content,
     createdAt: row.created_at,
@@ -70,4 +77,20 @@ export function toStoredDelivery(row: DeliveryRow): StoredDelivery {
     threadTs: row.thread_ts,
     userId: row.user_id,
   };
+}
+
+/** A message's columns in `conversations`, in the order in which both databases insert them. */
+export function conversationValues(message: NewMessage, gatewayId: number | null) {
+  return [
+    message.id,
+    gatewayId,
+    message.channelId,
+    message.threadTs,
+    message.userId,
+    message.role,
+    message.content,
+    message.isAddressed ? 1 : 0,
+    message.idempotencyKey,
+    message.createdAt,
+  ];
 }

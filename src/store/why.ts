@@ -2,8 +2,7 @@
 import { sql } from "kysely";
 import type { DeliveryFacts, EventFacts, FailedAttempt, MessageFacts } from "../core/operator-records.ts";
 import type { EventKind } from "../core/process-event.ts";
-import type { Status } from "../core/store.ts";
-import { type MessageRow, toStoredMessage } from "./rows.ts";
+import { type MessageRow, toDeliveryRecord, toStoredMessage } from "./rows.ts";
 import type { FailedAttemptsTable } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 
@@ -126,16 +125,7 @@ function toDelivery(row: DeliveryRow, failures: FailureRow[]): Omit<DeliveryFact
   const isOfIt = (failure: FailureRow) =>
     failure.event_id === row.event_id && failure.gateway === row.gateway && failure.target === row.target;
   return {
-    eventId: row.event_id,
-    gateway: row.gateway,
-    target: row.target,
-    deliveryId: row.delivery_id,
-    status: row.status as Status,
-    attempts: row.attempts,
-    interruptions: row.interruptions,
-    nextRetryAt: row.next_retry_at,
-    lastError: row.last_error,
-    deliveredAt: row.delivered_at,
+    ...toDeliveryRecord(row),
     isToSubscriber: row.subscriber_id !== null,
     failures: failures.filter(isOfIt).map(toFailedAttempt),
   };

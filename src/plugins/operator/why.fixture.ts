@@ -55,12 +55,15 @@ export async function killedAt(
     const die = () => { process.kill(process.pid, "SIGKILL"); return new Promise(() => undefined); };
     const gateway = fakeGateway(${what === "send" ? "{ onSend: die }" : ""});
     const store = await openStore(${JSON.stringify(location)});
-    const loop = new SensoriumLoop({ store, clock: createTestClock() });
+    const clock = createTestClock();
+    const loop = new SensoriumLoop({ store, clock, random: () => 0 });
     loop.registerGateway(gateway);
     loop.registerWorker({ name: "w", description: "d", example: "e",
       handle: async (_message, _args, { emit }) => { ${what === "handle" ? "await die();" : 'await emit("completed", "answer");'} } });
     await loop.start();
-    ${say === undefined ? "" : `await gateway.say(${JSON.stringify(say)});`}`;
+    ${say === undefined ? "" : `await gateway.say(${JSON.stringify(say)});`}
+    // What was interrupted waits first; without jitter for a millisecond.
+    for (;;) { await loop.idle(); await clock.advance(1); }`;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", script], {
     stdio: ["ignore", "ignore", "inherit"],
   });

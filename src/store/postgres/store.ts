@@ -1,4 +1,5 @@
 /** The store on one PostgreSQL database: the owner's writer and lock, and a small pool for everything else. */
+
 import { type CompiledQuery, Kysely } from "kysely";
 import type { Pool } from "pg";
 import type { Accepted } from "../../core/gateway.ts";
@@ -8,6 +9,7 @@ import type { OpenedStore } from "../opened-store.ts";
 import { createOperatorRecords } from "../operator-records.ts";
 import { createPullRequestStore } from "../pull-requests.ts";
 import { createRecords } from "../records.ts";
+import { conversationValues } from "../rows.ts";
 import type { Schema } from "../schema.ts";
 import type { Rows, Sql } from "../sql.ts";
 import { createSubscriberStore } from "../subscribers.ts";
@@ -131,19 +133,7 @@ async function insertMessage(pool: Pool, message: NewMessage): Promise<Accepted>
        returning id),
      opened as (insert into inbox (conversation_id, status, attempts, is_unowned) select id, 'pending', 0, 1 from made)
      select id, pg_notify($11, '') from made`,
-    [
-      message.id,
-      gatewayId,
-      message.channelId,
-      message.threadTs,
-      message.userId,
-      message.role,
-      message.content,
-      message.isAddressed ? 1 : 0,
-      message.idempotencyKey,
-      message.createdAt,
-      WAKE_CHANNEL,
-    ],
+    [...conversationValues(message, gatewayId), WAKE_CHANNEL],
   );
   const made = rows[0];
   if (made) return { conversationId: made.id, isDuplicate: false };

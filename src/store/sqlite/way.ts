@@ -16,7 +16,13 @@ import type {
   UnregisteredWork,
 } from "../../core/store.ts";
 import { deliveryClosed } from "../owner-errors.ts";
-import { type DeliveryRow, type MessageRow, toStoredDelivery, toStoredMessage } from "../rows.ts";
+import {
+  conversationValues,
+  type DeliveryRow,
+  type MessageRow,
+  toStoredDelivery,
+  toStoredMessage,
+} from "../rows.ts";
 
 /** What the statements need to know of the gateways: their row ids, by name. */
 export interface GatewayIds {
@@ -38,18 +44,7 @@ export class Way {
   accept(message: NewMessage, at: { status: string; attempts: number; isUnowned: boolean }): Accepted {
     const { insertConversation, conversationByKey, insertInbox } = this.#statements;
     const gatewayId = message.gateway === null ? null : this.#gateways.idOf(message.gateway);
-    const { changes, lastInsertRowid } = insertConversation.run(
-      message.id,
-      gatewayId,
-      message.channelId,
-      message.threadTs,
-      message.userId,
-      message.role,
-      message.content,
-      message.isAddressed ? 1 : 0,
-      message.idempotencyKey,
-      message.createdAt,
-    );
+    const { changes, lastInsertRowid } = insertConversation.run(...conversationValues(message, gatewayId));
     if (changes === 0) {
       const known = conversationByKey.get(gatewayId, message.idempotencyKey);
       return { conversationId: Number(known?.id), isDuplicate: true };
