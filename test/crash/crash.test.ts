@@ -53,6 +53,7 @@ describe.each(databaseKinds)("robson agent on $name", ({ create }) => {
     await expect
       .poll(() => new Set(receiver.received.map(({ content }) => content)).size, { timeout: TIMEOUT_MS })
       .toBe(messages);
+    await agent.listening; // everything may have been answered while it starts
     expect(await agent.stop(), agent.log.join("\n")).toBe(0);
 
     expect(orderOfFirstArrivals(receiver.received)).toEqual(expectedOrder());
