@@ -47,23 +47,23 @@ export async function startTestLoop(t: TestEnd, options: TestLoopOptions = {}): 
     ...(options.limits ? { limits: options.limits } : {}),
     ...(options.log ? { log: options.log } : {}),
   });
-  for (const worker of options.workers ?? []) loop.registerWorker(worker);
-  for (const gateway of options.gateways ?? []) loop.registerGateway(gateway);
-  for (const each of options.plugins ?? []) {
-    if ("plugin" in each) loop.use(each.plugin, each.config);
-    else loop.use(each);
-  }
   const stop = async () => {
     const stopped = loop.stop();
     await Promise.race([stopped, graceOver(clock, stopped)]);
     await stopped;
     await store.close();
   };
-  // One callback: runners do not agree on the order of several.
+  // Before anything that may be refused. One callback: runners do not agree on the order of several.
   t.onTestFinished(async () => {
     await stop();
     if (folder !== undefined) await removeFolder(folder);
   });
+  for (const worker of options.workers ?? []) loop.registerWorker(worker);
+  for (const gateway of options.gateways ?? []) loop.registerGateway(gateway);
+  for (const each of options.plugins ?? []) {
+    if ("plugin" in each) loop.use(each.plugin, each.config);
+    else loop.use(each);
+  }
   await loop.start();
   return { loop, store, clock, idle: () => loop.idle(), stop };
 }
