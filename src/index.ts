@@ -10,6 +10,7 @@ export {
   type ErrorCode,
   type Retry,
   RobsonError,
+  TryLaterError,
   WorkerError,
 } from "./core/errors.ts";
 export {

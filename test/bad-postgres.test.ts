@@ -68,7 +68,7 @@ test("a database of a newer program is refused and left as it is", async (t) => 
   const { url } = await createDatabase(t);
   await (await openStore(url)).close();
   const client = await connect(t, url);
-  await client.query("update robson_schema set version = 99");
+  await client.query("update robson_schema set version = 99, oldest_program = 99");
 
   for (const migrate of [true, false]) {
     const error = await refusal(openStore(url, { migrate }));

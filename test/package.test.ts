@@ -2,7 +2,7 @@
  * What users install: the tarball of `npm pack`, in an empty folder. Packs a copy of the checkout, because
  * packing builds, and other tests may be using `dist/` at this moment.
  */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -12,6 +12,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
@@ -74,6 +75,35 @@ test("each export of the package is there, with its types", () => {
   );
   expect(targets.length).toBeGreaterThan(4);
   expect(targets.filter((target) => !existsSync(join(packed, target)))).toEqual([]);
+});
+
+test("the examples pass the strictest checks of TypeScript against the installed package", () => {
+  for (const name of ["worker.ts", "gateway.ts", "worker.test.ts", "gateway.test.ts"]) {
+    cpSync(join(root, "examples", name), join(installed, name));
+  }
+  // What their reader installs beside it; found from here, so that it is not in the package's own tree.
+  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
+  const options = {
+    ...{
+      module: "nodenext",
+      target: "es2024",
+      types: ["node"],
+      noEmit: true,
+      allowImportingTsExtensions: true,
+    },
+    ...{ strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true },
+    ...{ noPropertyAccessFromIndexSignature: true, verbatimModuleSyntax: true, skipLibCheck: true },
+    ...{ noUnusedLocals: true, noUnusedParameters: true, noImplicitOverride: true },
+  };
+  writeFileSync(join(installed, "tsconfig.json"), JSON.stringify({ compilerOptions: options }));
+  writeFileSync(join(installed, "package.json"), JSON.stringify({ type: "module" }));
+
+  const { stdout, status } = spawnSync(join(root, "node_modules/.bin/tsc"), [], {
+    cwd: installed,
+    encoding: "utf8",
+  });
+
+  expect({ stdout, status }).toEqual({ stdout: "", status: 0 });
 });
 
 test("neither the development Node nor any toolchain comes with it", () => {

@@ -105,6 +105,28 @@ const CASES: Record<string, { files: Record<string, string>; outcome: Outcome }>
       hint: expect.stringContaining("definePlugin"),
     },
   },
+  "a function in the place of a plugin is refused as what it is": {
+    files: { "robson.toml": use("./a.ts"), "a.ts": "export const plugin = () => ({});" },
+    outcome: { message: expect.stringContaining("what it exports as its plugin is a function") },
+  },
+  "a type that is imported as a value is named": {
+    files: {
+      "robson.toml": use("./a.ts"),
+      "a.ts": `import { type Plugin, Worker } from "robson";\n${plugin("a")}`,
+    },
+    outcome: {
+      message: expect.stringMatching(/loaded: The requested module/),
+      hint: expect.stringMatching(/^Write `type Worker` in the import/),
+    },
+  },
+  "what definePlugin refuses is refused with the plugin's own line": {
+    files: { "robson.toml": use("./a.ts"), "a.ts": `\n\n${plugin("not a name")}` },
+    outcome: { message: expect.stringMatching(/loaded: FOLDER\/a\.ts:4: Cannot define a plugin named/) },
+  },
+  "what a worker is refused for is told with the plugin's own line": {
+    files: { "robson.toml": use("./a.ts"), "a.ts": plugin("a", "\nhost.registerWorker({});") },
+    outcome: { message: expect.stringMatching(/: "a": FOLDER\/a\.ts:3: Cannot define worker/) },
+  },
   "an export that is no plugin is refused": {
     files: { "robson.toml": use("./a.ts"), "a.ts": 'export const plugin = { name: "a" };' },
     outcome: { message: expect.stringContaining('"a": it has no setup()') },
@@ -119,7 +141,7 @@ const CASES: Record<string, { files: Record<string, string>; outcome: Outcome }>
   "a setup that throws is refused": {
     files: { "robson.toml": use("./a.ts"), "a.ts": plugin("a", 'throw new Error("no such device");') },
     outcome: {
-      message: expect.stringContaining('"a": no such device'),
+      message: expect.stringMatching(/: "a": FOLDER\/a\.ts:2: no such device$/),
       hint: expect.stringContaining("setup()"),
     },
   },
@@ -210,6 +232,18 @@ test("the program does not start with a plugin that is refused, and its exit cod
 
   expect({ stdout, exitCode }).toEqual({ stdout: "", exitCode: 2 });
   expect(stderr).toMatch(/^error: Cannot use the plugin "\.\/a\.ts".*no such device\nhint: \S/);
+});
+
+test("what a plugin leaves open does not keep a process that is done", async () => {
+  const folder = folderWith({
+    "robson.toml": use("./a.ts"),
+    "a.ts": `${plugin("a")}setInterval(() => undefined, 1000);`,
+  });
+
+  const { stdout, stderr, exitCode } = await robson(folder, "send", "/echo hello");
+
+  expect({ stdout, exitCode }).toEqual({ stdout: "hello\n", exitCode: 0 });
+  expect(stderr).toContain("Something was left open");
 });
 
 test("errors of a plugin's `robson` are those of the program, though it brings a copy of its own", async () => {

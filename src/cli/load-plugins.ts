@@ -83,7 +83,8 @@ function refusal(error: unknown, entry: PluginEntry): RobsonError {
     const issues = error.issues.map((issue) => ({ message: issue.message, path: keyPathOf(issue) }));
     return pluginConfigError(entry, issues);
   }
-  const why = messageOf(error).replace(/^Cannot use plugin ("[^"]*"): /, "$1: ");
+  const [, name = "", what] = /^(?:Cannot use plugin ("[^"]*": ))?(.*)$/s.exec(messageOf(error)) ?? [];
+  const why = `${name}${placeOf(error instanceof Error ? error.cause : undefined)}${what}`;
   const hint = error instanceof RobsonError ? (error.hint ?? "") : "Look at the plugin";
   return pluginError(entry, { why, hint, cause: error });
 }
@@ -106,11 +107,14 @@ async function loadPlugin(entry: PluginEntry, folder: string): Promise<Plugin> {
   }
   const plugin = exported.plugin ?? exported.default;
   if (typeof plugin === "object" && plugin !== null) return definedPlugin(plugin as Plugin, entry);
-  const names = Object.keys(exported).join(", ") || "nothing";
   throw pluginError(entry, {
-    why: `it exports no plugin; it exports ${names}`,
+    why: plugin === undefined ? noPlugin(exported) : `what it exports as its plugin is a ${typeof plugin}`,
     hint: "Add `export const plugin = definePlugin({ name, setup(host) { … } })`",
   });
+}
+
+function noPlugin(exported: object): string {
+  return `it exports no plugin; it exports ${Object.keys(exported).join(", ") || "nothing"}`;
 }
 
 function definedPlugin(plugin: Plugin, entry: PluginEntry): Plugin {
@@ -152,15 +156,20 @@ function isMissing(error: unknown, use: string): boolean {
 
 function hintOf(error: unknown, file: string | undefined): string {
   if (error instanceof RobsonError && error.hint) return error.hint;
+  const [, type] = /'robson\S*' does not provide an export named '(\w+)'/.exec(messageOf(error)) ?? [];
+  if (type !== undefined)
+    return `Write \`type ${type}\` in the import where it is a type; else it is misspelt`;
   // What a syntax error knows of its place, it tells to nobody but Node itself.
   if (error instanceof SyntaxError && file !== undefined) return `node ${file} shows the place`;
   return "Correct the plugin, or remove its entry";
 }
 
-/** `file:line: ` of what was thrown, where its stack says so. */
+/** `file:line: ` of what was thrown, where its stack leads out of Robson. */
 function placeOf(error: unknown): string {
   const stack = error instanceof Error ? (error.stack ?? "") : "";
-  const [, place] = /(?:\bat |\()file:\/\/([^\s()]+?:\d+)(?::\d+)?\)?$/m.exec(stack) ?? [];
+  const frames = stack.matchAll(/(?:\bat |\()file:\/\/([^\s()]+?:\d+)(?::\d+)?\)?$/gm);
+  const own = fileURLToPath(new URL("..", import.meta.url));
+  const place = [...frames].map(([, frame = ""]) => frame).find((frame) => !frame.startsWith(own));
   return place === undefined ? "" : `${place}: `;
 }
 

@@ -32,6 +32,8 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     expect(
       (await robson(cwd, "--db", location, "conversations", "list", "--status", "pending")).stdout,
     ).toMatch(/"three"\n.*"two"\n$/);
+    const shown = await robson(cwd, "--db", location, "conversations", "show", "2");
+    expect(shown.stdout).toMatch(/^Message 2 \(pending\), .* in fake C1\ntwo\n$/);
     expect((await robson(cwd, "--db", location, "gateways", "status")).stdout).toContain("open: 2 messages");
   }, 60_000);
 });

@@ -80,6 +80,7 @@ function createProgram(io: CliIo, setExitCode: (code: number) => void): Command 
   addPullRequestCommands(program, run);
   addOperatorCommands(program, run);
   addDeadLetterCommands(program, run);
+  addAllowCommands(program, run);
   return program;
 }
 
@@ -231,6 +232,29 @@ function addDeadLetterCommands(program: Command, run: Runner): void {
     .argument("[ids...]", "as in message-12 or delivery-34-2b1f9c03")
     .option("--all", "all that there are")
     .action(run(async () => (await import("./commands/dead-letters.ts")).discardDeadLetters));
+}
+
+function addAllowCommands(program: Command, run: Runner): void {
+  const allow = program
+    .command("allow")
+    .description("the channels that are heard where a gateway does not hear everyone");
+  allow
+    .command("list")
+    .description("list them")
+    .argument("[gateway]", "only those of this gateway")
+    .action(run(async () => (await import("./commands/allow.ts")).listAllowed));
+  allow
+    .command("add")
+    .description("hear a channel; it takes effect within a second")
+    .argument("<gateway>", "the name of the gateway")
+    .argument("<channel>", "the channel's id, as the log and the refusal show it")
+    .action(run(async () => (await import("./commands/allow.ts")).allowChannel));
+  allow
+    .command("remove")
+    .description("hear it no more; what waits is refused")
+    .argument("<gateway>", "the name of the gateway")
+    .argument("<channel>", "the channel's id")
+    .action(run(async () => (await import("./commands/allow.ts")).disallowChannel));
 }
 
 async function createContext(io: CliIo, options: Record<string, unknown>): Promise<CommandContext> {

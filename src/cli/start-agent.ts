@@ -7,10 +7,11 @@ import type { Gateway } from "../core/gateway.ts";
 import type { Logger } from "../core/logger.ts";
 import type { SensoriumLoop } from "../core/sensorium-loop.ts";
 import type { Worker } from "../core/worker.ts";
+import { TUI_GATEWAY } from "../gateways/tui/index.ts";
 import type { RunningServer } from "../server/index.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
 import { configuredWebhook, startHttp } from "./start-http.ts";
-import { prepareLoop, runLoop } from "./start-loop.ts";
+import { ownerName, prepareLoop, runLoop } from "./start-loop.ts";
 import { configuredScheduler } from "./start-scheduler.ts";
 
 export interface RunningAgent {
@@ -44,11 +45,16 @@ export async function startAgent(options: {
     const listening = await startHttp({
       ...{ store, config, log, gateway },
       health: () => loop.health(),
-      status: () => loop.health(),
+      status: {
+        ...{ store, process: ownerName(), limits: config.limits, workers: () => prepared.workers },
+        health: () => loop.health(),
+        openMessages: () => loop.control?.openMessages() ?? [],
+      },
       onEvents: (callback) => loop.onEvents(callback),
     });
     server = listening;
     const { ended: loopEnded } = await runLoop(prepared);
+    warnOfUnknownGateways({ config, log, loop });
     scheduler.start();
     const ended = loopEnded.finally(() => Promise.all([listening.close(), scheduler.stop()]));
     // Whoever awaits it hears of a failure; until someone does, it must not count as unhandled.
@@ -73,4 +79,14 @@ export async function startAgent(options: {
 async function stop(server: RunningServer, loop: SensoriumLoop): Promise<void> {
   await server.close();
   await loop.stop();
+}
+
+/** A slip there leaves a gateway open that was meant to be closed. */
+function warnOfUnknownGateways(options: { config: Config; log: Logger; loop: SensoriumLoop }): void {
+  const { config, log, loop } = options;
+  const known = new Set([...loop.health().gateways.map(({ name }) => name), TUI_GATEWAY]);
+  const { listedGateways, openGateways } = config.access;
+  for (const gateway of [...listedGateways, ...openGateways]) {
+    if (!known.has(gateway)) log.warn({ gateway }, "[access] names a gateway that does not run here");
+  }
 }

@@ -6,13 +6,12 @@ import type { Config } from "../config/load-config.ts";
 import { refusedSetting } from "../config/refused-setting.ts";
 import { RobsonError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
-import type { LoopHealth } from "../core/sensorium-loop.ts";
 import { checkChannelId, parseAllowedHosts } from "../gateways/webhook/callback-address.ts";
 import { type WebhookGateway, webhook } from "../gateways/webhook/index.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../server/index.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
 import { partLog } from "./log.ts";
-import { statusApi, statusRoutes } from "./status-routes.ts";
+import { type StatusOptions, statusApi, statusRoutes } from "./status-routes.ts";
 
 /** The gateway; whoever runs it hands it `accept`. */
 export function configuredWebhook(config: Config, store: OpenedStore): WebhookGateway {
@@ -53,7 +52,7 @@ export interface StartHttpOptions {
   gateway: WebhookGateway;
   health: ServerOptions["health"];
   /** How the loop is, for `GET /status`; left out where there is no loop. */
-  status?: () => LoopHealth;
+  status?: StatusOptions;
   /** Tells that events may have been stored; without it the streams look for them. */
   onEvents?: (callback: () => void) => () => void;
 }

@@ -83,6 +83,7 @@ function createLoop({ store, config, log, gateways }: StartLoopOptions) {
   const loop = new SensoriumLoop({
     store,
     limits: config.limits,
+    access: config.access,
     log: partLog(log, "core"),
     owner: ownerName(),
   });
@@ -99,7 +100,7 @@ function withOwnLog(gateway: Gateway, log: Logger): Gateway {
 }
 
 /** How this process calls itself to others that want the same database. */
-function ownerName(): string {
+export function ownerName(): string {
   return `${hostname()}, process ${process.pid}`;
 }
 

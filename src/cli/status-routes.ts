@@ -1,11 +1,13 @@
-/** `GET /status`: how the loop and its gateways are, for operators and their commands. */
+/** `GET /status`: how the loop and its gateways are, and what it knows of a message, for operators and their commands. */
 import { Hono } from "hono";
 import * as z from "zod";
 import type { LoopHealth } from "../core/sensorium-loop.ts";
 import type { ApiPart } from "../server/openapi.ts";
+import { type MessageViewOptions, messageViewApi, messageViewRoutes } from "./message-view.ts";
 
 /** What `GET /status` of a running agent answers. */
 export const statusSchema = z.object({
+  process: z.string().describe("How the process that runs the loop calls itself"),
   ready: z.boolean(),
   reason: z.string().nullable(),
   open_messages: z.number(),
@@ -16,14 +18,24 @@ export const statusSchema = z.object({
 
 export type AgentStatus = z.output<typeof statusSchema>;
 
-export function statusRoutes(health: () => LoopHealth): Hono {
+/** How the loop is, and what it knows of one message. */
+export interface StatusOptions extends MessageViewOptions {
+  /** How this process calls itself. */
+  process: string;
+  health(): LoopHealth;
+}
+
+export function statusRoutes(options: StatusOptions): Hono {
   const routes = new Hono();
-  routes.get("/status", (c) => c.json(toStatus(health())));
+  routes.get("/status", (c) => c.json(toStatus(options)));
+  routes.route("/", messageViewRoutes(options));
   return routes;
 }
 
-function toStatus({ isReady, reason, openMessages, openDeliveries, gateways, unregistered }: LoopHealth) {
+function toStatus({ process, health }: StatusOptions) {
+  const { isReady, reason, openMessages, openDeliveries, gateways, unregistered } = health();
   return {
+    process,
     ready: isReady,
     reason: reason ?? null,
     open_messages: openMessages,
@@ -33,8 +45,9 @@ function toStatus({ isReady, reason, openMessages, openDeliveries, gateways, unr
   } satisfies AgentStatus;
 }
 
-/** What the description of the HTTP interface says of it. */
+/** What the description of the HTTP interface says of them. */
 export function statusApi(): ApiPart {
+  const messages = messageViewApi();
   const { $schema: _, ...schema } = z.toJSONSchema(statusSchema, { io: "input" });
   const content = { "application/json": { schema: { $ref: "#/components/schemas/Status" } } };
   return {
@@ -48,7 +61,8 @@ export function statusApi(): ApiPart {
           },
         },
       },
+      ...messages.paths,
     },
-    schemas: { Status: schema },
+    schemas: { Status: schema, ...messages.schemas },
   };
 }

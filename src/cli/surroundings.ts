@@ -5,8 +5,9 @@ import { silentLogger } from "../core/logger.ts";
 import type { Worker } from "../core/worker.ts";
 import { CLI_GATEWAY } from "../gateways/cli/index.ts";
 import { TUI_GATEWAY } from "../gateways/tui/index.ts";
-import type { Surroundings } from "../plugins/operator/facts.ts";
+import { type Facts, routeFacts } from "../plugins/operator/facts.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
+import { toFacts } from "./message-view.ts";
 import { configuredWebhook } from "./start-http.ts";
 import { configuredWorkers, registeredWorkers } from "./start-loop.ts";
 import { type AgentStatus, statusSchema } from "./status-routes.ts";
@@ -15,33 +16,65 @@ import { robsonClient } from "./tui/robson-client.ts";
 /** How long a running agent may take to say how it is. */
 const MAX_STATUS_MS = 3000;
 
-/** How the agent at the configured address is; undefined where none answers there. */
-export async function agentStatus(config: Config): Promise<AgentStatus | undefined> {
-  const signal = AbortSignal.timeout(MAX_STATUS_MS);
-  const answer = await robsonClient(config)
-    .get("/status", { signal })
-    .catch(() => undefined);
-  return statusSchema.safeParse(answer).data;
+/** How the agent at the configured address is; undefined where none answers there, or that of another database. */
+export async function agentStatus(config: Config, owner: string): Promise<AgentStatus | undefined> {
+  const { data } = statusSchema.safeParse(await asked(config, "/status"));
+  return data?.process === owner ? data : undefined;
 }
 
-/** By the running agent where there is one, else by the configuration. */
-export async function surroundings(store: OpenedStore, config: Config): Promise<Surroundings> {
+/** What the agent answers; undefined for any trouble. */
+function asked(config: Config, path: string): Promise<unknown> {
+  const signal = AbortSignal.timeout(MAX_STATUS_MS);
+  return robsonClient(config)
+    .get(path, { signal })
+    .catch(() => undefined);
+}
+
+interface Asking {
+  config: Config;
+  warn: (text: string) => void;
+}
+
+/**
+ * Gathers the facts about messages: what is on record, and beside it what the running agent says of its workers,
+ * gateways and limits. Where it cannot be asked, those of this command's configuration, with a word on it.
+ */
+export async function factsFinder(
+  store: OpenedStore,
+  { config, warn }: Asking,
+): Promise<(conversationId: number) => Promise<Facts | undefined>> {
   const owner = await store.currentOwner();
-  const status = owner === undefined ? undefined : await agentStatus(config);
+  const status = owner === undefined ? undefined : await agentStatus(config, owner);
+  if (owner !== undefined && !status)
+    warn(
+      `${owner} runs the loop, but does not answer at the configured address: workers, gateways and limits are told as they are configured here`,
+    );
   const gateways = status
     ? { names: status.gateways.map(({ name }) => name), isConfiguration: false }
     : { names: configuredGateways(store, config), isConfiguration: true };
-  return { owner, gateways, limits: config.limits };
+  let workers: Promise<readonly Worker[]> | undefined;
+  return async (conversationId) => {
+    const records = await store.operator.facts(conversationId);
+    if (!records) return undefined;
+    const view = status && toFacts(await asked(config, `/status/messages/${conversationId}`));
+    if (view) return { ...records, owner, gateways, ...view };
+    workers ??= workersOf(store, { config, warn });
+    const route = routeFacts(records.message, await workers);
+    return {
+      ...records,
+      owner,
+      gateways: { ...gateways, isConfiguration: true },
+      limits: config.limits,
+      route,
+    };
+  };
 }
 
 /**
  * The workers that a loop of this configuration has, for `why` to ask how a message is routed. Where a plugin cannot
  * be used, those of Robson itself, with a word on it: what is on record is told all the same.
  */
-export async function workersOf(
-  store: OpenedStore,
-  { config, warn }: { config: Config; warn: (text: string) => void },
-): Promise<readonly Worker[]> {
+export async function workersOf(store: OpenedStore, { config, warn }: Asking): Promise<readonly Worker[]> {
   const options = { store, config, log: silentLogger };
   try {
     return await registeredWorkers(options);

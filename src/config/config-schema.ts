@@ -57,6 +57,13 @@ export const configSchema = z
       file: text().optional(),
       levels: z.record(z.string(), z.enum(LOG_LEVELS)).default({}),
     }),
+    access: section({
+      listed_gateways: z.array(text()).default([]),
+      open_gateways: z.array(text()).default([]),
+      max_user_messages: wholeNumber().optional(),
+      max_channel_messages: wholeNumber().optional(),
+      window_seconds: z.int().min(1).max(86_400).default(60),
+    }),
     operators: section({
       users: z.array(text()).default([]),
     }),

@@ -51,6 +51,8 @@ function withoutOptional(document: Record<string, unknown>) {
   const shown = structuredClone(document) as Record<string, Record<string, unknown>>;
   delete shown.webhook?.default_channel;
   delete shown.log?.file;
+  delete shown.access?.max_user_messages;
+  delete shown.access?.max_channel_messages;
   delete shown.workflow?.run_pending_every_seconds;
   return { ...shown, repositories: [], schedules: [], plugins: [], agents: { scripted: {} } };
 }

@@ -1,4 +1,6 @@
 /** Puts the parts of a running loop together; who does what when it runs is sensorium-loop.ts's. */
+import { Access, type AccessRules } from "./access.ts";
+import { Admission } from "./admission.ts";
 import { backoffMs } from "./backoff.ts";
 import { type Clock, wait } from "./clock.ts";
 import { createControl, type LoopControl } from "./control.ts";
@@ -12,14 +14,17 @@ import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { InboundMessage } from "./message-event.ts";
 import { Outbox } from "./outbox.ts";
+import { Overload } from "./overload.ts";
 import type { Routing } from "./routing.ts";
 import type { LoopHealth } from "./sensorium-loop.ts";
-import type { Ownership } from "./store.ts";
+import type { Ownership, Store } from "./store.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { Sweep } from "./sweep.ts";
+import { Tenure } from "./tenure.ts";
 
 export interface AssembleOptions {
   ownership: Ownership;
+  store: Store;
   routing: Routing;
   gateways: ReadonlyMap<string, Gateway>;
   clock: Clock;
@@ -28,6 +33,7 @@ export interface AssembleOptions {
   log: Logger;
   hooks: HookRegistry;
   storeHealth: StoreHealth;
+  rules: AccessRules;
   health(): LoopHealth;
   onBug(error: unknown): void;
   onEvents(): void;
@@ -40,6 +46,7 @@ export interface Running {
   outbox: Outbox;
   dispatcher: Dispatcher;
   control: LoopControl;
+  tenure: Tenure;
   sweep: Sweep;
   supervisors: GatewaySupervisor[];
   gatewaysEnded: Promise<unknown>;
@@ -61,31 +68,47 @@ export function assemble(options: AssembleOptions): Running {
   const onReadError = (error: unknown, failures: number) =>
     waitAfterReadError(error, { ...options, failures, signal: grace.signal });
 
-  const outbox = new Outbox({ ...options, signal: grace.signal, onReadError });
+  const tenure: Tenure = new Tenure({ ...options, holders: () => [inbox, outbox, ...supervisors] });
+  const shared = {
+    holds: (gateway: string | null, shard: number) => tenure.holds(gateway, shard),
+    onEnded: () => tenure.ended(),
+  };
+  const access = new Access({ ...options, store: options.store.admission });
+  const outbox: Outbox = new Outbox({ ...options, ...shared, signal: grace.signal, onReadError });
   const control = createControl({ ...options, dispatcher: () => dispatcher, inbox: () => inbox });
   const dispatcher: Dispatcher = new Dispatcher({
     ...options,
     outbox,
     control,
+    access,
     resume: (key) => inbox.resume(key),
     wasHinted: (threadKey) => ownership.wasHinted(threadKey),
   });
+  const overload = new Overload({ ...options, store: options.store.admission });
+  const isControl = (content: string) => routing.isControl(content);
   const inbox: Inbox = new Inbox({
     ...options,
+    overload,
+    ...shared,
     dispatch: (entry) => dispatcher.dispatch(entry),
-    isControl: (content) => routing.isControl(content),
+    leaveTurns: (entry) => dispatcher.leaveTurns(entry),
+    isControl,
     onReadError,
   });
-  const supervisors = [...gateways.values()].map((gateway) => {
-    const accept = (message: InboundMessage) => inbox.accept(gateway.name, message);
-    return new GatewaySupervisor({ ...options, gateway, accept, signal: listening.signal });
+  const admission = new Admission({
+    ...{ ...options, overload, access, isControl },
+    store: (message, admitted) => inbox.accept(message, admitted),
+  });
+  const supervisors: GatewaySupervisor[] = [...gateways.values()].map((gateway) => {
+    const accept = (message: InboundMessage) => admission.accept(gateway.name, message);
+    return new GatewaySupervisor({ ...options, ...shared, gateway, accept, signal: listening.signal });
   });
   const sweep = new Sweep({ ...options, inbox, outbox });
   // The loop's timers do not keep a process alive; the loop itself does.
   const keepAlive = setInterval(() => undefined, MAX_INTERVAL_MS);
   const gatewaysEnded = Promise.resolve();
   return {
-    ...{ ownership, inbox, outbox, dispatcher, control, sweep },
+    ...{ ownership, inbox, outbox, dispatcher, control, tenure, sweep },
     ...{ supervisors, gatewaysEnded, listening, grace, keepAlive },
   };
 }

@@ -5,9 +5,10 @@
 import type { Clock } from "./clock.ts";
 import type { LoopControl } from "./control.ts";
 import { RobsonError, WorkerError } from "./errors.ts";
+import { LazySignal } from "./lazy-signal.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
-import type { EventToStore } from "./outbox.ts";
+import type { EventToStore } from "./outbox-entry.ts";
 import { EVENT_KINDS, type EventKind, isFinal } from "./process-event.ts";
 import { byteLength, toStorable } from "./text.ts";
 import type { Worker, WorkerContext } from "./worker.ts";
@@ -16,6 +17,8 @@ export interface AttemptOptions {
   clock: Clock;
   limits: Limits;
   log: Logger;
+  /** The message that it is made at. */
+  conversationId: number;
   /** Which attempt at the message this is, from 1. */
   number: number;
   /** Stores an event that does not end the message. */
@@ -29,13 +32,14 @@ export class Attempt {
   /** What ends the message; stored together with its end. */
   readonly finalEvents: EventToStore[] = [];
   readonly #options: AttemptOptions;
-  readonly #controller = new AbortController();
+  readonly #lazy = new LazySignal();
   readonly #over = Promise.withResolvers<never>();
   readonly startedAt: number;
   #emitCount = 0;
   #worker: string | null = null;
   #endedBy: RobsonError | undefined;
   #isClosed = false;
+  #wasTooLate = false;
 
   constructor(options: AttemptOptions) {
     this.#options = options;
@@ -54,6 +58,7 @@ export class Attempt {
     const timeoutMs = worker.timeoutMs ?? limits.workerTimeoutMs;
     const cancel = clock.schedule(clock.now() + timeoutMs, () => this.end(timedOut(worker, timeoutMs)));
     this.#worker = worker.name;
+    const lazy = this.#lazy;
     const context: WorkerContext = {
       emit: (kind, content) => {
         const emitted = this.#emit(kind, content);
@@ -61,7 +66,9 @@ export class Attempt {
         emitted.catch(() => undefined);
         return emitted;
       },
-      signal: this.#controller.signal,
+      get signal() {
+        return lazy.signal;
+      },
       text,
       attempt: number,
       log: this.#options.log,
@@ -69,7 +76,9 @@ export class Attempt {
     };
     const handled = handle(context);
     try {
-      return await Promise.race([handled, this.#over.promise]);
+      const result = await Promise.race([handled, this.#over.promise]);
+      if (typeof result === "string" && this.#emitCount === 0) this.#warnOfSilence(worker);
+      return result;
     } catch (error) {
       if (this.#endedBy) this.#watchLeftover(worker, handled);
       throw error;
@@ -87,14 +96,14 @@ export class Attempt {
   end(reason: RobsonError): void {
     if (this.#endedBy) return;
     this.#endedBy = reason;
-    this.#controller.abort(reason);
+    this.#lazy.abort(reason);
     this.#over.reject(reason);
   }
 
   /** Whatever the worker still does, its message has ended, or another attempt will be made. */
   close(): void {
     this.#isClosed = true;
-    if (!this.#endedBy) this.#controller.abort();
+    this.#lazy.abort(ENDED);
   }
 
   /** Why it was ended from outside, if it was. */
@@ -102,11 +111,33 @@ export class Attempt {
     return this.#endedBy;
   }
 
+  /** Who does not await an emit does not see that it is refused: the log tells him, once. */
+  #tooLate(): RobsonError {
+    const { conversationId, log } = this.#options;
+    if (!this.#wasTooLate) {
+      log.warn(
+        { conversationId, worker: this.#worker },
+        "worker emits after its attempt is over; nobody gets it",
+      );
+    }
+    this.#wasTooLate = true;
+    return attemptIsOver();
+  }
+
+  /** A text that is returned goes nowhere: whoever wrote this took it for the answer. */
+  #warnOfSilence(worker: Worker): void {
+    const { conversationId, log } = this.#options;
+    log.warn(
+      { conversationId, worker: worker.name },
+      "worker returned a text and emitted nothing; nobody gets it",
+    );
+  }
+
   /** Says when a worker goes on although its signal was aborted. Its result is refused either way. */
   #watchLeftover(worker: Worker, handled: Promise<unknown>): void {
-    const { clock, limits, log, onLeftover } = this.#options;
+    const { conversationId, clock, limits, log, onLeftover } = this.#options;
     onLeftover(handled);
-    const fields = { worker: worker.name, afterMs: limits.workerAbortGraceMs };
+    const fields = { conversationId, worker: worker.name, afterMs: limits.workerAbortGraceMs };
     const cancel = clock.schedule(clock.now() + limits.workerAbortGraceMs, () => {
       log.warn(fields, "worker goes on although its signal was aborted");
     });
@@ -115,12 +146,18 @@ export class Attempt {
 
   async #emit(kind: EventKind, content: string): Promise<void> {
     if (this.#endedBy) throw this.#endedBy;
-    if (this.#isClosed) throw attemptIsOver();
+    if (this.#isClosed) throw this.#tooLate();
     const { limits, clock } = this.#options;
     if (!EVENT_KINDS.includes(kind)) {
       throw new WorkerError(`Cannot emit an event of kind "${kind}"`, {
         retry: "never",
         hint: `The kinds are ${EVENT_KINDS.join(", ")}`,
+      });
+    }
+    if (typeof content !== "string") {
+      throw new WorkerError(`Cannot emit an event whose content is ${named(content)}, not text`, {
+        retry: "never",
+        hint: 'Pass a text, as in emit("completed", "Done")',
       });
     }
     if (this.#emitCount >= limits.maxEventsPerMessage) {
@@ -130,7 +167,7 @@ export class Attempt {
       });
     }
     this.#emitCount += 1;
-    const text = within(toStorable(String(content)), limits.maxContentBytes);
+    const text = within(toStorable(content), limits.maxContentBytes);
     const event = {
       sequence: this.#emitCount,
       kind,
@@ -145,6 +182,18 @@ export class Attempt {
   }
 }
 
+/** Why the signal of an attempt that has simply ended is aborted; made once, for its stack costs. */
+const ENDED = new RobsonError("WORKER_ENDED", "The attempt is over", {
+  hint: "Nothing is to be done: handle() has returned",
+});
+
+/** What a value is, without showing it. */
+function named(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "an array";
+  return typeof value === "object" ? "an object" : String(typeof value);
+}
+
 function attemptIsOver(): RobsonError {
   return new RobsonError("WORKER_ENDED", "Cannot emit: the attempt is over", {
     hint: "Await every emit before handle() returns",
@@ -155,7 +204,7 @@ function timedOut(worker: Worker, timeoutMs: number): RobsonError {
   return new WorkerError(`Worker "${worker.name}" took longer than ${timeoutMs} ms`, {
     code: "WORKER_TIMED_OUT",
     retry: "never",
-    hint: "Ask for less at once, or raise the worker's timeoutMs (default: workerTimeoutMs)",
+    hint: "Ask for less at once, or raise the worker's timeoutMs (default: limits.worker_timeout_ms in robson.toml)",
   });
 }
 

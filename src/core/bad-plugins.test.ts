@@ -1,9 +1,11 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
 import { DeliveryError, WorkerError } from "./errors.ts";
+import { silentLogger } from "./logger.ts";
+import { defineWorker } from "./worker.ts";
 
 const SECOND_MS = 1000;
 const HOUR_MS = 3_600_000;
@@ -125,6 +127,75 @@ describe.each(databaseKinds)("a wait that a plugin asks for, on $name", ({ creat
 
     expect(gateway.texts().toSorted()).toEqual(["completed: fail", "completed: send"]);
   });
+});
+
+test.each([
+  ["an object", { text: "done" }],
+  ["an array", ["done"]],
+  ["undefined", undefined],
+])("an answer that is %s is refused, and the asker is told what to pass", async (what, content) => {
+  const gateway = fakeGateway();
+  const worker = aWorker((_message, _args, { emit }) => emit("completed", content as never));
+  const { idle } = await startTestLoop({ onTestFinished }, { gateways: [gateway], workers: [worker] });
+
+  await gateway.say("anything");
+  await idle();
+
+  expect(gateway.texts()).toEqual([
+    expect.stringContaining(`Cannot emit an event whose content is ${what}, not text\nPass a text, as in `),
+  ]);
+});
+
+test("a worker that returns its answer instead of emitting it is named in the log", async (t) => {
+  const warnings: object[] = [];
+  const gateway = fakeGateway();
+  const [returning, emitting] = ["/a", "/b"].map((command) =>
+    aWorker(
+      async (_message, _args, { emit }) => {
+        if (command === "/b") await emit("completed", "done");
+        return "my answer";
+      },
+      { name: command.slice(1), command },
+    ),
+  );
+  if (!returning || !emitting) throw new Error("two workers");
+  const log = { ...silentLogger, warn: (fields: object, text: string) => warnings.push({ ...fields, text }) };
+  const { idle } = await startTestLoop(t, { gateways: [gateway], workers: [returning, emitting], log });
+
+  for (const command of ["/a", "/b"]) await gateway.say(command);
+  await idle();
+
+  expect(warnings).toEqual([
+    { conversationId: 1, worker: "a", text: expect.stringContaining("returned a text and emitted nothing") },
+  ]);
+});
+
+test("a worker that emits when its message has ended is named in the log, once", async (t) => {
+  const warnings: object[] = [];
+  const late = Promise.withResolvers<void>();
+  const gateway = fakeGateway();
+  const worker = aWorker(async (_message, _args, { emit }) => {
+    void late.promise.then(() => Promise.allSettled([emit("progress", "1"), emit("completed", "2")]));
+  });
+  const log = { ...silentLogger, warn: (fields: object, text: string) => warnings.push({ ...fields, text }) };
+  const { idle } = await startTestLoop(t, { gateways: [gateway], workers: [worker], log });
+  await gateway.say("anything");
+  await idle();
+
+  late.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+
+  expect(gateway.sent).toEqual([]);
+  expect(warnings).toEqual([
+    { conversationId: 1, worker: "w", text: "worker emits after its attempt is over; nobody gets it" },
+  ]);
+});
+
+test("a worker whose args are no schema is refused at once", () => {
+  for (const args of [{ count: "number" }, "number", null]) {
+    const define = () => defineWorker({ ...echo, args: args as never });
+    expect(define).toThrow('Cannot define worker "echo": its args are no schema');
+  }
 });
 
 test("an emit that nobody awaits and that is refused does not end the process", async (t) => {

@@ -4,7 +4,8 @@
  */
 import type { Dispatcher } from "./dispatch.ts";
 import { RobsonError } from "./errors.ts";
-import type { Inbox, InboxEntry } from "./inbox.ts";
+import type { Inbox } from "./inbox.ts";
+import type { InboxEntry } from "./inbox-entry.ts";
 import type { Routing } from "./routing.ts";
 import type { LoopHealth } from "./sensorium-loop.ts";
 

@@ -4,15 +4,16 @@
  * next attempt asks the platform first whether it is there.
  */
 import { backoffMs } from "./backoff.ts";
-import { type Clock, wait } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import { DeliveryError, messageOf, type Retry, retryOf } from "./errors.ts";
 import type { Gateway } from "./gateway.ts";
 import type { HookRegistry, Hooks } from "./hooks.ts";
 import { waitAfterInterruption } from "./interruption.ts";
+import { LazySignal, onAbort } from "./lazy-signal.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Delivery } from "./message-event.ts";
-import type { OutboxEntry } from "./outbox.ts";
+import type { OutboxEntry } from "./outbox-entry.ts";
 import type { Change, DeliveryChange, NewFailure, StoredDelivery } from "./store.ts";
 import { toStorable } from "./text.ts";
 
@@ -25,6 +26,8 @@ export interface DeliverOptions {
   hooks: HookRegistry;
   /** Aborted when the loop's time to stop is over: the attempt is given up. */
   signal: AbortSignal;
+  /** The gateway's part is over; what is left is to be stored. */
+  onSent(): void;
   /** Whether another event waits behind this one in its lane. */
   hasLater(): boolean;
   persist(change: Change): Promise<unknown>;
@@ -46,6 +49,7 @@ export async function deliver(entry: OutboxEntry, options: DeliverOptions): Prom
     options.hooks.tell("delivery.ended", () => ({ delivery: toDelivery(delivery), ...end }));
   const ids = {
     deliveryId: delivery.deliveryId,
+    eventId: delivery.eventId,
     conversationId: delivery.conversationId,
     gateway: gateway.name,
   };
@@ -56,6 +60,7 @@ export async function deliver(entry: OutboxEntry, options: DeliverOptions): Prom
   const supersede = async () => {
     await record({ status: "done", nextRetryAt: null });
     log.info({ ...ids, attempts: delivery.attempts }, "delivery superseded");
+    tellEnded({ outcome: "superseded" });
     return undefined;
   };
   const giveUp = async (lastError: string) => {
@@ -74,11 +79,15 @@ export async function deliver(entry: OutboxEntry, options: DeliverOptions): Prom
     const begun = toBegun(delivery);
     const wasInterrupted = delivery.status === "claimed";
     if (wasInterrupted && begun.interruptions >= limits.maxInterruptions) return giveUp(INTERRUPTED);
+    const { attempts } = delivery;
     await record(begun, wasInterrupted ? failedWith(INTERRUPTED) : undefined);
+    if (wasInterrupted) log.warn({ ...ids, attempts }, "delivery attempt was interrupted");
   }
   entry.isCounted = false;
+  log.debug({ ...ids, attempts: delivery.attempts }, "delivery attempt begins");
 
   const outcome = await attempt(delivery, options);
+  options.onSent();
 
   if (outcome.kind === "delivered") {
     await record({ status: "done", deliveredAt: clock.now(), nextRetryAt: null });
@@ -89,6 +98,7 @@ export async function deliver(entry: OutboxEntry, options: DeliverOptions): Prom
   if (options.signal.aborted) {
     // Given up because the loop stops: the platform is asked at the next start. It counts as no failure.
     await record({ status: "pending", interruptions: delivery.interruptions + 1, nextRetryAt: null });
+    log.info({ ...ids, attempts: delivery.attempts }, "delivery handed back");
     return undefined;
   }
   const lastError = toStorable(outcome.error);
@@ -125,30 +135,47 @@ type AttemptOutcome =
 /** Never rejects. */
 async function attempt(delivery: StoredDelivery, options: DeliverOptions): Promise<AttemptOutcome> {
   const { gateway, clock, limits } = options;
-  const over = new AbortController();
-  const signal = AbortSignal.any([options.signal, over.signal]);
-  const timeout = wait(clock, limits.sendTimeoutMs, signal).then(() => {
-    throw new DeliveryError(`Gateway "${gateway.name}" did not answer within ${limits.sendTimeoutMs} ms`, {
-      code: "DELIVERY_TIMED_OUT",
-      retry: "later",
-      hint: "The limit is sendTimeoutMs",
-    });
-  });
+  const over = Promise.withResolvers<never>();
+  const lazy = new LazySignal();
+  const end = (reason: unknown) => {
+    lazy.abort(reason);
+    over.reject(reason);
+  };
+  const cancelTimeout = clock.schedule(clock.now() + limits.sendTimeoutMs, () =>
+    end(timedOut(gateway, limits)),
+  );
+  const cancelStop = onAbort(options.signal, end);
   try {
-    await Promise.race([send(gateway, toDelivery(delivery), signal), timeout]);
+    await Promise.race([send(gateway, toDelivery(delivery), lazy), over.promise]);
     return { kind: "delivered" };
   } catch (error) {
     return { kind: "failed", error: messageOf(error), ...retryOf(error) };
   } finally {
-    timeout.catch(() => undefined); // whoever lost the race has nothing more to say
-    over.abort(new Error("The attempt is over"));
+    cancelTimeout();
+    cancelStop();
+    lazy.abort(SENT);
   }
 }
 
+/** Why the signal of an attempt that has ended is aborted; made once, for its stack costs. */
+const SENT = new Error("The attempt is over");
+
+function timedOut({ name }: Gateway, { sendTimeoutMs }: Limits): DeliveryError {
+  return new DeliveryError(`Gateway "${name}" did not answer within ${sendTimeoutMs} ms`, {
+    code: "DELIVERY_TIMED_OUT",
+    retry: "later",
+    hint: "The limit is sendTimeoutMs",
+  });
+}
+
 /** Sends, unless a former attempt turns out to have arrived. */
-async function send(gateway: Gateway, delivery: Delivery, signal: AbortSignal): Promise<void> {
-  if (delivery.attempt > 1 && gateway.find && (await gateway.find(delivery, { signal }))) return;
-  await gateway.send(delivery, { signal });
+async function send(
+  gateway: Gateway,
+  delivery: Delivery,
+  context: { readonly signal: AbortSignal },
+): Promise<void> {
+  if (delivery.attempt > 1 && gateway.find && (await gateway.find(delivery, context))) return;
+  await gateway.send(delivery, context);
 }
 
 interface Failed {
@@ -163,7 +190,8 @@ function retryWaitMs({ attempts, outcome, options }: Failed): number {
   return backoffMs({ attempts, baseMs, maxMs, maxRetryAfterMs, retryAfterMs, random: options.random });
 }
 
-function toDelivery(stored: StoredDelivery): Delivery {
+/** The delivery as gateways and plugins see it. */
+export function toDelivery(stored: StoredDelivery): Delivery {
   const isOrigin = stored.originGateway === stored.gateway;
   return {
     kind: "delivered",

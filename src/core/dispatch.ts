@@ -3,13 +3,21 @@
  * the message's end together with the events that end it. A crash before that commit leaves the message claimed;
  * it is run again, and what it emitted before is not stored twice.
  */
+import type { Access } from "./access.ts";
 import { parseArguments } from "./arguments/parse-arguments.ts";
 import { Attempt } from "./attempt.ts";
 import type { Clock } from "./clock.ts";
 import type { LoopControl } from "./control.ts";
 import { hasCode, RobsonError } from "./errors.ts";
-import { commandHelpText, helpText, NOT_ALLOWED_TEXT, unmatchedText, wrongArgumentsText } from "./help.ts";
-import type { DispatchOutcome, InboxEntry } from "./inbox.ts";
+import {
+  commandHelpText,
+  helpText,
+  NOT_ALLOWED_TEXT,
+  notListedText,
+  unmatchedText,
+  wrongArgumentsText,
+} from "./help.ts";
+import type { DispatchOutcome, InboxEntry } from "./inbox-entry.ts";
 import { waitAfterInterruption } from "./interruption.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
@@ -33,6 +41,7 @@ export interface DispatcherOptions extends EndOptions {
   resume(laneKey: string): void;
   /** Whether this thread has had its hint that a message matched nothing. */
   wasHinted(threadKey: string): Promise<boolean>;
+  access: Pick<Access, "mayBeWorkedOn">;
 }
 
 const SUSPECT = "suspect";
@@ -100,6 +109,12 @@ export class Dispatcher {
     await Promise.allSettled(this.#leftovers);
   }
 
+  /** The entry is not handled here any more: the turns that it waits for are free for others. */
+  leaveTurns(entry: InboxEntry): void {
+    const worker = this.#routesFor(entry)[0]?.worker;
+    this.#leave(entry, [{ kind: SUSPECT }, ...(worker ? [{ kind: worker.name }] : [])]);
+  }
+
   /** The attempt under way at a message. */
   attemptAt(conversationId: number): Attempt | undefined {
     return this.#attempts.get(conversationId);
@@ -113,8 +128,10 @@ export class Dispatcher {
     return waitAfterInterruption({ ...this.#options, interruptions });
   }
 
-  #routesFor({ message }: InboxEntry): Route[] {
-    return isHelp(message.content) ? [] : this.#options.routing.match(message.content);
+  #routesFor({ message, refusal }: InboxEntry): Route[] {
+    return refusal !== undefined || isHelp(message.content)
+      ? []
+      : this.#options.routing.match(message.content);
   }
 
   #leave(entry: InboxEntry, turns: { kind: string }[]): void {
@@ -138,8 +155,14 @@ export class Dispatcher {
       if (interruptions >= this.#options.limits.maxInterruptions) return this.#end.interrupted(entry);
       await this.#end.begun(entry);
     }
+    const isNew = entry.isCounted;
     entry.isCounted = false;
+    const refused =
+      isNew && entry.refusal === undefined ? undefined : await this.#refused(entry, maxAttempts);
+    if (refused) return refused;
     if (entry.stoppedBy !== undefined) return this.#end.stopped(entry, entry.stoppedBy);
+    const { conversationId, gateway, attempts } = message;
+    this.#options.log.debug({ conversationId, gateway, attempts }, "message attempt begins");
     const asker = toReceived(message);
     const allowed = routes.filter(({ worker }) => worker.mayUse?.(asker) ?? true);
     const about = helpAbout(message.content);
@@ -152,6 +175,22 @@ export class Dispatcher {
       return this.#end.answered(entry, { kind: "failed", content: NOT_ALLOWED_TEXT });
     }
     return this.#attempt(entry, { routes: allowed, maxAttempts });
+  }
+
+  /** Of a message that waited: its channel may have left the allow list, or another process took it in. */
+  async #refused(entry: InboxEntry, maxAttempts: number): Promise<DispatchOutcome | undefined> {
+    const { gateway, channelId } = entry.message;
+    let content = entry.refusal;
+    try {
+      if (content === undefined) {
+        const mayBe = this.#options.access.mayBeWorkedOn(entry.message);
+        if (mayBe === true || (await mayBe)) return undefined;
+        content = notListedText({ gateway: gateway ?? "", channelId });
+      }
+    } catch (error) {
+      return this.#end.failed(entry, { error, maxAttempts, worker: null });
+    }
+    return this.#end.answered(entry, { kind: "failed", content });
   }
 
   async #attempt(
@@ -190,6 +229,7 @@ export class Dispatcher {
       limits,
       log,
       control,
+      conversationId: message.conversationId,
       number: message.attempts,
       store: (event) => outbox.record(message, { events: [event] }),
       onLeftover: (handled) => {

@@ -19,7 +19,9 @@ export const ERROR_CODES = [
   "UNAUTHORIZED",
   "ORIGIN_REFUSED",
   "NOT_FOUND",
+  "CHANNEL_NOT_ALLOWED",
   "RATE_LIMITED",
+  "OVERLOADED",
   "STOPPING",
   // the store
   "STORE_LOCATION_INVALID",
@@ -31,6 +33,7 @@ export const ERROR_CODES = [
   "STORE_NEWER",
   "STORE_REFUSED_ROW",
   "LEASE_LOST",
+  "WORKERS_DIFFER",
   // work and answers
   "WORKER_FAILED",
   "WORKER_TIMED_OUT",
@@ -69,6 +72,17 @@ export class RobsonError extends Error {
     this.name = "RobsonError";
     this.code = code;
     this.hint = options.hint;
+  }
+}
+
+/** A refusal that passes: the same is taken after `retryAfterMs`. Gateways tell their platform so where they can. */
+export class TryLaterError extends RobsonError {
+  readonly retryAfterMs: number;
+
+  constructor(code: ErrorCode, message: string, options: RobsonErrorOptions & { retryAfterMs: number }) {
+    super(code, message, options);
+    this.name = "TryLaterError";
+    this.retryAfterMs = options.retryAfterMs;
   }
 }
 

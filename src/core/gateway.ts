@@ -16,8 +16,10 @@ export interface Accepted {
 export interface GatewayContext {
   /**
    * Stores a message. Resolves after the commit: acknowledge the platform only then, so that a crash before
-   * makes it send again. Rejects with a `RobsonError`; `STOPPING`, `STORE_UNAVAILABLE` and `STORE_BUSY` are
-   * worth another try, everything else is not.
+   * makes it send again. Rejects with a `RobsonError`; `STOPPING`, `OVERLOADED`, `STORE_UNAVAILABLE` and
+   * `STORE_BUSY` are worth another try (a `TryLaterError` says when), everything else is not.
+   * With `RATE_LIMITED` and `CHANNEL_NOT_ALLOWED` it
+   * is for the asker to send it again: acknowledge the platform.
    */
   accept(message: InboundMessage): Promise<Accepted>;
   /** Aborted when the loop stops: end then. */
@@ -55,6 +57,23 @@ export interface Gateway {
    * stored: one delivery, with a lane of its own, for each.
    */
   hasSubscribers?: boolean;
+  /**
+   * Whether one process at a time may listen, because the platform gives each message to one listener alone. The
+   * other processes of a cluster send, and one of them listens when that one is gone. Default: all listen.
+   */
+  isExclusive?: boolean;
+  /**
+   * Whether strangers reach it, as on a chat platform: then only channels on its allow list are heard, unless
+   * `[access] open_gateways` names it. Default: whoever reaches it may be heard.
+   */
+  isPublic?: boolean;
+  /**
+   * Whether the asker sees what `accept` rejects with, as an HTTP status or on his terminal. Default: the loop
+   * answers in his thread why he is refused, once in a window.
+   */
+  showsRefusals?: boolean;
+  /** Whether only whoever sits at this machine reaches it: his messages are not counted against `[access]`. */
+  isLocal?: boolean;
   /** Where a message that came through no gateway is announced; without one this gateway gets no copy. */
   defaultChannelId?: string;
 }

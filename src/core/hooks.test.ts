@@ -90,6 +90,68 @@ test.for(databaseKinds)(
   },
 );
 
+test.for(databaseKinds)(
+  "progress that a later event overtakes is told as superseded on $name",
+  async (kind, t) => {
+    const gateway = fakeGateway({ failures: 1 });
+    const [failed, told] = [Promise.withResolvers<void>(), [] as Hooks["delivery.ended"][]];
+    const plugin = definePlugin({
+      name: "ends",
+      setup: (host) => host.hook("delivery.ended", (fact) => told.push(fact)),
+    });
+    const working = aWorker(async (_message, _args, { emit }) => {
+      await emit("progress", "half");
+      await failed.promise;
+      await emit("completed", "whole");
+    });
+    const log = { ...silentLogger, warn: () => failed.resolve() };
+    const { idle } = await startTestLoop(t, {
+      location: await kind.create(t),
+      gateways: [gateway],
+      workers: [working],
+      plugins: [plugin],
+      log,
+    });
+
+    await gateway.say("work");
+    await idle();
+
+    expect(told).toMatchObject([
+      { outcome: "superseded", delivery: { eventKind: "progress", content: "half" } },
+      { outcome: "delivered", delivery: { eventKind: "completed" } },
+    ]);
+  },
+);
+
+test.for(databaseKinds)("a delivery whose subscriber leaves is told as closed on $name", async (kind, t) => {
+  const sending = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<void>();
+  const onSend = async () => {
+    sending.resolve();
+    await answer.promise;
+    throw new DeliveryError("the platform is down", { retry: "later" });
+  };
+  const gateway = { ...fakeGateway({ onSend, targets: () => [] }), hasSubscribers: true };
+  const { plugin, told } = listener();
+  const running = await startTestLoop(t, {
+    location: await kind.create(t),
+    gateways: [gateway],
+    workers: [echoWorker],
+    plugins: [plugin],
+  });
+  const target = "https://example.org/hook";
+  const { subscribers } = running.store;
+  const added = await subscribers.add({ callbackUrl: target, description: null }, { maxSubscribers: 1 });
+
+  await gateway.say("/echo hello");
+  await sending.promise;
+  await subscribers.remove(added?.subscriber.id ?? 0);
+  answer.resolve();
+  await running.idle();
+
+  expect(told.at(-1)).toMatchObject(["delivery.ended", { outcome: "closed", delivery: { target } }]);
+});
+
 test("a message that a person stops is told as stopped", async (t) => {
   const gateway = fakeGateway();
   const { plugin, told } = listener();

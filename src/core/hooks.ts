@@ -30,8 +30,14 @@ export interface Hooks {
     message: ReceivedMessage;
     event: { id: number; kind: EventKind; content: string; worker: string | null; createdAt: number };
   };
-  /** A delivery has arrived, or is given up. */
-  "delivery.ended": { delivery: Delivery; outcome: "delivered" | "dead"; error?: string };
+  /** A delivery has ended. */
+  "delivery.ended": {
+    delivery: Delivery;
+    /** Superseded: a later event overtook this progress. Closed: somebody else closed it, as its subscriber left. */
+    outcome: "delivered" | "dead" | "superseded" | "closed";
+    /** Of a dead letter. */
+    error?: string;
+  };
 }
 
 export type HookPoint = keyof Hooks;

@@ -3,52 +3,35 @@
  * A message's place in its lane is taken when `accept` is called; its handling begins after the commit. A crash
  * at any point leaves the message stored and open, or not stored and unacknowledged.
  */
+import type { Admitted } from "./admission.ts";
 import { Backlog, roomTaken } from "./backlog.ts";
 import type { Clock } from "./clock.ts";
 import { hasCode, RobsonError } from "./errors.ts";
 import type { Accepted } from "./gateway.ts";
 import type { HookRegistry } from "./hooks.ts";
-import { Lanes } from "./lanes.ts";
+import { type DispatchOutcome, type InboxEntry, toEntry, toRefused, toStored } from "./inbox-entry.ts";
+import { IN_ORDER, type Lane, Lanes } from "./lanes.ts";
 import type { Limits } from "./limits.ts";
-import type { InboundMessage } from "./message-event.ts";
-import { toNewMessage } from "./new-message.ts";
-import { shardOf, threadKey } from "./shards.ts";
+import type { Logger } from "./logger.ts";
+import type { Overload } from "./overload.ts";
+import { type ShardKey, shardOf, threadKey } from "./shards.ts";
 import type { NewMessage, Ownership, StoredMessage } from "./store.ts";
 import type { StoreHealth } from "./store-health.ts";
-
-/** A message in memory. */
-export interface InboxEntry {
-  /** The lane: its thread. */
-  key: string;
-  shard: number;
-  message: StoredMessage;
-  /** False when it turned out not to be ours to handle: a duplicate, or not stored. */
-  stored: Promise<boolean>;
-  /** Whether the attempt that comes next has been counted by the commit that stored the message. */
-  isCounted: boolean;
-  /** A command about the loop: handled beside its thread's other messages, in slots of its own. */
-  isControl: boolean;
-  /** Whether it has waited as long as one that was interrupted has to. */
-  hasWaited?: boolean;
-  /** Who wants it ended. */
-  stoppedBy?: string;
-  /** Interrupted twice or more: perhaps what stopped the process. Handled alone. */
-  isSuspect: boolean;
-}
-
-/** What became of an attempt: the message has ended, comes back later, or keeps its lane until `resume`. */
-export type DispatchOutcome =
-  | { kind: "ended" }
-  | { kind: "retry"; at: number }
-  | { kind: "held"; until?: number };
 
 export interface InboxOptions {
   ownership: Ownership;
   clock: Clock;
   limits: Limits;
+  log: Logger;
   hooks: HookRegistry;
   storeHealth: StoreHealth;
+  overload: Pick<Overload, "count" | "ended">;
   dispatch(entry: InboxEntry): Promise<DispatchOutcome>;
+  /** The entry is another process's to handle: it waits for no turn here any more. */
+  leaveTurns(entry: InboxEntry): void;
+  /** See `Tenure`. */
+  holds(gateway: string | null, shard: number): boolean;
+  onEnded(): void;
   /** Whether the loop itself is meant: such a message waits behind no limit of admission. */
   isControl(content: string): boolean;
   /** See `Lanes` and `Backlog`. */
@@ -71,9 +54,15 @@ export class Inbox {
   /** By conversation id, or by message id while that is not known. */
   readonly #loaded = new Map<number | string, InboxEntry>();
   readonly #cancelRetries = new Map<number, () => void>();
+  /** The shards of messages that are being stored, an object for each. */
+  readonly #accepting = new Set<ShardKey>();
   /** Set while unowned messages are being taken: what has ended meanwhile, and may still be among them. */
   #endedWhileTaking: Set<number> | undefined;
-  #mustTakeAgain = false;
+  #taking: Promise<void> | undefined;
+  /** How many have been taken so far. */
+  #takenCount = 0;
+  /** Begins when the taking under way has ended. */
+  #takingNext: Promise<void> | undefined;
   /** Until then a message may turn up whose `accept` seemed to have failed. */
   #uncertainUntil = 0;
   #isStopped = false;
@@ -81,7 +70,12 @@ export class Inbox {
   constructor(options: InboxOptions) {
     const { ownership, clock, limits } = options;
     this.#options = options;
-    const shared = { clock, run: (entry: InboxEntry) => this.#run(entry), onBug: options.onBug };
+    const shared = {
+      clock,
+      compare: byAcceptance,
+      run: (entry: InboxEntry, lane: Lane<InboxEntry>) => this.#run(entry, lane),
+      onBug: options.onBug,
+    };
     this.#lanes = new Lanes({ ...shared, slots: limits.maxConcurrentMessages });
     this.#controlLanes = new Lanes({ ...shared, slots: limits.maxConcurrentControl });
     this.#backlog = new Backlog({
@@ -91,7 +85,7 @@ export class Inbox {
       load: (message) => this.#load(message),
       loadedCount: () => this.#roomTaken(),
       maxLoaded: limits.maxLoaded,
-      onLive: () => this.takeUnowned(),
+      onLive: () => void this.takeUnowned(),
       onReadError: options.onReadError,
     });
   }
@@ -106,21 +100,25 @@ export class Inbox {
 
   /** Takes up what is open from before. */
   start(): void {
+    void this.#options.overload.count();
     this.#backlog.catchUp();
   }
 
   /** Stores a message and puts it in its lane. Resolves after the commit. */
-  async accept(gateway: string, inbound: InboundMessage): Promise<Accepted> {
-    const { clock, limits } = this.#options;
-    const message = toNewMessage({ gateway, inbound, limits, now: clock.now() });
+  async accept(message: NewMessage, admitted: Admitted): Promise<Accepted> {
+    const key = { gateway: message.gateway, shard: shardOf(threadKey(message)) };
     const admission = await this.#backlog.admit();
+    this.#accepting.add(key);
     try {
       if (this.#isStopped) throw stopping();
-      const isControl = this.#options.isControl(message.content);
-      const isLive = admission === "live" || isControl;
-      const accepted = await (isLive ? this.#acceptLive(message, isControl) : this.#acceptBehind(message));
+      const isLive = admission === "live";
+      const { conversationId, isDuplicate } = await this.#store(message, {
+        shard: key.shard,
+        isLive,
+        ...admitted,
+      });
       this.#options.storeHealth.worked();
-      return accepted;
+      return { conversationId, isDuplicate };
     } catch (error) {
       this.#options.storeHealth.failed(error);
       // It may have been stored all the same: then it is open, and has to be found.
@@ -128,7 +126,34 @@ export class Inbox {
       throw error;
     } finally {
       this.#backlog.end(admission);
+      this.#accepting.delete(key);
+      this.#options.onEnded();
     }
+  }
+
+  /** See `Holder`. What is being stored is found by whoever reads the database after it. */
+  forget(isLeft: (key: ShardKey) => boolean): void {
+    const matches = ({ message, shard }: InboxEntry) => isLeft({ gateway: message.gateway, shard });
+    for (const lanes of [this.#lanes, this.#controlLanes])
+      for (const entry of lanes.remove(matches)) this.#forget(entry);
+    for (const [id, cancel] of this.#cancelRetries) {
+      const entry = this.#loaded.get(id);
+      if (!entry || !matches(entry)) continue;
+      cancel();
+      this.#cancelRetries.delete(id);
+      this.#forget(entry);
+    }
+  }
+
+  *busy(): Iterable<ShardKey> {
+    yield* this.#accepting;
+    for (const { message, shard } of [...this.#lanes.running(), ...this.#controlLanes.running()])
+      yield { gateway: message.gateway, shard };
+  }
+
+  /** Reads the open messages again. */
+  reread(): void {
+    this.#backlog.fallBehind();
   }
 
   /** Runs the first message of a lane that was held. */
@@ -157,21 +182,14 @@ export class Inbox {
     else this.resume(key);
   }
 
-  /** Takes over what other processes have stored for us. */
-  takeUnowned(): void {
-    if (this.#endedWhileTaking) {
-      this.#mustTakeAgain = true;
-      return;
-    }
-    const room = this.#options.limits.maxLoaded - this.#roomTaken();
-    if (!this.#backlog.isLive || this.#isStopped || room <= 0) return;
-    this.#mustTakeAgain = false;
-    const ended = new Set<number>();
-    this.#endedWhileTaking = ended;
-    void this.#takeUnowned({ limit: Math.min(room, MAX_TAKEN), ended }).finally(() => {
-      this.#endedWhileTaking = undefined;
-      if (this.#mustTakeAgain) this.takeUnowned();
-    });
+  /**
+   * Takes over what other processes have stored for us. Resolves when what they had stored by now is in its lanes,
+   * or is left to the reading of pages.
+   */
+  takeUnowned(): Promise<void> {
+    if (!this.#taking) return this.#beginTaking();
+    this.#takingNext ??= this.#taking.then(() => this.#beginTaking());
+    return this.#takingNext;
   }
 
   /** Reads the open messages again, where a write's outcome has been unknown not long ago. */
@@ -193,12 +211,26 @@ export class Inbox {
     await Promise.all([this.#lanes.idle(), this.#controlLanes.idle()]);
   }
 
-  async #acceptLive(message: NewMessage, isControl: boolean): Promise<Accepted> {
+  #store(
+    message: NewMessage,
+    { shard, isLive, ...admitted }: Admitted & { shard: number; isLive: boolean },
+  ): Promise<Accepted> {
+    const { ownership, holds } = this.#options;
+    const { isControl, refusal } = admitted;
+    if (holds(message.gateway, shard))
+      return isLive || isControl ? this.#acceptLive(message, admitted) : this.#acceptBehind(message, shard);
+    if (refusal !== undefined) return this.#refuse(message, { shard, refusal });
+    return ownership.accept(message, { shard, status: "pending", attempts: 0, isForOther: true });
+  }
+
+  async #acceptLive(message: NewMessage, admitted: Admitted): Promise<Accepted> {
     const stored = Promise.withResolvers<boolean>();
-    const entry = toEntry(toStored(message), { stored: stored.promise, isControl });
+    const entry = toEntry(toStored(message), { stored: stored.promise, ...admitted });
     this.#loaded.set(message.id, entry);
     entry.isCounted = this.#enter(entry);
     let isOurs = false;
+    let taken: Promise<void> | undefined;
+    const takenBefore = this.#takenCount;
     try {
       const begun = entry.isCounted
         ? ({ status: "claimed", attempts: 1 } as const)
@@ -208,19 +240,30 @@ export class Inbox {
       if (accepted.isDuplicate && !this.#loaded.has(accepted.conversationId)) this.rereadIfUncertain();
       if (!accepted.isDuplicate) {
         Object.assign(entry.message, begun, { conversationId: accepted.conversationId });
-        this.#loaded.set(accepted.conversationId, entry);
-        isOurs = true;
+        isOurs = !entry.isForgotten;
+        if (isOurs) this.#loaded.set(accepted.conversationId, entry);
         this.#tellAccepted(entry.message);
       }
+      taken = accepted.hasUnowned ? this.takeUnowned() : this.#taking;
+      entry.mayBeEarly = taken !== undefined || this.#takenCount !== takenBefore;
       return accepted;
     } finally {
       this.#loaded.delete(message.id);
-      stored.resolve(isOurs);
+      if (isOurs && taken) void taken.then(() => stored.resolve(true));
+      else stored.resolve(isOurs);
     }
   }
 
-  async #acceptBehind(message: NewMessage): Promise<Accepted> {
-    const shard = shardOf(threadKey(message));
+  /** Answered at once although the thread is another process's, which would not know of the refusal. */
+  async #refuse(message: NewMessage, { shard, refusal }: { shard: number; refusal: string }) {
+    const entry = toRefused(message, refusal);
+    const accepted = await this.#options.ownership.accept(message, { shard, status: "claimed", attempts: 1 });
+    entry.message.conversationId = accepted.conversationId;
+    if (!accepted.isDuplicate) await this.#dispatch(entry);
+    return accepted;
+  }
+
+  async #acceptBehind(message: NewMessage, shard: number): Promise<Accepted> {
     const accepted = await this.#options.ownership.accept(message, { shard, status: "pending", attempts: 0 });
     if (!accepted.isDuplicate) {
       const stored = { ...toStored(message), conversationId: accepted.conversationId };
@@ -230,15 +273,32 @@ export class Inbox {
     return accepted;
   }
 
-  async #takeUnowned({ limit, ended }: { limit: number; ended: Set<number> }): Promise<void> {
+  #beginTaking(): Promise<void> {
+    this.#takingNext = undefined;
+    if (!this.#backlog.isLive || this.#isStopped) return Promise.resolve();
+    const ended = new Set<number>();
+    this.#endedWhileTaking = ended;
+    this.#taking = this.#takeAll(ended).finally(() => {
+      this.#taking = undefined;
+      this.#endedWhileTaking = undefined;
+    });
+    return this.#taking;
+  }
+
+  async #takeAll(ended: Set<number>): Promise<void> {
     try {
-      const messages = await this.#options.ownership.takeUnowned(limit);
-      this.#options.storeHealth.worked();
-      for (const message of messages) {
-        this.#tellAccepted(message);
-        if (!ended.has(message.conversationId)) this.#load(message);
+      for (let isMore = true; isMore && !this.#isStopped; ) {
+        const limit = Math.min(this.#options.limits.maxLoaded - this.#roomTaken(), MAX_TAKEN);
+        if (limit <= 0) return;
+        const messages = await this.#options.ownership.takeUnowned(limit);
+        this.#options.storeHealth.worked();
+        this.#takenCount += messages.length;
+        for (const message of messages) {
+          this.#tellAccepted(message);
+          if (!ended.has(message.conversationId)) this.#load(message);
+        }
+        isMore = messages.length === limit;
       }
-      if (messages.length === limit) this.#mustTakeAgain = true;
     } catch (error) {
       this.#options.storeHealth.failed(error);
       // Taken perhaps, and then only the database knows of them.
@@ -248,6 +308,8 @@ export class Inbox {
   }
 
   #tellAccepted(message: StoredMessage): void {
+    const { conversationId, gateway } = message;
+    this.#options.log.debug({ conversationId, gateway }, "message accepted");
     this.#options.hooks.tellOf("message.accepted", message, {});
   }
 
@@ -256,6 +318,7 @@ export class Inbox {
     if (isLoaded || this.#isStopped) return;
     const isControl = this.#options.isControl(message.content);
     const entry = toEntry(message, { stored: Promise.resolve(true), isControl });
+    if (!this.#holds(entry)) return;
     this.#loaded.set(message.conversationId, entry);
     if (message.nextAttemptAt === null) this.#enter(entry);
     else this.#enterLater(entry, message.nextAttemptAt);
@@ -286,17 +349,34 @@ export class Inbox {
     this.#backlog.catchUp();
   }
 
-  async #run(entry: InboxEntry): Promise<number | undefined> {
+  async #run(entry: InboxEntry, lane: Lane<InboxEntry>): Promise<number | undefined | typeof IN_ORDER> {
     if (!(await entry.stored)) return undefined;
+    if (entry.mayBeEarly && lane.later().some((other) => byAcceptance(other, entry) < 0)) return IN_ORDER;
+    if (!(entry.isCounted || this.#holds(entry))) return this.#forget(entry);
     const outcome = await this.#dispatch(entry);
+    this.#options.onEnded();
+    if (outcome.kind !== "ended" && !this.#holds(entry)) return this.#forget(entry);
     if (outcome.kind === "held") return outcome.until ?? Number.POSITIVE_INFINITY;
     if (outcome.kind === "retry") this.#enterLater(entry, outcome.at);
     else {
       this.#loaded.delete(entry.message.conversationId);
+      this.#options.overload.ended();
       this.#endedWhileTaking?.add(entry.message.conversationId);
       this.#backlog.ended(entry.message.conversationId);
     }
     return undefined;
+  }
+
+  #holds({ message, shard }: InboxEntry): boolean {
+    return this.#options.holds(message.gateway, shard);
+  }
+
+  /** Another process handles it. */
+  #forget(entry: InboxEntry): undefined {
+    entry.isForgotten = true;
+    this.#options.leaveTurns(entry);
+    this.#loaded.delete(entry.message.conversationId);
+    this.#backlog.ended(entry.message.conversationId);
   }
 
   /** What nobody expected is told, and the message tried again: it must not lie here until the next start. */
@@ -310,22 +390,11 @@ export class Inbox {
   }
 }
 
-function toEntry(message: StoredMessage, more: Pick<InboxEntry, "stored" | "isControl">): InboxEntry {
-  const key = threadKey(message);
-  const isSuspect = message.status === "claimed" && message.interruptions >= 1;
-  return { key, shard: shardOf(key), message, isCounted: false, isSuspect, ...more };
-}
-
-function toStored(message: NewMessage): StoredMessage {
-  return {
-    ...message,
-    conversationId: 0,
-    status: "pending",
-    attempts: 0,
-    interruptions: 0,
-    nextAttemptAt: null,
-    lastError: null,
-  };
+/** In the order of their ids; those that are being stored have none yet, and come last. */
+function byAcceptance(a: InboxEntry, b: InboxEntry): number {
+  const placeOf = ({ message }: InboxEntry) => message.conversationId || Number.POSITIVE_INFINITY;
+  const [first, second] = [placeOf(a), placeOf(b)];
+  return first === second ? 0 : first - second;
 }
 
 function stopping(): RobsonError {

@@ -5,9 +5,13 @@
  */
 import type { Clock } from "./clock.ts";
 
-export interface Lane {
+export interface Lane<Item = unknown> {
+  /** The items that wait behind the one that runs. */
+  later(): Item[];
   /** Whether other items wait behind the one that runs. */
   hasLater(): boolean;
+  /** Gives the item's slot to another lane, although the item goes on: only its own lane waits for it now. */
+  freeSlot(): void;
 }
 
 export interface LanesOptions<Item> {
@@ -16,9 +20,12 @@ export interface LanesOptions<Item> {
   slots: number;
   /**
    * Works on one item. Resolve with an instant to hold the lane and be run again then (Infinity: at `resume`),
-   * with undefined to leave the lane. The first part, up to its first await, runs inside `enter`.
+   * with undefined to leave the lane, with `IN_ORDER` to have the lane begin with whatever is its first. The first
+   * part, up to its first await, runs inside `enter`.
    */
-  run(item: Item, lane: Lane): Promise<number | undefined>;
+  run(item: Item, lane: Lane<Item>): Promise<number | undefined | typeof IN_ORDER>;
+  /** The order that `IN_ORDER` brings about. */
+  compare?(a: Item, b: Item): number;
   /** Called when `run` rejects, which is a bug; the item leaves its lane. */
   onBug(error: unknown, item: Item): void;
   /** Whether an item counts as one that waits; it may be in its lane before that is certain. Default: all do. */
@@ -27,13 +34,16 @@ export interface LanesOptions<Item> {
   onHold?(): void;
 }
 
-interface LaneState<Item> extends Lane {
+export const IN_ORDER = "in order";
+
+interface LaneState<Item> extends Lane<Item> {
   key: string;
   items: Item[];
   state: "waiting" | "running" | "held";
   /** Resumed while it ran: it may not be held this time. */
   isResumed: boolean;
   cancelTimer: (() => void) | undefined;
+  hasSlot: boolean;
 }
 
 export class Lanes<Item> {
@@ -42,7 +52,9 @@ export class Lanes<Item> {
   /** Lanes whose first item waits for a slot, longest wait first. */
   readonly #waiting: LaneState<Item>[] = [];
   readonly #idleCallbacks: (() => void)[] = [];
+  /** How many items run, and how many of them have a slot. */
   #running = 0;
+  #slotsTaken = 0;
   #heldCount = 0;
   #isStopped = false;
 
@@ -65,10 +77,16 @@ export class Lanes<Item> {
       state: "waiting",
       isResumed: false,
       cancelTimer: undefined,
+      hasSlot: false,
+      freeSlot: () => {
+        this.#giveSlot(lane);
+        this.#fillSlots();
+      },
+      later: () => items.slice(1),
       hasLater: () => items.slice(1).some((later) => this.#options.counts?.(later) ?? true),
     };
     this.#lanes.set(key, lane);
-    if (this.#running >= this.#options.slots || this.#isStopped || this.#waiting.length > 0) {
+    if (this.#slotsTaken >= this.#options.slots || this.#isStopped || this.#waiting.length > 0) {
       this.#waiting.push(lane);
       return false;
     }
@@ -79,6 +97,26 @@ export class Lanes<Item> {
   /** The item that its lane works on, or waits for. */
   first(key: string): Item | undefined {
     return this.#lanes.get(key)?.items[0];
+  }
+
+  /** Takes out the items that match and are not being run; the result is them. */
+  remove(matches: (item: Item) => boolean): Item[] {
+    const removed: Item[] = [];
+    for (const lane of [...this.#lanes.values()]) this.#removeFrom(lane, { matches, removed });
+    this.#announceIdle();
+    return removed;
+  }
+
+  /** The items that are being run. */
+  running(): Item[] {
+    return [...this.#lanes.values()].flatMap(({ state, items }) =>
+      state === "running" ? items.slice(0, 1) : [],
+    );
+  }
+
+  /** The items of all lanes but those that are held. */
+  active(): Item[] {
+    return [...this.#lanes.values()].flatMap(({ state, items }) => (state === "held" ? [] : items));
   }
 
   /** How many items stand in lanes that are held. */
@@ -107,6 +145,29 @@ export class Lanes<Item> {
     });
   }
 
+  #removeFrom(
+    lane: LaneState<Item>,
+    { matches, removed }: { matches: (item: Item) => boolean; removed: Item[] },
+  ): void {
+    const first = lane.items[0];
+    const kept: Item[] = [];
+    const countBefore = removed.length;
+    for (const item of lane.items) {
+      const stays = (item === first && lane.state === "running") || !matches(item);
+      (stays ? kept : removed).push(item);
+    }
+    if (removed.length === countBefore) return;
+    if (lane.state === "held") this.#heldCount -= removed.length - countBefore;
+    lane.items.splice(0, lane.items.length, ...kept);
+    if (kept[0] === first) return;
+    if (lane.state === "held") {
+      // Whoever held the lane is gone.
+      lane.cancelTimer?.();
+      if (kept.length > 0) this.#unhold(lane);
+    } else if (kept.length === 0) this.#waiting.splice(this.#waiting.indexOf(lane), 1);
+    if (kept.length === 0) this.#lanes.delete(lane.key);
+  }
+
   #unhold(lane: LaneState<Item>): void {
     lane.cancelTimer?.();
     lane.cancelTimer = undefined;
@@ -117,7 +178,7 @@ export class Lanes<Item> {
   }
 
   #fillSlots(): void {
-    while (this.#running < this.#options.slots && !this.#isStopped) {
+    while (this.#slotsTaken < this.#options.slots && !this.#isStopped) {
       const lane = this.#waiting.shift();
       if (!lane) break;
       this.#begin(lane);
@@ -130,8 +191,10 @@ export class Lanes<Item> {
     lane.state = "running";
     lane.isResumed = false;
     this.#running += 1;
+    this.#slotsTaken += 1;
+    lane.hasSlot = true;
     this.#options.run(item, lane).then(
-      (heldUntil) => this.#end(lane, heldUntil),
+      (outcome) => this.#end(lane, outcome),
       (error) => {
         this.#options.onBug(error, item);
         this.#end(lane, undefined);
@@ -139,12 +202,20 @@ export class Lanes<Item> {
     );
   }
 
-  #end(lane: LaneState<Item>, heldUntil: number | undefined): void {
+  #giveSlot(lane: LaneState<Item>): void {
+    if (!lane.hasSlot) return;
+    lane.hasSlot = false;
+    this.#slotsTaken -= 1;
+  }
+
+  #end(lane: LaneState<Item>, outcome: number | undefined | typeof IN_ORDER): void {
     this.#running -= 1;
-    if (heldUntil !== undefined) {
-      this.#hold(lane, heldUntil);
+    this.#giveSlot(lane);
+    if (typeof outcome === "number") {
+      this.#hold(lane, outcome);
     } else {
-      lane.items.shift();
+      if (outcome === IN_ORDER) lane.items.sort(this.#options.compare);
+      else lane.items.shift();
       if (lane.items.length === 0) this.#lanes.delete(lane.key);
       else {
         lane.state = "waiting";

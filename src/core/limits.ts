@@ -19,6 +19,10 @@ export interface Limits {
   maxLoaded: number;
   /** How many more of each that wait for their next attempt are held in memory. */
   maxHeld: number;
+  /** How many messages may be open in the database; beyond it new ones are refused, control commands at twice it. */
+  maxOpenMessages: number;
+  /** How many messages of this process may wait for their commit; beyond it as above. */
+  maxWaitingAccepts: number;
   /** How often a worker may fail at a message before it is a dead letter. */
   maxMessageAttempts: number;
   /** How often the process may end while a message is handled before that is a dead letter. */
@@ -51,6 +55,10 @@ export interface Limits {
   maxUnregisteredGatewayMs: number;
   /** How often the database is looked at, in case a wake-up was lost. */
   fallbackPollMs: number;
+  /** After how long without a sign of life another process takes over what a process works on (PostgreSQL). */
+  leaseMs: number;
+  /** How long a shard that another process should have is held up for what is under way in it. */
+  handOverMs: number;
 }
 
 const SECOND_MS = 1000;
@@ -66,6 +74,8 @@ export const DEFAULT_LIMITS: Limits = {
   maxConcurrentSendsPerTarget: 16,
   maxLoaded: 10_000,
   maxHeld: 100_000,
+  maxOpenMessages: 100_000,
+  maxWaitingAccepts: 4096,
   maxMessageAttempts: 5,
   maxInterruptions: 20,
   maxDeliveryAttempts: 20,
@@ -82,4 +92,6 @@ export const DEFAULT_LIMITS: Limits = {
   maxGatewayBackoffMs: MINUTE_MS,
   maxUnregisteredGatewayMs: 24 * HOUR_MS,
   fallbackPollMs: 5 * SECOND_MS,
+  leaseMs: 10 * SECOND_MS,
+  handOverMs: 2 * SECOND_MS,
 };

@@ -6,10 +6,11 @@ import { backoffMs } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
 import { hasCode, messageOf, RobsonError, retryOf } from "./errors.ts";
 import type { HookRegistry, Hooks } from "./hooks.ts";
-import type { DispatchOutcome, InboxEntry } from "./inbox.ts";
+import type { DispatchOutcome, InboxEntry } from "./inbox-entry.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
-import type { EventToStore, Outbox } from "./outbox.ts";
+import type { Outbox } from "./outbox.ts";
+import type { EventToStore } from "./outbox-entry.ts";
 import { storableThreadKey } from "./shards.ts";
 import type { Change, MessageChange, Status } from "./store.ts";
 import { toStorable } from "./text.ts";
@@ -41,13 +42,14 @@ export class MessageEnd {
   }
 
   /** Counts the attempt that begins. One that was interrupted goes on record with it. */
-  begun(entry: InboxEntry): Promise<void> {
-    const { status, attempts, interruptions } = entry.message;
+  async begun(entry: InboxEntry): Promise<void> {
+    const { status, attempts, interruptions, conversationId, gateway } = entry.message;
     const change = { status: "claimed", attempts: attempts + 1, nextAttemptAt: null } as const;
     if (status !== "claimed") return this.record(entry, change);
     const error = "The process ended during this attempt";
     const failure = this.#failure(entry, { error, worker: null, nextAt: null });
-    return this.record(entry, { ...change, interruptions: interruptions + 1 }, { failure });
+    await this.record(entry, { ...change, interruptions: interruptions + 1 }, { failure });
+    this.#options.log.warn({ conversationId, gateway, attempts }, "message attempt was interrupted");
   }
 
   /** Done by a worker, with the events that end it. */
@@ -94,7 +96,7 @@ export class MessageEnd {
     const { error, maxAttempts, worker } = failure;
     const { clock, limits, random, log } = this.#options;
     const { retry, retryAfterMs } = retryOf(error);
-    const { attempts, interruptions, conversationId } = entry.message;
+    const { attempts, interruptions, conversationId, gateway } = entry.message;
     // Attempts that ended with the process say nothing about the worker.
     const failures = attempts - interruptions;
     if (retry === "never" || failures >= maxAttempts || hasCode(error, "STORE_REFUSED_ROW")) {
@@ -106,7 +108,7 @@ export class MessageEnd {
     const change = { status: "pending", nextAttemptAt: at, lastError: toStorable(messageOf(error)) } as const;
     await this.record(entry, change, { failure: this.#failure(entry, { error, worker, nextAt: at }) });
     log.warn(
-      { conversationId, worker, attempts, nextAttemptAt: at, error: messageOf(error) },
+      { conversationId, gateway, worker, attempts, nextAttemptAt: at, error: messageOf(error) },
       "message attempt failed",
     );
     return { kind: "retry", at };
@@ -144,8 +146,8 @@ export class MessageEnd {
       // Perhaps it is the answer that cannot be stored, or has nowhere to go.
       await this.record(entry, dead, { failure });
     }
-    const { conversationId, attempts } = entry.message;
-    this.#options.log.error({ conversationId, worker, attempts, error: lastError }, "message dead");
+    const { conversationId, gateway, attempts } = entry.message;
+    this.#options.log.error({ conversationId, gateway, worker, attempts, error: lastError }, "message dead");
     this.#tellEnded(entry, { outcome: "dead", worker, error: lastError });
     return ENDED;
   }

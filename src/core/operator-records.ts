@@ -43,7 +43,7 @@ export interface MessageFacts {
   isDiscarded: boolean;
   failures: FailedAttempt[];
   events: EventFacts[];
-  /** The open messages of its thread that come before it. */
+  /** The open messages of its thread that come before it, in their order. */
   isBehindMessages: number[];
   /** When the present owner, or the last one, took the database over; null when none ever did. */
   ownedSince: number | null;

@@ -6,57 +6,37 @@
  */
 import { randomUUID } from "node:crypto";
 import { Backlog, roomTaken } from "./backlog.ts";
-import { type DeliverOptions, deliver } from "./delivery.ts";
+import { type DeliverOptions, deliver, toDelivery } from "./delivery.ts";
 import { hasCode } from "./errors.ts";
 import type { Gateway } from "./gateway.ts";
 import { type Lane, Lanes } from "./lanes.ts";
+import {
+  type EventToStore,
+  idOf,
+  newDelivery,
+  type OutboxEntry,
+  type Target,
+  toLoadedEntry,
+  toNewEntry,
+  toSubscribers,
+} from "./outbox-entry.ts";
 import { type PersistOptions, persist } from "./persist.ts";
 import { toReceived } from "./received.ts";
-import { shardOf, threadKey } from "./shards.ts";
+import { type ShardKey, shardOf, threadKey } from "./shards.ts";
 import type { Change, NewEvent, StoredDelivery, StoredEvent, StoredMessage } from "./store.ts";
 import { toStorable } from "./text.ts";
 import { Turns } from "./turns.ts";
 
-/** A delivery in memory. */
-export interface OutboxEntry {
-  /** The lane: gateway, target and thread. */
-  key: string;
-  /** Of the message's thread, as all writes about the message. */
-  shard: number;
-  delivery: StoredDelivery;
-  /** False when its event was not stored now, or had been stored before. */
-  stored: Promise<boolean>;
-  /** Whether it is known to be stored, and so to be sent. */
-  isStored: boolean;
-  /** Whether the attempt that comes next has been counted by the commit that stored the delivery. */
-  isCounted: boolean;
-  /** Found claimed at the start: its attempt ended with the process. Begun a few at a time. */
-  wasInterrupted: boolean;
-  /** Whether it has waited as long as one that was interrupted has to. */
-  hasWaited?: boolean;
-  /** Whether it has its turn among the deliveries to its target, or among the interrupted ones. */
-  hasTurn: boolean;
-}
-
-/** An event as the dispatcher hands it over; its deliveries are made here. */
-export type EventToStore = Omit<NewEvent, "deliveries" | "conversationId">;
-
-/** Where an event goes. */
-interface Target {
-  gateway: string;
-  target: string;
-}
-
 /** Where events go: to these, and to the subscribers of a gateway. */
 interface Targets {
   targets: Target[];
-  subscribersOf?: string;
+  subscribersOf?: string | undefined;
 }
 
 const NOWHERE: Targets = { targets: [] };
 
 export interface OutboxOptions
-  extends Omit<DeliverOptions, "persist" | "gateway" | "hasLater">,
+  extends Omit<DeliverOptions, "persist" | "gateway" | "hasLater" | "onSent">,
     PersistOptions {
   gateways: ReadonlyMap<string, Gateway>;
   /** See `Lanes` and `Backlog`. */
@@ -64,6 +44,15 @@ export interface OutboxOptions
   onReadError(error: unknown, failures: number): Promise<void>;
   /** Called after each commit that may have stored events. */
   onEvents(): void;
+  /** See `Tenure`. */
+  holds(gateway: string | null, shard: number): boolean;
+  onEnded(): void;
+}
+
+interface RecordToDeliver extends Targets {
+  write: Change & { events: NewEvent[] };
+  /** The deliveries of each event. */
+  ofEvent: StoredDelivery[][];
 }
 
 /** How many deliveries that were interrupted are begun at once, for each gateway. */
@@ -76,6 +65,8 @@ export class Outbox {
   readonly #turns: Turns;
   /** The deliveries in memory whose event has its id. */
   readonly #loaded = new Set<string>();
+  /** The shards of events that are being stored with their deliveries, an object for each. */
+  readonly #recording = new Set<ShardKey>();
   #loadedCount = 0;
 
   constructor(options: OutboxOptions) {
@@ -130,19 +121,56 @@ export class Outbox {
       deliveries: ofEvent[index] ?? [],
       ...(subscribersOf === undefined ? {} : { subscribersOf }),
     }));
-    const write: Change = { ...change, shard, events };
-    if (events.length === 0 || (targets.length === 0 && subscribersOf === undefined)) {
-      this.#tellStored(message, { events, made: await this.#persist(write) });
-      return;
+    const write = { ...change, shard, events };
+    if (events.length > 0 && (targets.length > 0 || subscribersOf !== undefined)) {
+      return this.#recordToDeliver(message, { write, targets, ofEvent, subscribersOf });
     }
+    this.#tellStored(message, { events, made: await this.#persist(write) });
+  }
+
+  /** See `Holder`. */
+  forget(isLeft: (key: ShardKey) => boolean): void {
+    for (const lanes of this.#lanes.values()) {
+      const left = lanes.remove(({ delivery, shard }) => isLeft({ gateway: delivery.gateway, shard }));
+      for (const entry of left) this.#forget(entry);
+    }
+  }
+
+  *busy(): Iterable<ShardKey> {
+    yield* this.#recording;
+    for (const lanes of this.#lanes.values())
+      for (const { delivery, shard } of lanes.active()) yield { gateway: delivery.gateway, shard };
+  }
+
+  /** Begins no further attempt. */
+  stop(): void {
+    this.#backlog.stop();
+    for (const lanes of this.#lanes.values()) lanes.stop();
+  }
+
+  /** Resolves when no attempt is under way and none waits for a slot; retries to come do not count. */
+  async idle(): Promise<void> {
+    await Promise.all([...this.#lanes.values()].map((lanes) => lanes.idle()));
+  }
+
+  /** Takes the places in the lanes, those that are ours, and commits. */
+  async #recordToDeliver(message: StoredMessage, record: RecordToDeliver): Promise<void> {
+    const { write, ofEvent, subscribersOf } = record;
+    const { shard, events } = write;
     const admission = await this.#backlog.admit();
     const stored = Promise.withResolvers<StoredEvent[]>();
+    const keys = record.targets.map(({ gateway }): ShardKey => ({ gateway, shard }));
+    if (subscribersOf !== undefined) keys.push({ gateway: subscribersOf, shard });
+    for (const key of keys) this.#recording.add(key);
+    const wakes = keys.filter(({ gateway }) => !this.#options.holds(gateway, shard));
     try {
-      const entries = ofEvent.flatMap((deliveries, index) =>
-        deliveries.map((delivery) => this.#toEntry(delivery, { shard, stored: stored.promise, index })),
-      );
+      const entries = ofEvent
+        .flatMap((deliveries, index) =>
+          deliveries.map((delivery) => toNewEntry(delivery, { shard, stored: stored.promise, index })),
+        )
+        .filter(({ delivery }) => wakes.length === 0 || this.#options.holds(delivery.gateway, shard));
       if (admission === "live") for (const entry of entries) this.#enterNew(entry);
-      const made = await this.#persist(write);
+      const made = await this.#persist(wakes.length === 0 ? write : { ...write, wakes });
       stored.resolve(made);
       this.#tellStored(message, { events, made });
       // Only the commit tells who subscribes: these take their places in the order of the commits.
@@ -157,18 +185,9 @@ export class Outbox {
       throw error;
     } finally {
       this.#backlog.end(admission);
+      for (const key of keys) this.#recording.delete(key);
+      this.#options.onEnded();
     }
-  }
-
-  /** Begins no further attempt. */
-  stop(): void {
-    this.#backlog.stop();
-    for (const lanes of this.#lanes.values()) lanes.stop();
-  }
-
-  /** Resolves when no attempt is under way and none waits for a slot; retries to come do not count. */
-  async idle(): Promise<void> {
-    await Promise.all([...this.#lanes.values()].map((lanes) => lanes.idle()));
   }
 
   async #persist(change: Change): Promise<StoredEvent[]> {
@@ -198,6 +217,7 @@ export class Outbox {
       slots: this.#options.limits.maxConcurrentSends,
       run: async (entry, lane) => {
         if (!(await entry.stored)) return this.#leave(entry);
+        if (!(entry.isCounted || this.#holds(entry))) return this.#forget(entry);
         // One target that hangs must not take all the slots.
         if (!entry.hasTurn && !this.#turns.take({ ...this.#turnOf(entry), laneKey: entry.key })) {
           return Number.POSITIVE_INFINITY;
@@ -205,6 +225,8 @@ export class Outbox {
         entry.hasTurn = true;
         const heldUntil = await this.#deliver(entry, { gateway, lane });
         this.#giveTurn(entry);
+        this.#options.onEnded();
+        if (heldUntil !== undefined && !this.#holds(entry)) return this.#forget(entry);
         return heldUntil ?? this.#leave(entry);
       },
       onBug: (error, entry) => {
@@ -218,9 +240,16 @@ export class Outbox {
 
   async #deliver(entry: OutboxEntry, { gateway, lane }: { gateway: Gateway; lane: Lane }) {
     const { hasLater } = lane;
+    // What is left is a commit: it takes no room from what is to be sent. (But a process that is interrupted often
+    // is to have few under way in all.)
+    const onSent = () => {
+      if (entry.wasInterrupted) return;
+      this.#giveTurn(entry);
+      lane.freeSlot();
+    };
     const persist = (change: Change) => this.#persist(change);
     try {
-      return await deliver(entry, { ...this.#options, gateway, hasLater, persist });
+      return await deliver(entry, { ...this.#options, gateway, hasLater, onSent, persist });
     } catch (error) {
       return this.#endClosed(error, entry);
     }
@@ -243,8 +272,12 @@ export class Outbox {
   /** Someone has closed the delivery while it was in memory: it ends here too. */
   #endClosed(error: unknown, { delivery }: OutboxEntry): undefined {
     if (!hasCode(error, "DELIVERY_CLOSED")) throw error;
-    const { deliveryId, conversationId, gateway } = delivery;
-    this.#options.log.info({ deliveryId, conversationId, gateway }, "delivery closed by someone else");
+    const { deliveryId, eventId, conversationId, gateway } = delivery;
+    this.#options.log.info(
+      { deliveryId, eventId, conversationId, gateway },
+      "delivery closed by someone else",
+    );
+    this.#options.hooks.tell("delivery.ended", () => ({ delivery: toDelivery(delivery), outcome: "closed" }));
   }
 
   /** The gateway that the message came through; for a message of none, every gateway's own channel. */
@@ -268,29 +301,6 @@ export class Outbox {
     return { targets: [...new Set(targets.map(toStorable))].map((target) => ({ gateway: name, target })) };
   }
 
-  #toEntry(
-    delivery: StoredDelivery,
-    write: { shard: number; stored: Promise<StoredEvent[]>; index: number },
-  ) {
-    const key = laneOf(delivery);
-    const stored = write.stored.then((events) => {
-      const event = events[write.index];
-      if (!event?.isNew) return false;
-      delivery.eventId = event.eventId;
-      return true;
-    });
-    return {
-      key,
-      shard: write.shard,
-      delivery,
-      stored,
-      isStored: false,
-      isCounted: false,
-      wasInterrupted: false,
-      hasTurn: false,
-    };
-  }
-
   /** Takes the place in the lane; when the lane is free, the commit counts the attempt that begins after it. */
   #enterNew(entry: OutboxEntry): void {
     this.#loadedCount += 1;
@@ -299,7 +309,7 @@ export class Outbox {
     entry.isCounted = entry.hasTurn;
     if (entry.isCounted) Object.assign(entry.delivery, { status: "claimed", attempts: 1 });
     void entry.stored.then((isOurs) => {
-      if (!isOurs) return;
+      if (!isOurs || entry.isForgotten) return;
       entry.isStored = true;
       // Wherever it stands in its lane: a reading must not load it a second time.
       this.#loaded.add(idOf(entry.delivery));
@@ -324,24 +334,23 @@ export class Outbox {
   #load(delivery: StoredDelivery): void {
     if (this.#loaded.has(idOf(delivery))) return;
     const lanes = this.#lanes.get(delivery.gateway);
-    if (!lanes) return;
+    const entry = toLoadedEntry(delivery);
+    if (!(lanes && this.#holds(entry))) return;
     this.#loaded.add(idOf(delivery));
     this.#loadedCount += 1;
-    const shard = shardOf(threadKey({ ...delivery, gateway: delivery.originGateway }));
-    const stored = Promise.resolve(true);
-    const key = laneOf(delivery);
-    const entry = {
-      key,
-      shard,
-      delivery,
-      stored,
-      isStored: true,
-      isCounted: false,
-      wasInterrupted: delivery.status === "claimed",
-      hasTurn: false,
-    };
-    lanes.enter(key, entry);
+    lanes.enter(entry.key, entry);
     this.#giveWay(entry);
+  }
+
+  #holds({ delivery, shard }: OutboxEntry): boolean {
+    return this.#options.holds(delivery.gateway, shard);
+  }
+
+  /** Another process delivers it. */
+  #forget(entry: OutboxEntry): undefined {
+    entry.isForgotten = true;
+    this.#turns.leave({ kind: this.#turnOf(entry).kind, laneKey: entry.key });
+    return this.#leave(entry);
   }
 
   #leave(entry: OutboxEntry): undefined {
@@ -350,49 +359,4 @@ export class Outbox {
     this.#loadedCount -= 1;
     this.#backlog.ended(idOf(entry.delivery));
   }
-}
-
-/** One delivery of an event; the same object is written and kept in memory. */
-function newDelivery(
-  message: StoredMessage,
-  { event, ...target }: Target & { event: EventToStore; deliveryId: string; eventId?: number },
-): StoredDelivery {
-  return {
-    eventId: 0,
-    ...target,
-    status: "pending",
-    attempts: 0,
-    interruptions: 0,
-    nextRetryAt: null,
-    lastError: null,
-    deliveredAt: null,
-    kind: event.kind,
-    content: event.content,
-    createdAt: event.createdAt,
-    conversationId: message.conversationId,
-    originGateway: message.gateway,
-    channelId: message.channelId,
-    threadTs: message.threadTs,
-    userId: message.userId,
-  };
-}
-
-/** The deliveries that the commit has made for the subscribers. */
-function toSubscribers(
-  message: StoredMessage,
-  { events, made }: { events: EventToStore[]; made: StoredEvent[] },
-): StoredDelivery[] {
-  return events.flatMap((event, index) =>
-    (made[index]?.toSubscribers ?? []).map(({ gateway, target, deliveryId }) =>
-      newDelivery(message, { event, gateway, target, deliveryId, eventId: made[index]?.eventId ?? 0 }),
-    ),
-  );
-}
-
-function laneOf({ gateway, target, threadTs }: StoredDelivery): string {
-  return threadKey({ gateway, channelId: target, threadTs });
-}
-
-function idOf({ eventId, gateway, target }: StoredDelivery): string {
-  return `${eventId}\0${gateway}\0${target}`;
 }

@@ -7,6 +7,7 @@ export type KeyValues = Record<string, string>;
 
 /** The pairs in `content`; keys in lower case, the last of a repeated key wins. */
 export function parseKv(content: string): KeyValues {
+  if (!content.includes("=")) return {};
   const text = trim(content);
   const pairs = new Map<string, string>();
   let at = startOfPairs(text);

@@ -3,6 +3,7 @@
  * pattern is found in the content, in the order of registration, then the fallback. Pure: nothing here runs a
  * worker. Refuses at registration what could never be routed well.
  */
+import { createHash } from "node:crypto";
 import { RE2JS, RE2JSException, RE2Set } from "re2js";
 import { RobsonError } from "./errors.ts";
 import type { Worker } from "./worker.ts";
@@ -33,6 +34,16 @@ export class Routing {
   /** The workers in the order of their registration. */
   get workers(): readonly Worker[] {
     return this.#workers;
+  }
+
+  /** What decides which worker a message is for: the same in processes that can stand in for each other. */
+  fingerprint(): string {
+    const parts = this.#workers.map(({ name, command, pattern }) => [
+      name,
+      command ?? "",
+      String(pattern ?? ""),
+    ]);
+    return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);
   }
 
   /** Adds a worker, or throws `WORKER_INVALID` with what stands in its way. */

@@ -3,6 +3,7 @@ import { aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
+import { temporaryFolder } from "../testing/temporary-folder.ts";
 import { DeliveryError, WorkerError } from "./errors.ts";
 
 const MINUTE_MS = 60_000;
@@ -215,16 +216,16 @@ describe.each(databaseKinds)("the loop on $name", ({ create }) => {
 
     expect(gateway.texts()).toEqual(["completed: one", "completed: two", "completed: three"]);
   });
+});
 
-  test("a second owner of a database is refused, and the first goes on", async (t) => {
-    const location = await create(t);
-    const gateway = fakeGateway();
-    const { idle } = await startTestLoop(t, { location, gateways: [gateway], workers: [echo] });
+test("a second owner of a file is refused, and the first goes on", async (t) => {
+  const location = `${await temporaryFolder(t)}/robson.db`;
+  const gateway = fakeGateway();
+  const { idle } = await startTestLoop(t, { location, gateways: [gateway], workers: [echo] });
 
-    await expect(startTestLoop(t, { location })).rejects.toMatchObject({ code: "ALREADY_RUNNING" });
+  await expect(startTestLoop(t, { location })).rejects.toMatchObject({ code: "ALREADY_RUNNING" });
 
-    await gateway.say("/echo still here");
-    await idle();
-    expect(gateway.texts()).toEqual(["completed: still here"]);
-  });
+  await gateway.say("/echo still here");
+  await idle();
+  expect(gateway.texts()).toEqual(["completed: still here"]);
 });

@@ -5,6 +5,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import { type AccessRules, OPEN_ACCESS } from "./access.ts";
 import { assemble, type Running } from "./assemble.ts";
 import { type Clock, systemClock, wait } from "./clock.ts";
 import type { LoopControl } from "./control.ts";
@@ -24,6 +25,8 @@ export interface SensoriumLoopOptions {
   store: Store;
   /** Each limit that is left out has its default. */
   limits?: Partial<Limits>;
+  /** Who is heard, and how often. Default: everyone, but on public gateways only the channels on the allow list. */
+  access?: Partial<AccessRules>;
   log?: Logger;
   /** How this process calls itself to others that want the same database. */
   owner?: string;
@@ -46,6 +49,7 @@ export interface LoopHealth {
 export class SensoriumLoop {
   readonly #store: Store;
   readonly #limits: Limits;
+  readonly #rules: AccessRules;
   readonly #log: Logger;
   readonly #owner: string;
   readonly #clock: Clock;
@@ -67,6 +71,7 @@ export class SensoriumLoop {
   constructor(options: SensoriumLoopOptions) {
     this.#store = options.store;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#rules = { ...OPEN_ACCESS, ...options.access };
     this.#log = options.log ?? silentLogger;
     this.#storeHealth = new StoreHealth(this.#log);
     this.#owner = options.owner ?? `process ${process.pid} on ${hostname()}`;
@@ -197,8 +202,15 @@ export class SensoriumLoop {
   }
 
   async #takeOver(): Promise<Ownership> {
-    const gateways = [...this.#gateways.keys()];
-    this.#ownership ??= await this.#store.own({ owner: this.#owner, gateways, now: this.#clock.now() });
+    const gateways = [...this.#gateways.values()];
+    this.#ownership ??= await this.#store.own({
+      owner: this.#owner,
+      gateways: gateways.map(({ name }) => name),
+      exclusiveGateways: gateways.filter(({ isExclusive }) => isExclusive).map(({ name }) => name),
+      workers: this.#routing.fingerprint(),
+      leaseMs: this.#limits.leaseMs,
+      now: this.#clock.now(),
+    });
     return this.#ownership;
   }
 
@@ -212,11 +224,13 @@ export class SensoriumLoop {
     }
     const running = assemble({
       ownership,
+      store: this.#store,
       routing: this.#routing,
       gateways: this.#gateways,
       clock: this.#clock,
       random: this.#random,
       limits: this.#limits,
+      rules: this.#rules,
       log: this.#log,
       hooks: this.#hooks,
       storeHealth: this.#storeHealth,
@@ -229,6 +243,10 @@ export class SensoriumLoop {
     this.#running = running;
     ownership.onWake(() => running.sweep.wake());
     ownership.onLost((error) => this.#fail(error));
+    ownership.onShards((change) => running.tenure.onChange(change));
+    ownership.onReach((error) =>
+      error === undefined ? this.#storeHealth.worked() : this.#storeHealth.failed(error),
+    );
     this.#log.info({ epoch: ownership.epoch, store: this.#store.location }, "loop started");
     running.outbox.reread();
     running.inbox.start();
@@ -248,7 +266,7 @@ export class SensoriumLoop {
   }
 
   async #stopRunning(running: Running): Promise<void> {
-    const { sweep, listening, inbox, outbox, dispatcher, grace, ownership } = running;
+    const { tenure, sweep, listening, inbox, outbox, dispatcher, grace, ownership } = running;
     const endGrace = (reason: unknown) => {
       dispatcher.handBack();
       grace.abort(reason);
@@ -256,6 +274,8 @@ export class SensoriumLoop {
     sweep.stop();
     listening.abort(new Error("The loop is stopping"));
     inbox.stop();
+    // Shards in which nothing is under way go to other processes at once.
+    tenure.leaveAll();
     const graceEndsAt = this.#clock.now() + this.#limits.stopGraceMs;
     const cancelGrace = this.#clock.schedule(graceEndsAt, () => endGrace(new Error("The loop is stopping")));
     // Whoever has taken over works on the same messages by now.
@@ -273,6 +293,7 @@ export class SensoriumLoop {
     await withinGrace(this.#hooks.idle(), grace.signal);
     this.#hooks.close();
     cancelGrace();
+    tenure.stop();
     await ownership.release();
     clearInterval(running.keepAlive);
   }

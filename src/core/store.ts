@@ -3,8 +3,10 @@
  * (`Ownership`, every write fenced by its epoch), and what anyone may do beside it (`Store`).
  * Implementations: `store/sqlite`, `store/postgres`; `testStore()` is the suite that both pass.
  */
+import type { AdmissionStore } from "./admission-store.ts";
 import type { Accepted } from "./gateway.ts";
 import type { EventKind, ProcessEvent } from "./process-event.ts";
+import type { ShardKey } from "./shards.ts";
 
 /** `pending` waits (perhaps until a later time), `claimed` is being attempted, `done` and `dead` have ended. */
 export type Status = "pending" | "claimed" | "done" | "dead";
@@ -138,7 +140,19 @@ export interface Change {
   failure?: NewFailure;
   /** The thread has had the hint that a message matched nothing. */
   hint?: { threadKey: string; hintedAt: number };
+  /** Shards of other processes that have to look: some of the deliveries are theirs. */
+  wakes?: ShardKey[];
 }
+
+/** How a message is stored: the shard of its thread, and whether its first attempt begins with the commit. */
+export type Placement =
+  | {
+      shard: number;
+      status: "pending";
+      attempts: 0 /** For the process that holds the shard. */;
+      isForOther?: boolean;
+    }
+  | { shard: number; status: "claimed"; attempts: 1 };
 
 /** A part of the open work: of ids above `after`, in their order, of the gateways that this process runs. */
 export interface Page {
@@ -164,9 +178,15 @@ export interface DeadLetter {
   createdAt: number;
 }
 
+export interface AcceptedByOwner extends Accepted {
+  /** Whether others had stored messages before it which may be of its thread, and are to be taken first. */
+  hasUnowned: boolean;
+}
+
 /**
- * The right to work on the open messages and deliveries of a database. Every write fails with `LEASE_LOST`
- * once another process has taken the ownership over, so that one which was frozen can write nothing.
+ * The right to work on open messages and deliveries: on SQLite on all of a file, on PostgreSQL on those of the
+ * shards that this process holds beside others. Every write fails with `LEASE_LOST` once another process has
+ * taken them over, so that one which was frozen can write nothing.
  * Writes that wait at the same moment share one commit. A write that rejects with `STORE_BUSY` or
  * `STORE_UNAVAILABLE` may be tried again; after `STORE_UNAVAILABLE` it may have happened, which is why every
  * write can safely be repeated.
@@ -174,10 +194,7 @@ export interface DeadLetter {
 export interface Ownership {
   readonly epoch: number;
   /** Stores a message, or recognises it by (gateway, idempotency key). Resolves after the commit. */
-  accept(
-    message: NewMessage,
-    at: { shard: number; status: "pending" | "claimed"; attempts: 0 | 1 },
-  ): Promise<Accepted>;
+  accept(message: NewMessage, at: Placement): Promise<AcceptedByOwner>;
   /**
    * Resolves after the commit, with one entry for each of `change.events`. Rejects with `DELIVERY_CLOSED` for a
    * delivery that someone else has closed meanwhile; that it has arrived is stored all the same.
@@ -197,8 +214,43 @@ export interface Ownership {
   onWake(callback: () => void): void;
   /** Calls back once when the ownership is known to be lost. */
   onLost(callback: (error: Error) => void): void;
+  /** Calls back with the database's error when it cannot be reached, with undefined when it can. */
+  onReach(callback: (error: unknown) => void): void;
+  /** Whether this process owns the threads of that gateway which hash to that shard. */
+  holds(gateway: string | null, shard: number): boolean;
+  /** All that it owns; empty where it owns everything. */
+  shards(): ShardKey[];
+  /** Calls back when shards have come to this process, or when another one should have some of its. */
+  onShards(callback: (change: ShardChange) => void): void;
+  /**
+   * Gives shards up: `holds` is false for them from the call on, until it has failed or they have come back.
+   * Nothing of theirs may be under way, and nothing written for them afterwards.
+   */
+  letGo(keys: ShardKey[]): Promise<void>;
+  /** Takes no more shards: the process stops, and what it lets go is for others. */
+  retire(): Promise<void>;
   /** Ends the ownership after the writes under way. Safe to call twice. */
   release(): Promise<void>;
+}
+
+/** `gained`: their open work is to be read. `wanted`: to be let go as soon as nothing of theirs is under way. */
+export interface ShardChange {
+  gained: ShardKey[];
+  wanted: ShardKey[];
+}
+
+export interface OwnOptions {
+  /** How the process calls itself to others. */
+  owner: string;
+  /** The gateways that it runs. */
+  gateways: string[];
+  /** Those of them that one process at a time may listen to. */
+  exclusiveGateways?: string[];
+  /** What its workers are; all processes of one database must have the same. */
+  workers?: string;
+  /** After how long without a sign of life another process may take its shards over. */
+  leaseMs?: number;
+  now: number;
 }
 
 export interface DeliveryRecord extends DeliveryChange {
@@ -212,11 +264,15 @@ export interface EventRecord extends ProcessEvent {
 export interface Store {
   /** Where the data is, fit to be shown: a file, or a URL without its password. */
   readonly location: string;
-  /** Becomes the one owner; `ALREADY_RUNNING` when another process is. Registers the gateways' names. */
-  own(options: { owner: string; gateways: string[]; now: number }): Promise<Ownership>;
+  readonly admission: AdmissionStore;
+  /**
+   * Becomes an owner and registers the gateways' names. `ALREADY_RUNNING` where there can be only one;
+   * `WORKERS_DIFFER` where the others have other workers.
+   */
+  own(options: OwnOptions): Promise<Ownership>;
   /** Stores a message for whoever owns the database, and wakes it. Not fenced. */
   insertUnowned(message: NewMessage): Promise<Accepted>;
-  /** Whether another process owns the database at this moment, and how it calls itself. */
+  /** Whether another process owns the database, or a part of it, at this moment, and how it calls itself. */
   currentOwner(): Promise<string | undefined>;
   conversation(conversationId: number): Promise<StoredMessage | undefined>;
   /** The events of a message in their order, each with its deliveries. */

@@ -49,7 +49,7 @@ export class Sweep {
 
   /** Another process has written: a message, or a dead letter that is to be tried again. */
   wake(): void {
-    this.#options.inbox.takeUnowned();
+    void this.#options.inbox.takeUnowned();
     this.#rereadSoon();
   }
 
@@ -68,7 +68,7 @@ export class Sweep {
       inbox.rereadIfUncertain();
       void this.#expire();
     }
-    inbox.takeUnowned();
+    void inbox.takeUnowned();
     this.#cancelPoll = clock.schedule(clock.now() + limits.fallbackPollMs, () => this.#poll());
   }
 

@@ -2,6 +2,7 @@ import { expect, expectTypeOf, test } from "vitest";
 import { z } from "zod";
 import { fakeGateway } from "../testing/fake-gateway.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
+import { commandHelpText } from "./help.ts";
 import { defineWorker } from "./worker.ts";
 
 const review = defineWorker({
@@ -63,6 +64,24 @@ test("/help with a command shows its usage and each of its arguments", async (t)
 
   expect(answer).toContain("`/review <pr> [--depth shallow|deep] [--dry-run]` — Reviews a pull request");
   expect(answer).toContain("its number");
+});
+
+test("/help with the first word of several commands shows them all, and with an unknown one the nearest", () => {
+  const task = (name: string) =>
+    defineWorker({
+      ...{ name: `task-${name}`, description: `Tasks: ${name}`, example: "?", command: `/task ${name}` },
+      args: z.object({ key: z.string() }),
+      handle: async () => undefined,
+    });
+  const workers = [review, task("create"), task("list")];
+
+  expect(commandHelpText(workers, "Task")).toBe(
+    "`/task create <key>` — Tasks: create\n`/task list <key>` — Tasks: list",
+  );
+  expect(commandHelpText(workers, "/task  list")).toContain("\n`key` — a text");
+  expect(commandHelpText(workers, "rewiew")).toBe(
+    'I know no command "/rewiew". Did you mean `/review`? `/help` lists what I understand.',
+  );
 });
 
 test("what matches nothing is answered with the nearest command, once in a thread", async (t) => {

@@ -99,5 +99,15 @@ export function defineWorker(
       "Typed arguments are what follows a command; add one, or leave args out",
     );
   }
+  if (worker.args !== undefined && !isSchema(worker.args)) {
+    refuse(
+      "its args are no schema",
+      "Give one that follows Standard Schema, as z.object({ … }) of zod, or leave args out",
+    );
+  }
   return worker as Worker;
+}
+
+function isSchema(args: unknown): boolean {
+  return typeof (args as Partial<StandardSchema> | null)?.["~standard"]?.validate === "function";
 }

@@ -41,8 +41,11 @@ function toJson(event: EventRecord): object {
     deliveries: event.deliveries.map((delivery) => ({
       delivery_id: delivery.deliveryId,
       gateway: delivery.gateway,
+      target: delivery.target,
+      status: delivery.status,
       attempts: delivery.attempts,
       delivered_at: delivery.deliveredAt === null ? null : toIso(delivery.deliveredAt),
+      next_attempt_at: delivery.nextRetryAt === null ? null : toIso(delivery.nextRetryAt),
       last_error: delivery.lastError,
     })),
   };

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { expect, onTestFinished, test } from "vitest";
-import { ERROR_CODES, type ErrorCode, RobsonError } from "../core/errors.ts";
+import { ERROR_CODES, type ErrorCode, RobsonError, TryLaterError } from "../core/errors.ts";
 import { silentLogger } from "../core/logger.ts";
 import { startServer } from "./index.ts";
 
@@ -31,9 +31,11 @@ test.each<[ErrorCode, number, string | null]>([
   ["MESSAGE_INVALID", 400, null],
   ["CALLBACK_REFUSED", 400, null],
   ["UNAUTHORIZED", 401, null],
+  ["CHANNEL_NOT_ALLOWED", 403, null],
   ["NOT_FOUND", 404, null],
   ["MESSAGE_TOO_LARGE", 413, null],
   ["RATE_LIMITED", 429, "1"],
+  ["OVERLOADED", 503, "5"],
   ["STORE_BUSY", 503, "1"],
   ["STORE_UNAVAILABLE", 503, "2"],
   ["STOPPING", 503, "2"],
@@ -73,4 +75,12 @@ test("every code has an answer in JSON", async () => {
       hint: status === 500 ? expect.any(String) : null,
     });
   }
+});
+
+test("a refusal that knows how long it lasts says so in Retry-After, in whole seconds", async () => {
+  const refusal = new TryLaterError("OVERLOADED", "Cannot accept a message", { retryAfterMs: 2100 });
+
+  const { status, retryAfter } = await answerTo(refusal);
+
+  expect({ status, retryAfter }).toEqual({ status: 503, retryAfter: "3" });
 });

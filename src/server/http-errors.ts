@@ -2,7 +2,7 @@
  * How errors look over HTTP: one table from code to status, one shape `{code, message, hint}`. What is not in
  * the table is nobody's business outside: it becomes a plain 500, and its text goes to the log alone.
  */
-import { type ErrorCode, hasCode, messageOf, RobsonError } from "../core/errors.ts";
+import { type ErrorCode, hasCode, messageOf, RobsonError, TryLaterError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 
 /** A refusal whose time to wait is known. */
@@ -29,11 +29,13 @@ const ANSWERS: Partial<Record<ErrorCode, HttpAnswer>> = {
   TASK_INVALID: { status: 400 },
   UNAUTHORIZED: { status: 401 },
   ORIGIN_REFUSED: { status: 403 },
+  CHANNEL_NOT_ALLOWED: { status: 403 },
   NOT_FOUND: { status: 404 },
   TASK_NOT_FOUND: { status: 404 },
   TASK_EXISTS: { status: 409 },
   MESSAGE_TOO_LARGE: { status: 413 },
   RATE_LIMITED: { status: 429, retryAfterSeconds: 1 },
+  OVERLOADED: { status: 503, retryAfterSeconds: 5 },
   STORE_BUSY: { status: 503, retryAfterSeconds: 1 },
   STORE_UNAVAILABLE: { status: 503, retryAfterSeconds: 2 },
   STOPPING: { status: 503, retryAfterSeconds: 2 },
@@ -46,6 +48,8 @@ const ANSWERS: Partial<Record<ErrorCode, HttpAnswer>> = {
 export function errorResponse(error: unknown, log: Logger): Response {
   const answer = error instanceof RobsonError ? ANSWERS[error.code] : undefined;
   if (error instanceof TooManyRequests) return errorAnswer(error, { ...error, status: 429 });
+  if (error instanceof TryLaterError && answer)
+    return errorAnswer(error, { ...answer, retryAfterSeconds: Math.ceil(error.retryAfterMs / 1000) });
   if (error instanceof RobsonError && answer) return errorAnswer(error, answer);
   log.error({ err: error }, `cannot answer a request: ${messageOf(error)}`);
   const hidden = new RobsonError("INTERNAL", "Cannot answer the request: something in Robson failed", {

@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { EVENT_KINDS } from "../core/process-event.ts";
+import type { Status } from "../core/store.ts";
 import { eventsQuerySchema } from "./event-routes.ts";
 
 /** What mounted routes add: paths and schemas as OpenAPI has them. */
@@ -11,6 +12,8 @@ export interface ApiPart {
   paths: Record<string, object>;
   schemas: Record<string, object>;
 }
+
+const STATUSES = ["pending", "claimed", "done", "dead"] as const satisfies readonly Status[];
 
 const instant = () => z.iso.datetime();
 const id = () => z.int().min(1);
@@ -36,8 +39,15 @@ const schemas = {
           z.strictObject({
             delivery_id: z.string(),
             gateway: z.string(),
+            target: z.string().describe("Where it goes: a channel, a callback URL, that of a subscriber"),
+            status: z
+              .enum(STATUSES)
+              .describe(
+                "pending: to be tried; claimed: under way; done: delivered or closed; dead: given up",
+              ),
             attempts: z.int().min(0),
-            delivered_at: instant().nullable(),
+            delivered_at: instant().nullable().describe("Null where it is done: closed without"),
+            next_attempt_at: instant().nullable(),
             last_error: z.string().nullable(),
           }),
         ),

@@ -1,11 +1,15 @@
 import { Hono } from "hono";
 import { expect, onTestFinished, test } from "vitest";
+import { RobsonError } from "../core/errors.ts";
 import { createTestClock } from "../testing/test-clock.ts";
 import { startServer } from "./index.ts";
 
-const routes = new Hono().post("/message", (c) =>
-  c.json({ by: c.req.header("webhook-signature") ?? "token" }),
-);
+const routes = new Hono().post("/message", (c) => {
+  const by = c.req.header("webhook-signature") ?? "token";
+  if (by === "v1,forged")
+    throw new RobsonError("UNAUTHORIZED", "Its signature is wrong", { hint: "Sign it" });
+  return c.json({ by });
+});
 
 async function start(options: { maxRequestsPerMinute?: number; signedPaths?: string[] }) {
   const clock = createTestClock();
@@ -51,6 +55,15 @@ test("who signs and who brings the token have a limit each, and who brings nothi
   expect((await post(signature)).status).toBe(200);
   expect((await post(signature)).status).toBe(429);
   expect((await post(token)).status).toBe(200);
+});
+
+test("a signature that turns out to be wrong uses up nothing of those who sign", async () => {
+  const { post } = await start({ maxRequestsPerMinute: 1, signedPaths: ["/message"] });
+
+  for (let n = 0; n < 3; n += 1) expect((await post({ "webhook-signature": "v1,forged" })).status).toBe(401);
+
+  expect((await post(signature)).status).toBe(200);
+  expect((await post(signature)).status).toBe(429);
 });
 
 test("a signature takes the place of the token only where a route checks it, and not beside a wrong token", async () => {

@@ -1,6 +1,7 @@
 /** How much one caller may ask: a bucket of tokens for each kind of credential, in the memory of this process. */
 import type { Context, MiddlewareHandler } from "hono";
 import type { Clock } from "../core/clock.ts";
+import { hasCode } from "../core/errors.ts";
 import { TooManyRequests } from "./http-errors.ts";
 
 const MINUTE_MS = 60_000;
@@ -34,5 +35,7 @@ export function limitRate({ maxRequestsPerMinute, clock, callerOf }: RateLimitOp
     }
     bucket.tokens -= 1;
     await next();
+    // A signature that turns out to be wrong was nobody's: whoever forges must not use up what those who sign have.
+    if (hasCode(c.error, "UNAUTHORIZED")) bucket.tokens += 1;
   };
 }

@@ -215,8 +215,10 @@ test("the events of a message are shown with their deliveries", async () => {
   const waiting = {
     ...delivered,
     deliveryId: "d-2",
+    target: "https://hooks.example/other",
     status: "pending" as const,
-    attempts: 0,
+    attempts: 1,
+    nextRetryAt: 1_760_000_002_000,
     lastError: null,
   };
   const event: EventRecord = {
@@ -247,11 +249,23 @@ test("the events of a message are shown with their deliveries", async () => {
           {
             delivery_id: "d-1",
             gateway: "webhook",
+            target: "https://hooks.example/secret",
+            status: "done",
             attempts: 2,
             delivered_at: "2025-10-09T08:53:21.000Z",
+            next_attempt_at: null,
             last_error: "it answered 503",
           },
-          { delivery_id: "d-2", gateway: "webhook", attempts: 0, delivered_at: null, last_error: null },
+          {
+            delivery_id: "d-2",
+            gateway: "webhook",
+            target: "https://hooks.example/other",
+            status: "pending",
+            attempts: 1,
+            delivered_at: null,
+            next_attempt_at: "2025-10-09T08:53:22.000Z",
+            last_error: null,
+          },
         ],
       },
     ],

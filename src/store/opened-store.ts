@@ -1,4 +1,5 @@
 /** What `openStore` returns: core's contract, and beside it what the workflow and the operator's commands need. */
+import type { AllowList } from "../core/admission-store.ts";
 import type { EventFeed } from "../core/event-feed.ts";
 import type { OperatorRecords } from "../core/operator-records.ts";
 import type { Store } from "../core/store.ts";
@@ -12,6 +13,7 @@ export interface OpenedStore extends Store {
   readonly tasks: TaskStore;
   readonly pullRequests: PullRequestStore;
   readonly subscribers: SubscriberStore;
+  readonly allowList: AllowList;
   readonly feed: EventFeed;
   readonly operator: OperatorRecords;
   readonly sql: Sql;

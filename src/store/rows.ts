@@ -4,7 +4,7 @@ import type { DeliveryRecord, NewMessage, Status, StoredDelivery, StoredMessage 
 import type { ConversationsTable, DeliveriesTable } from "./schema.ts";
 
 /** A conversation joined with its gateway and, where it is not done, its inbox row. */
-export interface MessageRow extends Omit<ConversationsTable, "id"> {
+export interface MessageRow extends Omit<ConversationsTable, "id" | "shard"> {
   id: number;
   gateway: string | null;
   status: string | null;
@@ -80,7 +80,10 @@ export function toStoredDelivery(row: DeliveryRow): StoredDelivery {
 }
 
 /** A message's columns in `conversations`, in the order in which both databases insert them. */
-export function conversationValues(message: NewMessage, gatewayId: number | null) {
+export function conversationValues(
+  message: NewMessage,
+  { gatewayId, shard }: { gatewayId: number | null; shard: number },
+) {
   return [
     message.id,
     gatewayId,
@@ -92,5 +95,6 @@ export function conversationValues(message: NewMessage, gatewayId: number | null
     message.isAddressed ? 1 : 0,
     message.idempotencyKey,
     message.createdAt,
+    shard,
   ];
 }

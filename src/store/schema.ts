@@ -16,6 +16,8 @@ export interface ConversationsTable {
   is_addressed: number;
   idempotency_key: string | null;
   created_at: number;
+  /** Of its thread; 0 for what had ended before shards were stored. */
+  shard: Generated<number>;
 }
 
 /** One row for each message that is not done: `pending`, `claimed` or `dead`. */
@@ -138,6 +140,8 @@ export interface Schema {
   process_event_deliveries: DeliveriesTable;
   failed_attempts: FailedAttemptsTable;
   hinted_threads: { thread_key: string; hinted_at: number };
+  /** On PostgreSQL alone. */
+  processes: { id: Generated<number>; name: string };
   leases: { name: string; owner: string; epoch: number; acquired_at: number };
   tasks: TasksTable;
   repos: ReposTable;

@@ -5,13 +5,15 @@ import { openStore } from "./open-store.ts";
 for (const { name, create } of databaseKinds) {
   testStore(name, {
     create,
+    isShared: name === "postgres",
     open: (location) => openStore(location),
     async takeOver(location) {
       const other = await openStore(location);
       const lease = other.sql.read
         .updateTable("leases")
         .set((row) => ({ epoch: row("epoch", "+", 1), owner: "usurper" }));
-      await other.sql.write([lease.compile()]);
+      const everybody = other.sql.read.deleteFrom("processes");
+      await other.sql.write([(name === "sqlite" ? lease : everybody).compile()]);
       await other.close();
     },
   });

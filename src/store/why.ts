@@ -57,18 +57,25 @@ function toFailedAttempt({ attempt, worker, error, failed_at, next_at }: Failure
   return { attempt, worker, error, failedAt: failed_at, nextAt: next_at };
 }
 
-/** Of the same thread, accepted earlier, and neither ended nor waiting for a later attempt. */
+/**
+ * Of the same thread, open, and before it in its lane, the next one last. A message enters when it is accepted, and
+ * again, at the end, when its next attempt is due; the one that is handled is before all others.
+ */
 async function messagesBefore({ read }: Sql, row: MessageRow): Promise<number[]> {
+  const enteredAt = row.next_attempt_at ?? row.created_at;
+  const hasEntered = sql<number>`coalesce(i.next_attempt_at, c.created_at)`;
   const rows = await read
     .selectFrom("inbox as i")
     .innerJoin("conversations as c", "c.id", "i.conversation_id")
     .select("c.id")
     .where("i.status", "in", ["pending", "claimed"])
-    .where("i.next_attempt_at", "is", null)
-    .where("c.id", "<", row.id)
+    .where("c.id", "<>", row.id)
+    .where(sql<boolean>`(i.status = 'claimed' or ${hasEntered} < ${enteredAt}
+      or (${hasEntered} = ${enteredAt} and c.id < ${row.id}))`)
     .where(sql<boolean>`coalesce(c.gateway_id, 0) = ${row.gateway_id ?? 0}`)
     .where("c.gateway_channel_id", "=", row.gateway_channel_id)
     .where("c.thread_ts", "=", row.thread_ts)
+    .orderBy(sql`case when i.status = 'claimed' then 0 else ${hasEntered} end`)
     .orderBy("c.id")
     .limit(MAX_BEHIND)
     .execute();

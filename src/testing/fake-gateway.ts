@@ -14,6 +14,9 @@ export interface FakeGatewayOptions {
   find?: NonNullable<Gateway["find"]>;
   targets?: NonNullable<Gateway["targets"]>;
   defaultChannelId?: string;
+  isPublic?: boolean;
+  showsRefusals?: boolean;
+  isLocal?: boolean;
 }
 
 export interface FakeGateway extends Gateway {
@@ -30,7 +33,7 @@ export interface FakeGateway extends Gateway {
 export function fakeGateway(options: FakeGatewayOptions = {}): FakeGateway {
   const sent: Delivery[] = [];
   const attempted: Delivery[] = [];
-  const { find, targets, defaultChannelId } = options;
+  const { find, targets, defaultChannelId, isPublic, showsRefusals, isLocal } = options;
   let context: GatewayContext | undefined;
   let failures = options.failures ?? 0;
 
@@ -64,5 +67,8 @@ export function fakeGateway(options: FakeGatewayOptions = {}): FakeGateway {
     ...(find ? { find } : {}),
     ...(targets ? { targets } : {}),
     ...(defaultChannelId === undefined ? {} : { defaultChannelId }),
+    ...(isPublic === undefined ? {} : { isPublic }),
+    ...(showsRefusals === undefined ? {} : { showsRefusals }),
+    ...(isLocal === undefined ? {} : { isLocal }),
   });
 }

@@ -13,4 +13,4 @@ export {
   type TestPlatform,
   testGateway,
 } from "./test-gateway.ts";
-export { type TestWorker, testWorker, type WorkerEvent } from "./test-worker.ts";
+export { type TestWorker, type TestWorkerOptions, testWorker, type WorkerEvent } from "./test-worker.ts";

@@ -1,4 +1,5 @@
 /** A running loop for one test: a clock that stands still, no jitter, and a stop at the test's end. */
+import type { AccessRules } from "../core/access.ts";
 import type { Gateway } from "../core/gateway.ts";
 import type { Limits } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
@@ -16,6 +17,7 @@ export interface TestLoopOptions {
   /** Each with its config, where it takes one. */
   plugins?: (Plugin | { plugin: Plugin; config: unknown })[];
   limits?: Partial<Limits>;
+  access?: Partial<AccessRules>;
   log?: Logger;
   clock?: TestClock;
   /** A location for `openStore`; default: an SQLite file of the test's own. */
@@ -44,6 +46,7 @@ export async function startTestLoop(t: TestEnd, options: TestLoopOptions = {}): 
     store,
     clock,
     random: () => 1 - Number.EPSILON, // the whole wait, so that a test knows it
+    ...(options.access ? { access: options.access } : {}),
     ...(options.limits ? { limits: options.limits } : {}),
     ...(options.log ? { log: options.log } : {}),
   });

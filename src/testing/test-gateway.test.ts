@@ -110,6 +110,15 @@ const BROKEN: [what: string, failures: string[], breakIt: (good: Gateway, room: 
       () => ({ name: "Room 1" }),
     ],
     [
+      "returns from its start at once",
+      ["start listens until its signal is aborted, and not less"],
+      (good) => ({
+        start: async (context) => {
+          void good.start(context);
+        },
+      }),
+    ],
+    [
       "acknowledges before it accepts",
       [
         "a message is acknowledged only after accept has resolved",

@@ -14,7 +14,7 @@ import {
   testUnregistered,
 } from "./store-suite/events.ts";
 import { testAccepting, testChanging, testDuplicates, testOpenMessages } from "./store-suite/messages.ts";
-import { testFencing, testOwning, testUnowned } from "./store-suite/ownership.ts";
+import { testFencing, testOwning, testOwningAlone, testUnowned } from "./store-suite/ownership.ts";
 import { type StoreKind, setUpWith } from "./store-suite/set-up.ts";
 import { testText } from "./store-suite/text.ts";
 
@@ -34,6 +34,7 @@ export function testStore(name: string, kind: StoreKind): void {
     testDeliveryEnds(setUp);
     testOpenDeliveries(setUp);
     testUnregistered(setUp);
+    if (!kind.isShared) testOwningAlone(setUp);
     testOwning(setUp);
     testFencing(setUp, kind);
     testUnowned(setUp);

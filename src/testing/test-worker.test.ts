@@ -52,3 +52,11 @@ test("who asks can be said", async (t) => {
     { kind: "completed", content: "ada in T7" },
   ]);
 });
+
+test("a worker that never ends is named, before the test runner gives up", async (t) => {
+  const worker = aWorker(() => new Promise(() => undefined));
+
+  const said = testWorker(t, worker, { maxWaitMs: 100 }).say("anything");
+
+  await expect(said).rejects.toThrow('Worker "w" has not ended its message within 100 ms');
+});

@@ -1,4 +1,5 @@
 /** One worker, tested as an asker meets it: a message goes in, and what the asker gets comes out. */
+import { RobsonError } from "../core/errors.ts";
 import type { EventKind } from "../core/process-event.ts";
 import type { Worker } from "../core/worker.ts";
 import { type FakeGateway, fakeGateway } from "./fake-gateway.ts";
@@ -20,8 +21,14 @@ export interface TestWorker {
   say(content: string, more?: Parameters<FakeGateway["say"]>[1]): Promise<WorkerEvent[]>;
 }
 
+export interface TestWorkerOptions {
+  /** How long one message may take, in real time. Default: 4 s, less than test runners wait. */
+  maxWaitMs?: number;
+}
+
 /** A loop with this worker alone; it starts with the first message and stops at the end of the test. */
-export function testWorker(t: TestEnd, worker: Worker): TestWorker {
+export function testWorker(t: TestEnd, worker: Worker, options: TestWorkerOptions = {}): TestWorker {
+  const { maxWaitMs = 4000 } = options;
   // Its events are read from the database: nothing has to be delivered.
   const gateway = fakeGateway({ targets: () => [] });
   let starting: Promise<TestLoop> | undefined;
@@ -30,7 +37,7 @@ export function testWorker(t: TestEnd, worker: Worker): TestWorker {
       starting ??= startTestLoop(t, { workers: [worker], gateways: [gateway] });
       const running = await starting;
       const { conversationId } = await gateway.say(content, more);
-      await untilEnded(running, conversationId);
+      await within(untilEnded(running, conversationId), { worker, maxWaitMs });
       const events = await running.store.events(conversationId);
       return events.map(({ kind, content }) => ({ kind, content }));
     },
@@ -45,5 +52,21 @@ async function untilEnded({ store, clock, idle }: TestLoop, conversationId: numb
     if (message === undefined || message.nextAttemptAt === null) return;
     if (message.status === "done" || message.status === "dead") return;
     await clock.advance(message.nextAttemptAt - clock.now());
+  }
+}
+
+/** Rejects when it takes too long: the clock stands still, so that the worker's own time-out never comes. */
+async function within<T>(
+  promise: Promise<T>,
+  { worker, maxWaitMs }: { worker: Worker; maxWaitMs: number },
+): Promise<T> {
+  const { promise: isOver, reject } = Promise.withResolvers<never>();
+  const text = `Worker "${worker.name}" has not ended its message within ${maxWaitMs} ms`;
+  const hint = "It waits for something that does not come; or give testWorker a longer maxWaitMs";
+  const timer = setTimeout(() => reject(new RobsonError("WORKER_TIMED_OUT", text, { hint })), maxWaitMs);
+  try {
+    return await Promise.race([promise, isOver]);
+  } finally {
+    clearTimeout(timer);
   }
 }

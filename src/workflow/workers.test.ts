@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { parseArguments } from "../core/arguments/parse-arguments.ts";
+import { wrongArgumentsText } from "../core/help.ts";
 import { silentLogger } from "../core/logger.ts";
 import type { ReceivedMessage } from "../core/message-event.ts";
-import { parseKv } from "../core/parse-kv.ts";
 import { idleControl } from "../testing/builders.ts";
 import { type DemoWorkflow, openDemoWorkflow } from "../testing/demo-workflow.ts";
 import { workflowWorkers } from "./workers.ts";
@@ -30,10 +31,14 @@ async function say(
     ...{ conversationId: 1, isAddressed: true, createdAt },
   };
   const events: { kind: string; content: string }[] = [];
-  await worker.handle(message, parseKv(content), {
-    emit: async (kind, text) => void events.push({ kind, content: text }),
+  const text = content.slice(worker.command.length).trim();
+  if (!worker.args) throw new Error(`${worker.name} has no typed arguments`);
+  const args = await parseArguments(text, worker.args);
+  if (!args.ok) return [{ kind: "failed", content: wrongArgumentsText(worker, args.problems) }];
+  await worker.handle(message, args.value, {
+    emit: async (kind, content) => void events.push({ kind, content }),
     signal: new AbortController().signal,
-    text: content.slice(worker.command.length).trim(),
+    text,
     attempt,
     log: silentLogger,
     control: idleControl,
@@ -66,24 +71,53 @@ test("a task is created, listed and shown", async () => {
 });
 
 test.each([
-  ["/task create", "No task key was given\nWrite the project, a dash and a number, as in PROJ-123"],
   [
-    "/task create key=A-1",
+    "/task create",
+    "- key is missing: give a text (the task, as its tracker names it: PROJ-123)\n" +
+      "- summary is missing: give a text (what is to be done, in one line)\n\n" +
+      "Usage: `/task create <key> <summary> [--description <text>] [--assignee <text>] [--repo <text>]…`",
+  ],
+  [
+    '/task create key=A-1 summary=" "',
     'Cannot create task "A-1": it has no summary\nSay in one line what is to be done, as in: Fix the login page',
   ],
+  [
+    "/task create proj7 Fix it",
+    '"proj7" is not a task key\nWrite the project, a dash and a number, as in PROJ-123',
+  ],
+  ["/task create key=A-1 summary=Fix the page", '"the"; put what has several words in quotes'],
+  ["/task create key=A-1 summary=x repos=https://h/a.git", "did you mean repo=?"],
   [
     "/task create key=DEMO-1 summary=x",
     'There is a task "DEMO-1" already\nLook at it with /task show DEMO-1, or choose another key',
   ],
   ["/task create key=A-1 summary=x repo=http://h/a", "Cannot use this repository"],
-  ["/task list status=open", '"open" is not a task status\nUse one of pending'],
+  [
+    "/task list status=open",
+    'status must be pending, in_progress, done, failed or unfinished, not "open"\n\nUsage: `/task list [status:pending|',
+  ],
+  ["/task list stats=done", "did you mean status=?"],
   ["/task show A-9", 'There is no task "A-9"'],
-  ["/run-task", "No task key was given"],
+  ["/task show", "key is missing"],
+  ["/run-task", "key is missing"],
+  ["/run-task DEMO-1 dry=true", '"DEMO-1 dry=true" is not a task key'],
   ["/run-task A-9", 'There is no task "A-9"'],
 ])("%s is answered with what to do", async (content, answer) => {
   const events = await say(content);
 
   expect(events).toEqual([{ kind: "failed", content: expect.stringContaining(answer) }]);
+});
+
+test.each([
+  '/task create key=proj-7 summary="Fix the page" description="It hangs" repo=https://h/a.git,https://h/b.git',
+  '/task create repo=https://h/a.git KEY=PROJ-7 repo=https://h/b.git Description="It hangs" summary=“Fix the page”',
+  "/task create PROJ-7 Fix the page repo=https://h/a.git --repo https://h/b.git --description='It hangs'",
+])("%s makes the same task", async (content) => {
+  await say(content);
+  expect(await world.options.tasks.get("PROJ-7")).toMatchObject({
+    ...{ summary: "Fix the page", description: "It hangs" },
+    repositories: [{ url: "https://h/a.git" }, { url: "https://h/b.git" }],
+  });
 });
 
 test("a second attempt at a message recognises the task that the first one made", async () => {

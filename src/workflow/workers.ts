@@ -2,13 +2,13 @@
  * The chat commands of the workflow: `/task create`, `/task list`, `/task show`, `/run-task`. What a person got
  * wrong is answered with `failed` and what to do; what went wrong in a run is thrown, and the loop answers it.
  */
+import * as z from "zod";
 import { hasCode, RobsonError } from "../core/errors.ts";
-import { toStorable } from "../core/text.ts";
 import { defineWorker, type Worker, type WorkerContext } from "../core/worker.ts";
 import { DEFAULT_WORKFLOW_LIMITS } from "./limits.ts";
 import { finalAnswer } from "./pull-request-body.ts";
 import type { StepName, WorkflowOptions } from "./run-task.ts";
-import { createTask, parseTaskKey, parseTaskStatus, type Task, type TaskRequest } from "./task.ts";
+import { createTask, parseTaskKey, TASK_STATUSES, type Task, type TaskRequest } from "./task.ts";
 import { createTaskRunner, type TaskRunner } from "./task-runner.ts";
 import type { TaskFilter, TaskStore } from "./task-store.ts";
 
@@ -18,6 +18,8 @@ export interface WorkflowWorkersOptions extends WorkflowOptions {
   /** Shared with whoever else runs tasks in this process. Default: one of its own. */
   runner?: TaskRunner;
 }
+
+const key = z.string().describe("The task, as its tracker names it: PROJ-123");
 
 /** The workers, ready to be registered. */
 export function workflowWorkers(options: WorkflowWorkersOptions): Worker[] {
@@ -31,15 +33,17 @@ function createWorker({ tasks, ...rules }: WorkflowWorkersOptions): Worker {
     description: "Creates a task",
     example: '/task create key=PROJ-123 summary="Fix the login page" repo=https://host/team/project.git',
     command: "/task create",
-    handle: (message, args, context) =>
+    args: z.object({
+      key,
+      summary: z.string().describe("What is to be done, in one line").meta({ "x-rest": true }),
+      description: z.string().optional().describe("All that the agent should know"),
+      assignee: z.string().optional().describe("Whose task it is"),
+      repo: z.array(z.string()).default([]).describe("The addresses of its repositories"),
+    }),
+    handle: (message, { repo, ...args }, context) =>
       answer(context, async () => {
-        const request: TaskRequest = {
-          key: args.key ?? "",
-          summary: args.summary ?? "",
-          description: args.description,
-          assignee: args.assignee,
-          repoUrls: args.repo?.split(",").filter((url) => url.trim() !== ""),
-        };
+        const repoUrls = repo.flatMap((urls) => urls.split(",")).filter((url) => url.trim() !== "");
+        const request: TaskRequest = { ...args, repoUrls };
         const task = await createTask(tasks, request, rules).catch((error: unknown) =>
           adoptOwn(error, { tasks, request, context, since: message.createdAt }),
         );
@@ -71,11 +75,15 @@ function listWorker({ tasks, limits }: WorkflowWorkersOptions): Worker {
     description: "Lists the tasks",
     example: "/task list status=pending",
     command: "/task list",
-    handle: (_message, args, context) =>
+    args: z.object({
+      status: z.enum(TASK_STATUSES).optional(),
+      project: z.string().optional().describe("A key's part before the dash, as PROJ"),
+    }),
+    handle: (_message, { status, project }, context) =>
       answer(context, async () => {
         const filter: TaskFilter = { limit: maxListedTasks + 1 };
-        if (args.status !== undefined) filter.status = parseTaskStatus(args.status);
-        if (args.project !== undefined) filter.project = args.project.toUpperCase();
+        if (status !== undefined) filter.status = status;
+        if (project !== undefined) filter.project = project.toUpperCase();
         const found = await tasks.list(filter);
         if (found.length === 0) return "No tasks";
         const lines = found
@@ -93,8 +101,9 @@ function showWorker({ tasks }: WorkflowWorkersOptions): Worker {
     description: "Shows a task with its repositories",
     example: "/task show PROJ-123",
     command: "/task show",
+    args: z.object({ key }),
     handle: (_message, args, context) =>
-      answer(context, async () => describeTask(await tasks.get(keyOf(args.key ?? context.text)))),
+      answer(context, async () => describeTask(await tasks.get(parseTaskKey(args.key)))),
   });
 }
 
@@ -108,11 +117,12 @@ function runWorker(options: WorkflowWorkersOptions, runner: TaskRunner): Worker 
     description: "Has the coding agent do a task, and opens a pull request",
     example: "/run-task PROJ-123",
     command: "/run-task",
+    args: z.object({ key }),
     timeoutMs: runTimeoutMs,
     async handle(_message, args, context) {
       let key: string;
       try {
-        key = keyOf(args.key ?? context.text);
+        key = parseTaskKey(args.key);
         await options.tasks.get(key);
       } catch (error) {
         return emitMistake(context, error);
@@ -145,10 +155,6 @@ const MISTAKES = ["TASK_INVALID", "TASK_EXISTS", "TASK_NOT_FOUND", "REPOSITORY_I
 async function emitMistake(context: WorkerContext, error: unknown): Promise<void> {
   if (!(error instanceof RobsonError) || !hasCode(error, ...MISTAKES)) throw error;
   await context.emit("failed", error.hint ? `${error.message}\n${error.hint}` : error.message);
-}
-
-function keyOf(text: string): string {
-  return parseTaskKey(toStorable(text).trim().split(/\s+/u)[0] ?? "");
 }
 
 function describeTask(task: Task): string {

@@ -7,19 +7,34 @@ import { fileURLToPath } from "node:url";
 const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
 export interface AgentProcess {
+  pid: number;
   /** Resolves when it listens, or when it has ended without. */
   listening: Promise<void>;
   /** What it logged, line by line. */
   log: string[];
+  /** Its exit code, when it has ended; null after a kill. */
+  exited: Promise<number | null>;
+  signal(name: NodeJS.Signals): void;
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>;
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number | null>;
 }
 
+export interface AgentProcessOptions {
+  /** A command that runs the one it is given, with its limits. */
+  within?: string[];
+  nodeArgs?: string[];
+}
+
 /** Starts an agent in `folder`, which holds its robson.toml, with an environment made from nothing. */
-export function startAgentProcess(folder: string): AgentProcess {
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", MAIN, "agent"], {
+export function startAgentProcess(
+  folder: string,
+  { within = [], nodeArgs = [] }: AgentProcessOptions = {},
+): AgentProcess {
+  const node = [process.execPath, "--disable-warning=ExperimentalWarning", ...nodeArgs];
+  const [command = "", ...args] = [...within, ...node, MAIN, "agent"];
+  const child = spawn(command, args, {
     cwd: folder,
     env: { PATH: process.env.PATH ?? "", HOME: folder },
     stdio: ["ignore", "ignore", "pipe"],
@@ -37,8 +52,11 @@ export function startAgentProcess(folder: string): AgentProcess {
     return exited;
   };
   return {
+    pid: child.pid ?? 0,
     listening,
     log,
+    exited,
+    signal: (name) => void child.kill(name),
     kill: async () => void (await end("SIGKILL")),
     stop: () => end("SIGTERM"),
   };

@@ -34,7 +34,7 @@ describe.each(databaseKinds)("robson agent on $name", ({ create }) => {
     const messages = THREADS * MESSAGES_PER_THREAD;
 
     const posting = postAll({
-      port,
+      ports: [port],
       callbackUrl: receiver.url,
       threads: THREADS,
       messagesPerThread: MESSAGES_PER_THREAD,

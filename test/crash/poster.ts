@@ -1,7 +1,8 @@
 /** Someone who posts messages and does not give up: each is sent again, under its id, until it got its 202. */
 
 export interface PosterOptions {
-  port: number;
+  /** Of the agents, all of one database: asked in turn, so that each hears a part of every thread. */
+  ports: number[];
   callbackUrl: string;
   threads: number;
   messagesPerThread: number;
@@ -30,15 +31,19 @@ async function postThread(thread: number, options: PosterOptions): Promise<void>
       thread_ts: `thread-${thread}`,
       external_id: `${thread}/${index}`,
     });
-    while (!(await isAccepted(body, options))) {
+    for (let turn = index; !(await isAccepted(body, { ...options, turn })); turn += 1) {
       options.signal.throwIfAborted();
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
 }
 
-async function isAccepted(body: string, { port, signal }: PosterOptions): Promise<boolean> {
+async function isAccepted(
+  body: string,
+  { ports, turn, signal }: PosterOptions & { turn: number },
+): Promise<boolean> {
   try {
+    const port = ports[turn % ports.length];
     const response = await fetch(`http://127.0.0.1:${port}/message`, {
       method: "POST",
       headers: { "content-type": "application/json" },

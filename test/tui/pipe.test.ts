@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import { expect, test, vi } from "vitest";
 import { startAgentProcess } from "../../src/cli/robson-process.fixture.ts";
 import { type TestEnd, temporaryFolder } from "../../src/testing/temporary-folder.ts";
-import { startTerminal } from "./terminal.fixture.ts";
+import { expectGolden, startTerminal } from "./terminal.fixture.ts";
 
 /** Each test starts whole processes, one after another, on a machine that may be busy. */
 vi.setConfig({ testTimeout: 120_000 });
@@ -40,6 +40,7 @@ test("echo '/help' | robson agent --tui prints the help and ends with 0", async 
   expect(stdout).toMatch(/^:book: \*Robson — Available Commands\*\n\n(.+ — .+\n)+$/u);
   expect(stderr).toBe("");
   expect(exitCode).toBe(0);
+  expectGolden("no-terminal", stdout);
 });
 
 test("each line is a message, and its answer stands in its place; one that failed makes it end with 1", async (t) => {
@@ -91,7 +92,7 @@ test("beside an agent a terminal attaches to it, and leaves it to its work", asy
   const cwd = await temporaryFolder(t);
   await anAgent(cwd);
   const terminal = startTerminal(t, { cwd, columns: 120 });
-  await terminal.sees(/· Robson · attached to .+, process \d+ at http:\/\/127\.0\.0\.1:PORT/u);
+  await terminal.sees("· Robson · attached to HOST, process PID at http://127.0.0.1:PORT");
 
   terminal.press("/echo **hi**\r");
   await terminal.sees("● hi");

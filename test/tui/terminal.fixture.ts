@@ -98,12 +98,13 @@ export class PersonAtTerminal {
   }
 
   /** Resolves when the screen has this. */
-  async sees(expected: string | RegExp): Promise<void> {
+  async sees(expected: string | RegExp, maxWaitMs = MAX_WAIT_MS): Promise<void> {
     const isThere = () => {
       const screen = this.screen();
       return typeof expected === "string" ? screen.includes(expected) : expected.test(screen);
     };
-    if (!(await this.#until(isThere))) throw new Error(`It never showed ${expected}:\n${this.screen()}`);
+    if (!(await this.#until(isThere, maxWaitMs)))
+      throw new Error(`It never showed ${expected}:\n${this.screen()}`);
   }
 
   /** Resolves when the screen is as the golden file has it; `UPDATE_GOLDEN=1` writes that file. */
@@ -118,7 +119,7 @@ export class PersonAtTerminal {
   }
 
   /** Looks again after each thing that comes; false when the time is up. */
-  #until(isTrue: () => boolean): Promise<boolean> {
+  #until(isTrue: () => boolean, maxWaitMs = MAX_WAIT_MS): Promise<boolean> {
     return new Promise((resolve) => {
       const look = () => {
         if (isTrue()) end(true);
@@ -128,7 +129,7 @@ export class PersonAtTerminal {
         parsed.dispose();
         resolve(result);
       };
-      const timer = setTimeout(() => end(false), MAX_WAIT_MS);
+      const timer = setTimeout(() => end(false), maxWaitMs);
       const parsed = this.#emulator.onWriteParsed(look);
       look();
     });
@@ -154,11 +155,19 @@ export class PersonAtTerminal {
     return line
       .replaceAll(this.#cwd, "FOLDER")
       .replace(/127\.0\.0\.1:\d+/u, "127.0.0.1:PORT")
+      .replace(/attached to .+, process \d+ at/u, "attached to HOST, process PID at")
       .replace(/[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]/gu, "⠋")
       .replace(/(?<=^⠋ .*) (?:\d+ min )?\d+ s$/u, "")
       .replace(/(?<=^↳ .*)(?:\d+ min )?\d+ s$/u, "TIME")
       .replace(/\b[0-9a-f]{12}\b/gu, "COMMIT");
   }
+}
+
+/** What was printed where no terminal is, held against its golden file. */
+export function expectGolden(name: string, printed: string): void {
+  const file = join(GOLDEN, `${name}.golden`);
+  if (process.env.UPDATE_GOLDEN === "1") writeFileSync(file, printed);
+  expect(printed).toBe(existsSync(file) ? readFileSync(file, "utf8") : "");
 }
 
 /** Columns as our own table has them; the emulator's default knows no emoji. */

@@ -14,6 +14,30 @@ const CTRL_C = "\u0003";
 const CTRL_D = "\u0004";
 const UP = "\u001b[A";
 
+const MARKDOWN = `# What was done
+
+Fixed **the sum** in \`total.js\`, *not* ~~the format~~; see [the change](https://example.org/1).
+
+1. read the ticket
+2. ran the tests
+   - all of them
+- [x] verified
+- [ ] reviewed
+
+> The first line of a bill
+> is not counted
+
+| file | lines |
+|------|------:|
+| \`total.js\` | 1 |
+| test/total.test.js | 12 |
+
+\`\`\`js
+let index = 0;
+\`\`\`
+---
+The end.`;
+
 async function aFolder(t: TestEnd): Promise<string> {
   const cwd = await temporaryFolder(t);
   writeFileSync(join(cwd, "robson.toml"), "[server]\nport = 0\n");
@@ -93,6 +117,18 @@ test("a pasted text is a block, and sent as one message", async (t) => {
   terminal.press("\r");
   await terminal.sees("• two 漢字");
   await terminal.looksLike("multi-line-answer");
+});
+
+test("Markdown in an answer is rendered", async (t) => {
+  const terminal = startTerminal(t, { cwd: await aFolder(t), rows: 50 });
+  await terminal.sees(READY);
+
+  terminal.press("/echo ");
+  terminal.paste(MARKDOWN);
+  terminal.press("\r");
+  await terminal.sees("The end.\n\n› Type");
+  await terminal.looksLike("markdown-answer");
+  expect(terminal.written).toContain("\u001b[1m\u001b[4mWhat was done");
 });
 
 test("running work is one block that changes, and a stop says what becomes of it", async (t) => {

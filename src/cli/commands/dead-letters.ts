@@ -3,13 +3,12 @@ import { systemClock } from "../../core/clock.ts";
 import { RobsonError } from "../../core/errors.ts";
 import type { DeadLetterFilter, ListedDeadLetter } from "../../core/operator-records.ts";
 import { explain } from "../../plugins/operator/explain.ts";
-import { routeFacts } from "../../plugins/operator/facts.ts";
 import { findLetter } from "../../plugins/operator/find-letter.ts";
 import { letterId } from "../../plugins/operator/letter-id.ts";
 import { count, errorText, relative } from "../../plugins/operator/words.ts";
 import type { OpenedStore } from "../../store/opened-store.ts";
 import type { CommandContext } from "../program.ts";
-import { surroundings, workersOf } from "../surroundings.ts";
+import { factsFinder } from "../surroundings.ts";
 import { withStore } from "../with-store.ts";
 
 export interface DeadLetterOptions {
@@ -40,14 +39,13 @@ export async function showDeadLetter(context: CommandContext, id: string): Promi
   const { io, config, isJson } = context;
   await withStore(config, async (store) => {
     const letter = await findLetter(store.operator, id);
-    const facts = await store.operator.facts(letter.conversationId);
+    const factsOf = await factsFinder(store, { config, warn: io.err });
+    const facts = await factsOf(letter.conversationId);
     if (isJson) return io.out(JSON.stringify({ id: letterId(letter), ...letter, facts }));
     const now = systemClock.now();
     io.out(lineOf(letter, { width: 0, now }));
     if (!facts) return;
-    const route = routeFacts(facts.message, await workersOf(store, { config, warn: io.err }));
-    for (const line of explain({ ...facts, ...(await surroundings(store, config)), route }, now))
-      io.out(line);
+    for (const line of explain(facts, now)) io.out(line);
   });
 }
 

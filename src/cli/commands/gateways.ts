@@ -8,7 +8,7 @@ export async function gatewaysStatus({ io, config, isJson }: CommandContext): Pr
   await withStore(config, async (store) => {
     const counts = await store.operator.gateways();
     const owner = await store.currentOwner();
-    const status = owner === undefined ? undefined : await agentStatus(config);
+    const status = owner === undefined ? undefined : await agentStatus(config, owner);
     const rows = counts.map((row) => {
       const running = status?.gateways.find(({ name }) => name === row.gateway);
       const state = owner === undefined || status ? (running?.state ?? "not running") : "unknown";

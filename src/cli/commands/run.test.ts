@@ -1,12 +1,15 @@
 /** `robson run` as a process of its own, over the demo project and tasks that can come to nothing. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { databaseKinds } from "../../testing/databases.ts";
+import { type TestEnd, temporaryFolder } from "../../testing/temporary-folder.ts";
 import { createDemoProject } from "../../workflow/demo-project.ts";
 import { aFolder, robson } from "../robson-process.fixture.ts";
 
 /** A folder with the demo project, whose task is stored as each of the keys. */
-async function aFolderWithTasks(...keys: string[]): Promise<string> {
+async function aFolderWithTasks(location: string, ...keys: string[]): Promise<string> {
   const cwd = aFolder({
     "robson.toml": [
+      `database.url = "${location}"`,
       "limits.max_message_attempts = 1",
       "workflow.allow_file_repositories = true",
       'agents.scripted.script = "agent-script.json"',
@@ -30,23 +33,28 @@ const statuses = async (cwd: string) =>
     ),
   );
 
-test("every pending task is done, and each is answered for", async () => {
-  const cwd = await aFolderWithTasks("DEMO-1", "DEMO-2");
+/** What does not depend on the database. */
+const onSqlite = async (t: TestEnd) => `${await temporaryFolder(t)}/robson.db`;
 
-  const { stdout, stderr, exitCode } = await robson(cwd, "run");
+describe.each(databaseKinds)("on $name", ({ create }) => {
+  test("every pending task is done, and each is answered for", async (t) => {
+    const cwd = await aFolderWithTasks(await create(t), "DEMO-1", "DEMO-2");
 
-  expect(stdout).toContain("**DEMO-1** is ready for review");
-  expect(stdout).toContain("**DEMO-2** is ready for review");
-  expect(stderr).toMatch(/^2 of 2 tasks went well$/m);
-  expect(exitCode).toBe(0);
-  expect(await statuses(cwd)).toEqual({ "DEMO-1": "done", "DEMO-2": "done" });
-  expect(await robson(cwd, "run")).toEqual({
-    ...{ stdout: "", stderr: "There are no pending tasks\n", exitCode: 0 },
-  });
-}, 60_000);
+    const { stdout, stderr, exitCode } = await robson(cwd, "run");
 
-test("one that fails makes the exit code 1, and the others are done all the same", async () => {
-  const cwd = await aFolderWithTasks();
+    expect(stdout).toContain("**DEMO-1** is ready for review");
+    expect(stdout).toContain("**DEMO-2** is ready for review");
+    expect(stderr).toMatch(/^2 of 2 tasks went well$/m);
+    expect(exitCode).toBe(0);
+    expect(await statuses(cwd)).toEqual({ "DEMO-1": "done", "DEMO-2": "done" });
+    expect(await robson(cwd, "run")).toEqual({
+      ...{ stdout: "", stderr: "There are no pending tasks\n", exitCode: 0 },
+    });
+  }, 60_000);
+});
+
+test("one that fails makes the exit code 1, and the others are done all the same", async (t) => {
+  const cwd = await aFolderWithTasks(await onSqlite(t));
   await createTask(cwd, "BAD-1", `file://${cwd}/absent.git`);
   await createTask(cwd, "DEMO-1", `file://${cwd}/origin.git`);
 
@@ -65,8 +73,8 @@ test("one that fails makes the exit code 1, and the others are done all the same
   expect(await statuses(cwd)).toMatchObject({ "BAD-1": "failed", "DEMO-1": "done" });
 }, 60_000);
 
-test("with --limit the oldest tasks are taken, and the rest stays pending", async () => {
-  const cwd = await aFolderWithTasks("DEMO-1", "DEMO-2");
+test("with --limit the oldest tasks are taken, and the rest stays pending", async (t) => {
+  const cwd = await aFolderWithTasks(await onSqlite(t), "DEMO-1", "DEMO-2");
 
   expect((await robson(cwd, "run", "--limit", "1")).stderr).toContain("1 of 1 tasks went well");
 

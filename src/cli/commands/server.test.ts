@@ -30,15 +30,16 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
       expect((await running.finished).exitCode).toBe(0);
     }
   }, 60_000);
-});
 
-test("it is ready without a loop, and two of them serve one database", async (t) => {
-  const cwd = aFolder();
-  for (const server of [
-    await startListening(cwd, ["server"]),
-    await startListening(aFolder(), ["server", "--db", `${cwd}/robson.db`]),
-  ]) {
-    expect((await fetch(`${server.url}/readyz`)).status).toBe(200);
-    t.onTestFinished(() => void server.child.kill("SIGTERM"));
-  }
+  test("it is ready without a loop, and two of them serve one database", async (t) => {
+    const database = ["--db", await create(t)];
+    for (const server of [
+      await startListening(aFolder(), ["server", ...database]),
+      await startListening(aFolder(), ["server", ...database]),
+    ]) {
+      expect((await fetch(`${server.url}/readyz`)).status).toBe(200);
+      server.child.kill("SIGTERM");
+      expect((await server.finished).exitCode).toBe(0);
+    }
+  });
 });

@@ -2,8 +2,7 @@
  * `robson server`: HTTP alone. Messages are stored for whichever process runs the loop, now or later; events are read
  * from the records. Any number of these may run beside one agent.
  */
-import { systemClock } from "../../core/clock.ts";
-import { toNewMessage } from "../../core/new-message.ts";
+import { admissionWithoutLoop } from "../admission-without-loop.ts";
 import { createLog } from "../log.ts";
 import type { CommandContext } from "../program.ts";
 import { configuredWebhook, startHttp } from "../start-http.ts";
@@ -17,16 +16,12 @@ export async function server({ io, config, isJson }: CommandContext): Promise<un
   try {
     await withStore(config, async (store) => {
       const gateway = configuredWebhook(config, store);
+      const admission = admissionWithoutLoop({ store, config, log, gateway });
       const stop = new AbortController();
       const listening = gateway.start({
         log,
         signal: stop.signal,
-        accept: (inbound) => {
-          const now = systemClock.now();
-          return store.insertUnowned(
-            toNewMessage({ gateway: gateway.name, inbound, limits: config.limits, now }),
-          );
-        },
+        accept: (inbound) => admission.accept(gateway.name, inbound),
       });
       const running = await startHttp({ store, config, log, gateway, health: () => ({ isReady: true }) });
       if (!interrupted.aborted)

@@ -2,12 +2,12 @@
 import { systemClock } from "../../core/clock.ts";
 import { hasCode } from "../../core/errors.ts";
 import { explain } from "../../plugins/operator/explain.ts";
-import { type Facts, findMessages, routeFacts } from "../../plugins/operator/facts.ts";
+import { findMessages } from "../../plugins/operator/facts.ts";
 import { absolute, at, errorText, quoted } from "../../plugins/operator/words.ts";
 import type { OpenedStore } from "../../store/opened-store.ts";
 import type { Task } from "../../workflow/task.ts";
 import type { CommandContext } from "../program.ts";
-import { surroundings, workersOf } from "../surroundings.ts";
+import { factsFinder } from "../surroundings.ts";
 import { withStore } from "../with-store.ts";
 
 export async function why({ io, config, isJson }: CommandContext, text: string): Promise<undefined> {
@@ -18,20 +18,18 @@ export async function why({ io, config, isJson }: CommandContext, text: string):
       if (task !== undefined && hasCode(error, "NOT_FOUND")) return [];
       throw error;
     });
-    const known = await surroundings(store, config);
-    const workers = await workersOf(store, { config, warn: io.err });
+    const factsOf = await factsFinder(store, { config, warn: io.err });
     if (task !== undefined)
       for (const line of isJson ? [JSON.stringify({ task })] : aboutTask(task, now)) io.out(line);
     for (const [index, id] of ids.entries()) {
-      const facts = await store.operator.facts(id);
+      const facts = await factsOf(id);
       if (!facts) continue;
-      const all: Facts = { ...facts, ...known, route: routeFacts(facts.message, workers) };
       if (isJson) {
-        io.out(JSON.stringify(all));
+        io.out(JSON.stringify(facts));
         continue;
       }
       if (index > 0 || task !== undefined) io.out("");
-      for (const line of explain(all, now)) io.out(line);
+      for (const line of explain(facts, now)) io.out(line);
     }
   });
 }

@@ -20,6 +20,8 @@ export interface AttachedLinkOptions extends LinkOptions {
   random?: () => number;
 }
 
+/** What `POST /message` of an agent belongs to. */
+const GATEWAY = "webhook";
 const CHANNEL = "tui";
 const POLL_MS = 500;
 const BACKOFF_BASE_MS = 500;
@@ -41,6 +43,7 @@ export async function openAttachedLink(options: AttachedLinkOptions): Promise<Te
   await link.open();
   const { url } = options.client;
   return {
+    place: { gateway: GATEWAY, channelId: CHANNEL },
     greeting: `attached to ${options.owner} at ${url}`,
     farewell: {
       stopping: "Leaving the agent to its work",

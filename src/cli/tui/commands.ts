@@ -2,20 +2,32 @@
  * What completion knows of the workers: their commands with the names of their arguments, from the schema where there
  * is one, else as their examples show them.
  */
-import { argumentShape } from "../../core/arguments/argument-shape.ts";
+import { type Argument, argumentShape } from "../../core/arguments/argument-shape.ts";
 import { usageOf } from "../../core/arguments/usage.ts";
-import type { Worker } from "../../core/worker.ts";
+import type { Asker, Worker } from "../../core/worker.ts";
 import type { CommandHelp } from "../../gateways/tui/completion.ts";
 
-/** `/help` and the command of each worker that has one. */
-export function commandsOf(workers: readonly Worker[]): CommandHelp[] {
+/** `/help` and the command of each worker that has one and may be used by whoever sits at the terminal. */
+export function commandsOf(workers: readonly Worker[], asker: Asker): CommandHelp[] {
   const help: CommandHelp = {
     command: "/help",
     usage: "/help",
     description: "Lists what Robson understands",
     argumentNames: [],
   };
-  return [help, ...workers.flatMap((worker) => commandOf(worker) ?? [])];
+  return [
+    help,
+    ...workers.filter((worker) => isFor(worker, asker)).flatMap((worker) => commandOf(worker) ?? []),
+  ];
+}
+
+/** A plugin's check that throws is told of when the command is used; the terminal starts all the same. */
+function isFor(worker: Worker, asker: Asker): boolean {
+  try {
+    return worker.mayUse?.(asker) ?? true;
+  } catch {
+    return false;
+  }
 }
 
 function commandOf({ command, args, example, description }: Worker): CommandHelp | undefined {
@@ -31,7 +43,18 @@ function commandOf({ command, args, example, description }: Worker): CommandHelp
     argumentNames: shape.arguments
       .filter(({ isRest }) => !isRest)
       .map(({ key, isSwitch }) => (isSwitch ? `--${key}` : key)),
+    choices: Object.fromEntries(shape.arguments.map((argument) => [argument.key, choicesOf(argument)])),
   };
+}
+
+/** What can be typed as one word. */
+function choicesOf({ kind, itemKind, isSwitch }: Argument): string[] {
+  if (isSwitch) return [];
+  const choices = (itemKind?.(0) ?? kind).flatMap((variant) => variant.choices ?? []);
+  return choices
+    .filter((choice) => choice !== null)
+    .map(String)
+    .filter((choice) => /^[^\s"'=]+$/u.test(choice));
 }
 
 function argumentNamesIn(example: string): string[] {

@@ -26,6 +26,8 @@ export interface TerminalLink {
   greeting: string;
   /** What is said when the person ends the session. */
   farewell: { stopping: string; stopped: string };
+  /** The gateway by which its messages come, and their channel. */
+  place: { gateway: string; channelId: string };
   /** Those of its loop, where that runs in this process. */
   workers?: readonly Worker[];
   /** Resolves with the conversation id once the message is stored. */

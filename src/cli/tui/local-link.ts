@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import type { Config } from "../../config/load-config.ts";
 import type { Logger } from "../../core/logger.ts";
 import { isFinal } from "../../core/process-event.ts";
-import { tuiGateway } from "../../gateways/tui/index.ts";
+import { TUI_GATEWAY, tuiGateway } from "../../gateways/tui/index.ts";
 import type { OpenedStore } from "../../store/opened-store.ts";
 import { startAgent } from "../start-agent.ts";
 import { startLoop } from "../start-loop.ts";
@@ -27,6 +27,7 @@ export async function openLocalLink(options: LocalLinkOptions): Promise<Terminal
   const graceSeconds = Math.ceil(config.limits.stopGraceMs / 1000);
   return {
     greeting: [nameOf(store.location), ...(running.url === undefined ? [] : [running.url])].join(" · "),
+    place: { gateway: TUI_GATEWAY, channelId: TUI_GATEWAY },
     workers: running.workers,
     farewell: {
       stopping: `Stopping; work under way has ${graceSeconds} s to end. Ctrl-C again ends at once.`,

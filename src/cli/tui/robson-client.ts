@@ -66,6 +66,7 @@ export function refusedForGood(error: unknown): boolean {
       "STOPPING",
       "LEASE_LOST",
       "RATE_LIMITED",
+      "OVERLOADED",
       "INTERNAL",
     )
   );

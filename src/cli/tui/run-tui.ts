@@ -3,10 +3,9 @@
  * whom (a loop of its own, or the agent that owns the database already), and sees the session to its end.
  */
 import { randomUUID } from "node:crypto";
-import { dirname, join } from "node:path";
 import { systemClock } from "../../core/clock.ts";
 import { hasCode, messageOf } from "../../core/errors.ts";
-import { openHistoryFile } from "../../gateways/tui/history-file.ts";
+import { historyPath, openHistoryFile } from "../../gateways/tui/history-file.ts";
 import type { OpenedStore } from "../../store/opened-store.ts";
 import { createLog } from "../log.ts";
 import type { CommandContext } from "../program.ts";
@@ -46,7 +45,7 @@ async function onScreen({ io, config }: CommandContext, store: OpenedStore): Pro
   const warn = (text: string) => (session === undefined ? early.push(text) : session.warn(text));
   const log = createTerminalLog({ io, config, clock: systemClock, onWarning: (text) => void warn(text) });
   try {
-    const history = openHistoryFile(historyFile(store), (error) => {
+    const history = openHistoryFile(historyPath(store.location, io.env), (error) => {
       warn(`The history of the input line cannot be kept: ${messageOf(error)}`);
     });
     session = await InteractiveSession.open({
@@ -59,10 +58,11 @@ async function onScreen({ io, config }: CommandContext, store: OpenedStore): Pro
       interrupted: io.catchSignals(),
     });
     for (const text of early) session.warn(text);
-    const link = await openLink({ ...shared(session, sessionId), store, config, log, hasServer: true });
+    const person = shared(session, sessionId);
+    const link = await openLink({ ...person, store, config, log, hasServer: true });
     // Beside another process, the configuration says what that one has.
     const workers = link.workers ?? (await workersOf(store, { config, warn }));
-    return await session.run(link, commandsOf(workers));
+    return await session.run(link, commandsOf(workers, { ...person, ...link.place }));
   } finally {
     await session?.close();
     log.close();
@@ -107,10 +107,4 @@ async function openLink(options: LocalLinkOptions): Promise<TerminalLink> {
     const quicker = (await options.store.currentOwner()) ?? "another process";
     return openAttachedLink({ ...options, owner: quicker, client: robsonClient(options.config) });
   }
-}
-
-/** Beside the database where that is a file; in the present folder otherwise. */
-function historyFile({ location }: OpenedStore): string {
-  const isFile = !/^[a-z][a-z0-9+.-]+:\/\//i.test(location);
-  return isFile ? join(dirname(location), ".robson-history") : ".robson-history";
 }

@@ -45,10 +45,15 @@ export function createTerminalLog({ io, config, clock, onWarning }: TerminalLogO
   return { ...log, close: () => file?.close() };
 }
 
-/** `delivery attempt failed (webhook): connection refused`. */
+/** `delivery attempt failed (webhook, message 12): connection refused`. */
 function warningText(fields: object, message: string): string {
-  const { gateway, error, err } = fields as { gateway?: unknown; error?: unknown; err?: unknown };
-  const where = typeof gateway === "string" ? ` (${gateway})` : "";
+  const { gateway, worker, conversationId, error, err } = fields as Record<string, unknown>;
+  const where = [
+    ...(typeof gateway === "string" ? [gateway] : []),
+    ...(typeof worker === "string" ? [`worker ${worker}`] : []),
+    ...(typeof conversationId === "number" ? [`message ${conversationId}`] : []),
+  ];
+  const about = where.length === 0 ? "" : ` (${where.join(", ")})`;
   const why = error ?? (err === undefined ? undefined : messageOf(err));
-  return `${message}${where}${why === undefined ? "" : `: ${String(why)}`}`;
+  return `${message}${about}${why === undefined ? "" : `: ${String(why)}`}`;
 }

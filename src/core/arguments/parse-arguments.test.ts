@@ -61,6 +61,11 @@ const MISTAKES: [text: string, problems: string[]][] = [
   ["42 --dryrum", ["I do not know --dryrum; did you mean --dry-run?"]],
   ["42 dept=deep", ["I do not know dept=; did you mean depth=? (put it in quotes if it is text)"]],
   ["42 -dry-run", ['depth must be shallow or deep, not "-dry-run"; did you mean --dry-run?']],
+  ["42 --dry", ["I do not know --dry; did you mean --dry-run?"]],
+  [
+    "pr=42 depth=deep 3 title=abc rest",
+    ['I do not know what to do with "rest"; put what has several words in quotes'],
+  ],
   ["42 --color", ["I do not know --color; there is pr, depth, --dry-run, max-files, title"]],
   ["42 pr=43", ['depth must be shallow or deep, not "42"']],
   ["pr=42 PR=43", ['pr is given twice: "42" and "43"']],
@@ -84,6 +89,27 @@ test.each(MISTAKES)("the mistakes in %j are told", async (text, problems) => {
   const parsed = await parseArguments(text, review);
 
   expect(parsed.ok ? [] : parsed.problems.toSorted()).toEqual(problems.toSorted());
+});
+
+test("what is missing is told with its description, as part of the sentence", async () => {
+  const schema = z.object({
+    task: z.string().describe("Its key,\nas PROJ-1"),
+    url: z.url().describe("URL of it"),
+  });
+
+  expect(await parseArguments("", schema)).toEqual({
+    ok: false,
+    problems: ["task is missing: give a text (its key, as PROJ-1)", "url is missing: give a URL (URL of it)"],
+  });
+});
+
+test("a beginning that several arguments share suggests none of them", async () => {
+  const schema = z.object({ dryRun: z.boolean().default(false), dryDock: z.boolean().default(false) });
+
+  expect(await parseArguments("--dry", schema)).toEqual({
+    ok: false,
+    problems: ["I do not know --dry; there is --dry-run, --dry-dock"],
+  });
 });
 
 test("a word that nearly is a flag is taken for one in the answer", async () => {

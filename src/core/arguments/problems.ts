@@ -10,7 +10,9 @@ import { expectation, type ValueKind } from "./value-kind.ts";
 /** How many problems one answer lists. */
 const MAX_LISTED_PROBLEMS = 10;
 const MAX_SHOWN_GRAPHEMES = 40;
+const MAX_ASIDE_GRAPHEMES = 100;
 const MAX_LISTED_KEYS = 12;
+const MIN_BEGINNING_LETTERS = 2;
 
 export class Problems {
   readonly #shape: ArgumentShape;
@@ -31,9 +33,10 @@ export class Problems {
   }
 
   addMissing(argument: Argument): void {
-    const { key, isSwitch, kind, itemKind } = argument;
+    const { key, isSwitch, kind, itemKind, description } = argument;
     const give = isSwitch ? `--${key} or --no-${key}` : expectation(itemKind?.(0) ?? kind);
-    this.#blame(argument, `${key} is missing: give ${give}`);
+    const about = description === "" ? "" : ` (${aside(description)})`;
+    this.#blame(argument, `${key} is missing: give ${give}${about}`);
   }
 
   addNeedsValue(label: string, argument: Argument): void {
@@ -68,7 +71,7 @@ export class Problems {
 
   addUnknown({ key, label, isDashed }: { key: string; label: string; isDashed: boolean }): void {
     if (this.#sentences.size >= MAX_LISTED_PROBLEMS) return;
-    const meant = this.#nearest(key);
+    const meant = this.#nearest(key) ?? this.#begunBy(key);
     const quoting = isDashed ? "" : " (put it in quotes if it is text)";
     if (meant !== undefined) {
       const written = isDashed || meant.isSwitch ? `--${meant.key}` : `${meant.key}=`;
@@ -79,12 +82,14 @@ export class Problems {
   /** A word that no argument is left for. */
   addLeftOver(word: string, last: Argument | undefined): void {
     const meant = this.#nearest(word.replace(/^[-–—―]+/u, ""));
-    const isText = last?.kind.some(({ type, choices }) => type === "string" && choices === undefined);
+    const isText = (argument: Argument) =>
+      argument.kind.some(({ type, choices }) => type === "string" && choices === undefined);
     let hint = "";
     if (meant !== undefined) hint = `; did you mean ${meant.isSwitch ? `--${meant.key}` : `${meant.key}=…`}?`;
     else if (this.#shape.others !== undefined) hint = "; write it as key=value";
     else if (this.#shape.arguments.length === 0) hint = "; the command takes no arguments";
-    else if (isText) hint = `; put ${last?.key} in quotes if it has several words`;
+    else if (last !== undefined && isText(last)) hint = `; put ${last.key} in quotes if it has several words`;
+    else if (this.#shape.arguments.some(isText)) hint = "; put what has several words in quotes";
     this.add(`I do not know what to do with ${shown(word)}${hint}`);
   }
 
@@ -105,6 +110,14 @@ export class Problems {
     return meant === undefined ? undefined : this.#shape.find(meant);
   }
 
+  /** `--dry` begins `--dry-run` and nothing else. */
+  #begunBy(key: string): Argument | undefined {
+    const begun = key.toLowerCase();
+    if (begun.length < MIN_BEGINNING_LETTERS) return undefined;
+    const [only, another] = this.#shape.arguments.filter((argument) => argument.key.startsWith(begun));
+    return another === undefined ? only : undefined;
+  }
+
   #known(): string {
     const keys = this.#shape.arguments.map(({ key, isSwitch }) => (isSwitch ? `--${key}` : key));
     if (keys.length === 0) return "the command takes no arguments";
@@ -122,6 +135,12 @@ export class Problems {
 /** A value as a sentence shows it: short, in quotes, on one line. */
 export function shown(value: string): string {
   return value === "" ? "empty" : JSON.stringify(preview(value, MAX_SHOWN_GRAPHEMES));
+}
+
+/** A description within a sentence: on one line, and not begun like one of its own. */
+function aside(description: string): string {
+  const line = preview(description.replace(/\s+/gu, " ").trim(), MAX_ASIDE_GRAPHEMES);
+  return line.replace(/^\p{Lu}(?=\p{Ll}|\s)/u, (first) => first.toLowerCase());
 }
 
 function short(label: string): string {

@@ -27,6 +27,11 @@ const USAGES: [schema: StandardSchema, usage: string][] = [
     z.object({ tags: z.array(z.string()).optional(), url: z.url().optional() }),
     "/x [--tags <text>]… [--url <url>]",
   ],
+  [z.object({ scope: z.enum(["thread", "all"]).default("thread") }), "/x [scope:thread|all]"],
+  [
+    z.object({ action: z.enum(["list", "retry"]).optional(), depth: z.enum(["a"]).optional() }),
+    "/x [action:list|retry] [--depth a]",
+  ],
   [z.object({ what: z.string().meta({ "x-rest": true }), repo: z.string() }), "/x <what> --repo <text>"],
   [z.looseObject({ id: z.number() }), "/x <id> [key=value …]"],
   [opaque, "/x key=value …"],

@@ -13,7 +13,12 @@ export function usageOf(
   const shape = argumentShape(schema);
   if (shape.isOpaque) return example ?? `${command} key=value …`;
   const open = new Set(shape.positional);
-  const parts = shape.arguments.map((each) => part(each, open.has(each)));
+  // A choice that may be the first word of all, as in "/status all", is shown as such.
+  const [first] = shape.positional.some(({ isRequired }) => isRequired) ? [] : shape.positional;
+  const isLeading = (each: Argument) => each === first && each.itemKind === undefined && isChoice(each.kind);
+  const parts = shape.arguments.map((each) =>
+    isLeading(each) ? `[${each.key}${choices(each.kind)}]` : part(each, open.has(each)),
+  );
   if (shape.others !== undefined) parts.push("[key=value …]");
   return [command, ...parts].join(" ");
 }

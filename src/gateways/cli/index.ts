@@ -21,6 +21,8 @@ export function cliGateway(): CliGateway {
     name: CLI_GATEWAY,
     started: context.promise.then(() => undefined),
     targets: () => [],
+    isLocal: true,
+    showsRefusals: true,
     async start(given) {
       context.resolve(given);
       await aborted(given.signal);

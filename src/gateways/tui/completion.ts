@@ -1,5 +1,5 @@
 /**
- * Completion of commands and of the names of their arguments, from what is typed before the cursor. Pure: which
+ * Completion of commands, of the names of their arguments and of the values that these may have, from what is typed before the cursor. Pure: which
  * candidates there are, and which part of the text each would replace.
  */
 
@@ -12,6 +12,8 @@ export interface CommandHelp {
   description: string;
   /** Completed to `name=`; a switch, as `--dry-run`, to itself. */
   argumentNames: readonly string[];
+  /** By the argument's name: what it may be, where that is a choice. */
+  choices?: Readonly<Record<string, readonly string[]>>;
 }
 
 export interface Candidate {
@@ -61,13 +63,29 @@ function argumentsAt(
     .filter(({ command }) => startsWith(typed, `${command} `))
     .sort((a, b) => b.command.length - a.command.length)[0];
   if (known === undefined) return { from, candidates: [] };
-  const candidates = known.argumentNames
-    .filter((name) => startsWith(name, word) && !isGiven(name, typed))
-    .map((name) => {
-      const label = name.startsWith("--") ? name : `${name}=`;
-      return { insert: label === name ? `${name} ` : label, label, description: known.usage };
-    });
-  return { from, candidates };
+  const { argumentNames, choices = {}, usage: description } = known;
+  const [, name, value = ""] = /^(?:--)?([^=]+)=(.*)$/u.exec(word) ?? [];
+  if (name !== undefined) {
+    const values = (choices[name.toLowerCase()] ?? []).filter((choice) => startsWith(choice, value));
+    const start = word.slice(0, word.length - value.length);
+    return { from, candidates: values.map((choice) => candidateOf(start + choice, description)) };
+  }
+  const open = argumentNames.filter((each) => !isGiven(each, typed));
+  const names = open
+    .filter((each) => startsWith(each, word))
+    .map((each) =>
+      each.startsWith("--")
+        ? candidateOf(each, description)
+        : { insert: `${each}=`, label: `${each}=`, description },
+    );
+  // A value alone, once it is begun: all values of all arguments would be a long menu.
+  const values = word === "" ? [] : open.flatMap((each) => choices[each] ?? []);
+  const begun = values.filter((choice) => startsWith(choice, word));
+  return { from, candidates: [...names, ...begun.map((choice) => candidateOf(choice, description))] };
+}
+
+function candidateOf(label: string, description: string): Candidate {
+  return { insert: `${label} `, label, description };
 }
 
 function isGiven(name: string, typed: string): boolean {

@@ -113,6 +113,16 @@ test("once nothing can be typed, only the work and the state are shown", () => {
   });
 });
 
+test("the state of things is told in full on a narrow screen", () => {
+  const status = "Stopping; work under way has 3 s to end. Ctrl-C again ends at once.";
+  expect(frame({ status }).rows).toEqual([
+    "Stopping; work under way has 3 s to",
+    "end. Ctrl-C again ends at once.",
+    "› Type a message, or /help",
+  ]);
+  expect(frame({ status: "word ".repeat(100) }).rows).toHaveLength(4);
+});
+
 test("a pasted text stands in the conversation by its beginning", () => {
   const text = Array.from({ length: 40 }, (_, index) => `line ${index}`).join("\n");
   const rows = entryRows({ kind: "said", text }, { width: 40 }).map(plainText);

@@ -7,7 +7,7 @@ import { elapsedText } from "./entry-view.ts";
 import { inputView } from "./input-view.ts";
 import type { Prompt } from "./prompt.ts";
 import { safeLine } from "./safe-text.ts";
-import type { Row } from "./styled.ts";
+import { type Row, wrapSpans } from "./styled.ts";
 import { fitTo, widthOf } from "./width.ts";
 
 export interface FrameState {
@@ -31,6 +31,7 @@ export interface Frame {
 export const SPINNER = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 const PLACEHOLDER = "Type a message, or /help";
 const MAX_RUNNING_ROWS = 5;
+const MAX_STATUS_ROWS = 3;
 const MAX_MENU_ROWS = 6;
 const MAX_INPUT_ROWS = 10;
 /** What a question gets of its row at least, before its progress. */
@@ -40,9 +41,7 @@ const QUESTION_COLUMNS = 32;
 export function frameOf(state: FrameState): Frame {
   const { columns, rows: height } = state.size;
   const running = runningRows(state);
-  const status: Row[] =
-    state.status === undefined ? [] : [[{ text: fitTo(state.status, columns - 1), color: "yellow" }]];
-  const above = [...running, ...status];
+  const above = [...running, ...statusRows(state)];
   if (state.prompt === undefined) return { rows: above };
   const menu = menuRows(state.prompt, columns);
   const maxRows = Math.max(3, Math.min(MAX_INPUT_ROWS, height - 2 - above.length - menu.length));
@@ -88,6 +87,13 @@ function runningRow(work: RunningWork, at: { columns: number; now: number; tick:
 function plainProgress(content: string): string {
   const line = content.split("\n").find((text) => text.trim() !== "") ?? "";
   return safeLine(line.replace(/\*\*|__|~~|`+|^#+ /gu, ""));
+}
+
+/** In full also on a narrow screen: it may say how to go on. */
+function statusRows({ status, size }: FrameState): Row[] {
+  if (status === undefined) return [];
+  const words: Row = [{ text: safeLine(status), color: "yellow" }];
+  return wrapSpans(words, { width: Math.max(1, size.columns - 1) }).slice(0, MAX_STATUS_ROWS);
 }
 
 function menuRows({ menu }: Prompt, columns: number): Row[] {

@@ -1,8 +1,9 @@
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../../testing/temporary-folder.ts";
-import { openHistoryFile } from "./history-file.ts";
+import { historyPath, openHistoryFile } from "./history-file.ts";
 
 const noError = (error: unknown) => {
   throw error;
@@ -47,4 +48,22 @@ test("where it cannot be kept, one error is told and all goes on", async (t) => 
   history.append("b");
   expect(errors).toHaveLength(1);
   expect(history.entries).toEqual([]);
+});
+
+test("it lies beside a database that is a file, and else among the user's state, whatever the folder", () => {
+  expect(historyPath("/srv/robson.db", { XDG_STATE_HOME: "/x" })).toBe("/srv/.robson-history");
+  const server = "postgres://user@host/name";
+  expect(historyPath(server, { XDG_STATE_HOME: "/x/state" })).toBe("/x/state/robson/history");
+  const usual = join(homedir(), ".local/state/robson/history");
+  expect(historyPath(server, {})).toBe(usual);
+  expect(historyPath(server, { XDG_STATE_HOME: "relative" })).toBe(usual);
+});
+
+test("its folder is made with the first entry, for its user alone", async (t) => {
+  const file = join(await temporaryFolder(t), "state", "robson", "history");
+  const history = openHistoryFile(file, noError);
+  expect(existsSync(dirname(file))).toBe(false);
+  history.append("a");
+  expect(openHistoryFile(file, noError).entries).toEqual(["a"]);
+  expect(statSync(dirname(file)).mode & 0o777).toBe(0o700);
 });

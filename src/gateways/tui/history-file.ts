@@ -2,10 +2,21 @@
  * The history in a file that only its user may read: one JSON string a line, so that an entry may have many
  * lines. It is a comfort: what is broken in it is skipped, and a file that cannot be written ends nothing.
  */
-import { appendFileSync, chmodSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { homedir } from "node:os";
+import { dirname, isAbsolute, join } from "node:path";
 import { MAX_HISTORY_ENTRIES, MAX_HISTORY_ENTRY_LENGTH } from "./history.ts";
 
 const MODE = 0o600;
+const FOLDER_MODE = 0o700;
 /** A larger file is not ours. */
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
 
@@ -14,6 +25,19 @@ export interface HistoryFile {
   entries: string[];
   /** Adds an entry; the first failure is told to `onError`, later ones are like it. */
   append(text: string): void;
+}
+
+/**
+ * Where the history of a database is kept: beside one that is a file, else among the user's state, so that it is the
+ * same whatever folder one is in.
+ */
+export function historyPath(location: string, env: { XDG_STATE_HOME?: string | undefined }): string {
+  const isServer = /^[a-z][a-z0-9+.-]+:\/\//i.test(location);
+  if (!isServer) return join(dirname(location), ".robson-history");
+  const { XDG_STATE_HOME: given = "" } = env;
+  // Its specification wants a relative one ignored.
+  const state = isAbsolute(given) ? given : join(homedir(), ".local", "state");
+  return join(state, "robson", "history");
 }
 
 /** Reads the file, which need not exist, and drops its oldest entries when it has grown. */
@@ -33,7 +57,10 @@ export function openHistoryFile(file: string, onError: (error: unknown) => void)
     entries: attempt(() => read(file), []),
     append: (text) => {
       if (text.length > MAX_HISTORY_ENTRY_LENGTH) return;
-      attempt(() => appendFileSync(file, `${JSON.stringify(text)}\n`, { mode: MODE }), undefined);
+      attempt(() => {
+        mkdirSync(dirname(file), { recursive: true, mode: FOLDER_MODE });
+        appendFileSync(file, `${JSON.stringify(text)}\n`, { mode: MODE });
+      }, undefined);
     },
   };
 }

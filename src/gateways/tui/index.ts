@@ -34,6 +34,8 @@ export function tuiGateway({ name = TUI_GATEWAY, threadTs, userId }: TuiOptions)
   return defineGateway<TuiGateway>({
     name,
     defaultChannelId: name,
+    isLocal: true,
+    showsRefusals: true,
     started: running.promise.then(() => undefined),
     attach(given) {
       show = given;

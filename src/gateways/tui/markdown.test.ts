@@ -117,3 +117,36 @@ test("a long line of marks is rendered soon", () => {
   renderMarkdown("**a".repeat(80_000), { width: 80 });
   expect(performance.now() - startedAt).toBeLessThan(5000);
 });
+
+describe("a table", () => {
+  test("stands in columns, aligned as it asks for, with its titles bold", () => {
+    const text = "| Name | Count |\n|:-----|------:|\n| `a\\|b` | 1 |\n| 漢字 | 1000 |\n| short |\nbehind";
+    expect(rowsOf(text)).toEqual([
+      "Name  │ Count",
+      "──────┼──────",
+      "a|b   │     1",
+      "漢字  │  1000",
+      "short │      ",
+      "behind",
+    ]);
+    expect(spansOf(text)[0]).toEqual({ text: "Name", bold: true });
+  });
+
+  test("that is wider than the screen is shown as it is written", () => {
+    const text = "a | b\n--|--\nlong words | more of them";
+    expect(rowsOf(text, 20)).toEqual(["a | b", "--|--", "long words | more of", "them"]);
+    expect(rowsOf(text, 30)).toHaveLength(3);
+  });
+
+  test("of many rows that are too wide is rendered soon", () => {
+    const startedAt = performance.now();
+    rowsOf(`${"-".repeat(60)}|${"-".repeat(60)}\n`.repeat(2000));
+    expect(performance.now() - startedAt).toBeLessThan(3000);
+  });
+
+  test("needs its second line, with as many columns as the first", () => {
+    for (const text of ["a | b\nc | d", "a | b\n---", "a\n|-|", "a | b\n|-|-|-|"]) {
+      expect(rowsOf(text)).toEqual(text.split("\n").map((line) => (line === "---" ? "─".repeat(20) : line)));
+    }
+  });
+});

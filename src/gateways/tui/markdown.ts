@@ -1,8 +1,9 @@
 /**
- * Markdown to rows of a terminal: headings, lists, quotes, fenced code, rules, and lines that stay lines, as in
+ * Markdown to rows of a terminal: headings, lists, quotes, fenced code, tables, rules, and lines that stay lines, as in
  * every chat. Takes any text from anyone; what comes out has no control character but our own styles.
  */
 import { inlineSpans } from "./markdown-inline.ts";
+import { tableAt } from "./markdown-table.ts";
 import { safeText } from "./safe-text.ts";
 import { breakHard, columnsOf, type Row, type Span, type Style, wrapSpans } from "./styled.ts";
 
@@ -54,7 +55,9 @@ function renderLines(lines: readonly string[], rendering: Rendering): Row[] {
     } else if (line.trim() === "") {
       if ((rows.at(-1)?.length ?? 0) > 0) rows.push([]);
     } else {
-      rows.push(...lineRows(line, rendering));
+      const { rows: columns, end = index + 1 } = tableAt(lines, { from: index, ...rendering }) ?? {};
+      rows.push(...(columns ?? lines.slice(index, end).flatMap((each) => lineRows(each, rendering))));
+      index = end - 1;
     }
   }
   return rows;

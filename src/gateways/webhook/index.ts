@@ -89,6 +89,7 @@ export function webhook(options: WebhookOptions = {}): WebhookGateway {
     signedPaths: signatures ? ["/message"] : [],
     api: webhookApi({ hasSubscribers: subscribers !== undefined, isSigned: signatures !== undefined }),
     hasSubscribers: subscribers !== undefined,
+    showsRefusals: true,
 
     async start(context) {
       if (!signer) {

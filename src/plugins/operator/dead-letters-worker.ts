@@ -1,4 +1,5 @@
 /** `/dead-letters`: lists them, or has some retried or discarded; for operators. */
+import * as z from "zod";
 import { hasCode, type RobsonError } from "../../core/errors.ts";
 import type { ListedDeadLetter } from "../../core/operator-records.ts";
 import { defineWorker, type Worker } from "../../core/worker.ts";
@@ -19,12 +20,15 @@ export function deadLettersWorker(options: OperatorOptions): Worker {
     description: "Lists the dead letters; `retry` or `discard` with their ids tries or closes them",
     example: "/dead-letters retry message-12",
     command: "/dead-letters",
+    args: z.object({
+      action: z.enum(["list", "retry", "discard"]).default("list"),
+      ids: z.array(z.string()).describe("Those to be retried or discarded, as message-12"),
+    }),
     isControl: true,
     mayUse: (asker) => isOperator(asker, options),
-    async handle(_message, _args, { emit, text }) {
-      const [action = "list", ...ids] = text.trim().toLowerCase().split(/\s+/u).filter(Boolean);
+    async handle(_message, { action, ids }, { emit }) {
       if (action === "list" && ids.length === 0) return emit("completed", await list(options));
-      if ((action !== "retry" && action !== "discard") || ids.length === 0 || ids.length > MAX_IDS) {
+      if (action === "list" || ids.length === 0 || ids.length > MAX_IDS) {
         return emit(
           "failed",
           `Write \`/dead-letters\`, or \`/dead-letters retry\` (or \`discard\`) and up to ${MAX_IDS} ids.`,

@@ -3,7 +3,7 @@ import type { DeliveryFacts, EventFacts, FailedAttempt } from "../../core/operat
 import type { Facts } from "./facts.ts";
 import { deliveryLetterId } from "./letter-id.ts";
 import { whatWaitsForGateway, whatWaitsForOwner } from "./waiting.ts";
-import { at, duration, errorText, quoted } from "./words.ts";
+import { at, count, duration, errorText, quoted } from "./words.ts";
 
 interface Context {
   event: EventFacts;
@@ -30,7 +30,7 @@ const UNSUBSCRIBED = "Its subscriber was deleted";
 function failed({ attempt, error, failedAt, nextAt }: FailedAttempt, now: number): string {
   const next = nextAt === null ? "" : `; the next one was due after ${duration(nextAt - failedAt)}`;
   if (error === INTERRUPTED)
-    return `Attempt ${attempt} was interrupted: the process ended during it; noticed ${at(failedAt, now)}`;
+    return `Attempt ${attempt} was interrupted: the process ended during it; it is not known whether it arrived; taken up again ${at(failedAt, now)}`;
   return `Attempt ${attempt} failed ${at(failedAt, now)}: ${errorText(error)}${next}`;
 }
 
@@ -52,34 +52,43 @@ function ended(delivery: DeliveryFacts, { event, now }: Context): string {
   if (deliveredAt !== null) return `delivered ${at(deliveredAt, now)} by attempt ${attempts}`;
   if (lastError?.includes(UNSUBSCRIBED)) return "closed, because its subscriber was deleted";
   const wasDead = failures.some(({ nextAt, error }) => nextAt === null && error !== INTERRUPTED);
-  if (event.kind === "progress" && !wasDead) {
+  if (event.kind === "progress" && !wasDead && attempts > 0) {
     return `superseded: its attempt failed (${errorText(lastError ?? "")}), and a later event took its place`;
   }
   return "discarded by a person, after it was a dead letter";
 }
 
 function dead(delivery: DeliveryFacts, { limits }: Facts): string {
-  const { attempts, lastError, failures } = delivery;
+  const { attempts, interruptions, lastError, failures, gateway } = delivery;
   const id = deliveryLetterId(delivery);
   const next = `nothing more happens until \`robson dead-letters retry ${id}\``;
   const error = errorText(lastError ?? "");
   if (failures.length === 0) return `a dead letter without an attempt: ${error}; ${next}`;
+  if (lastError === INTERRUPTED)
+    return `a dead letter: the process ended during ${count(interruptions + 1, "attempt")} at it, and it may be why; ${next}`;
+  const lastFailure = failures.at(-1);
+  if (lastFailure !== undefined && lastFailure.nextAt !== null)
+    return `a dead letter: no process ran gateway "${gateway}" in time; before that: ${error}; ${next}`;
   const why =
-    attempts >= limits.maxDeliveryAttempts
+    attempts - interruptions >= limits.maxDeliveryAttempts
       ? `all ${limits.maxDeliveryAttempts} attempts failed, the last one with: ${error}`
       : `attempt ${attempts} failed for good: ${error}`;
   return `a dead letter, ${why}; ${next}`;
 }
 
-function underWay({ attempts, gateway }: DeliveryFacts, { event, facts, now }: Context): string {
+function underWay({ attempts, gateway, failures }: DeliveryFacts, { event, facts, now }: Context): string {
   const elsewhere =
     whatWaitsForGateway({ gateway, since: event.createdAt }, { facts, now }) ?? whatWaitsForOwner(facts);
   if (elsewhere) return `attempt ${attempts} was interrupted, and its outcome is unknown; ${elsewhere}`;
-  return `attempt ${attempts} is under way`;
+  const { ownedSince } = facts;
+  const isOfThisOwner =
+    ownedSince !== null &&
+    (event.createdAt >= ownedSince || failures.some(({ failedAt }) => failedAt > ownedSince));
+  return `attempt ${attempts} is under way${isOfThisOwner ? "" : ", or about to be taken up again after an interruption"}`;
 }
 
 function waits(delivery: DeliveryFacts, { event, facts, now }: Context): string {
-  const { attempts, nextRetryAt, gateway, isBehindEvent } = delivery;
+  const { attempts, interruptions, nextRetryAt, gateway, isBehindEvent } = delivery;
   const elsewhere = whatWaitsForGateway({ gateway, since: event.createdAt }, { facts, now });
   if (elsewhere) return elsewhere;
   const owner = whatWaitsForOwner(facts);
@@ -88,5 +97,6 @@ function waits(delivery: DeliveryFacts, { event, facts, now }: Context): string 
     return `waits behind event ${isBehindEvent} of the same thread, so that they arrive in order`;
   if (nextRetryAt === null || nextRetryAt <= now)
     return `waits for a free slot of gateway "${gateway}" (limits.max_concurrent_sends)`;
-  return `waits for attempt ${attempts + 1} of ${facts.limits.maxDeliveryAttempts}, ${at(nextRetryAt, now)}`;
+  const maxAttempts = facts.limits.maxDeliveryAttempts + interruptions;
+  return `waits for attempt ${attempts + 1} of ${maxAttempts}, ${at(nextRetryAt, now)}`;
 }

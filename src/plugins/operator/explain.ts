@@ -5,7 +5,7 @@
 import { NOT_ALLOWED_TEXT } from "../../core/help.ts";
 import type { EventFacts, FailedAttempt } from "../../core/operator-records.ts";
 import { explainDelivery } from "./explain-delivery.ts";
-import type { Facts } from "./facts.ts";
+import type { Facts, RouteFact } from "./facts.ts";
 import { letterId } from "./letter-id.ts";
 import { standing } from "./standing.ts";
 import { at, duration, errorText, quoted } from "./words.ts";
@@ -16,7 +16,7 @@ export function explain(facts: Facts, now: number): string[] {
     `${letterId(facts.message)}: ${quoted(facts.message.content)}`,
     received(facts, now),
     matched(facts),
-    ...shortened(facts.failures.map((failure) => failed(failure, now))),
+    ...shortened(facts.failures.map((failure, index) => failed(failure, { facts, index, now }))),
     ...shortened(facts.events.map((event) => emitted(event, { facts, now }))).flat(),
     ...standing(facts, now),
   ].map((line, index) => (index === 0 ? line : `  ${line}`));
@@ -51,26 +51,35 @@ function received({ message }: Facts, now: number): string {
   return `Received ${at(createdAt, now)} ${parts.join(", ")}${key}`;
 }
 
-const RECOMPUTED = "recomputed from the workers that are registered now";
-
-function matched({ route, message }: Facts): string {
+function matched({ route, message, gateways }: Facts): string {
+  const recomputed = `recomputed from the workers ${gateways.isConfiguration ? "of this configuration" : "that are registered now"}`;
   if (route.isHelp) return "Matched by /help, which the loop answers itself";
   const [first, ...others] = route.routes;
   if (!first)
-    return `Matched by no worker (${RECOMPUTED})${message.isAddressed ? "" : "; it was not addressed to the bot"}`;
-  const allowed = route.routes.some(({ mayUse }) => mayUse) ? "" : "; its user may not use it there";
+    return `Matched by no worker (${recomputed})${message.isAddressed ? "" : "; it was not addressed to the bot"}`;
+  const allowed = route.routes.some(({ mayUse }) => mayUse) ? "" : `; ${notAllowed(first)}`;
   const rest =
     others.length === 0 ? "" : `; asked after it: ${others.map(({ worker }) => `"${worker}"`).join(", ")}`;
-  return `Matched by ${first.by}, of worker "${first.worker}"${rest}${allowed} (${RECOMPUTED})`;
+  return `Matched by ${first.by}, of worker "${first.worker}"${rest}${allowed} (${recomputed})`;
 }
 
-function failed({ attempt, worker, error, failedAt, nextAt }: FailedAttempt, now: number): string {
-  if (worker === null && error === INTERRUPTED) {
-    return `Attempt ${attempt} was interrupted: the process ended during it; that was noticed ${at(failedAt, now)}, and the next attempt began at once`;
-  }
+function notAllowed({ mayUseError }: RouteFact): string {
+  if (mayUseError === undefined) return "its user may not use it there";
+  return `whether its user may use it cannot be said: ${errorText(mayUseError)}`;
+}
+
+function failed(
+  { attempt, worker, error, failedAt, nextAt }: FailedAttempt,
+  { facts, index, now }: { facts: Facts; index: number; now: number },
+): string {
+  // It goes on record when the next attempt begins, which may be long after the start that found it.
+  if (worker === null && error === INTERRUPTED)
+    return `Attempt ${attempt} was interrupted: the process ended during it; the next attempt began ${at(failedAt, now)}`;
   const who = worker === null ? "" : ` by worker "${worker}"`;
-  const next =
-    nextAt === null ? "there was no other" : `the next one was due after ${duration(nextAt - failedAt)}`;
+  const isLast = index === facts.failures.length - 1;
+  const isClosed = facts.message.status === "dead" || facts.isDiscarded;
+  const end = isLast && isClosed ? "there was no other" : "it was a dead letter, until a person retried it";
+  const next = nextAt === null ? end : `the next one was due after ${duration(nextAt - failedAt)}`;
   return `Attempt ${attempt}${who} failed ${at(failedAt, now)}: ${errorText(error)}; ${next}`;
 }
 

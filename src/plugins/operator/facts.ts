@@ -3,39 +3,59 @@
  * database, which gateways run, what the workers that are registered now would do with it.
  */
 import type { OpenMessage } from "../../core/control.ts";
-import { RobsonError } from "../../core/errors.ts";
+import { messageOf, RobsonError } from "../../core/errors.ts";
 import type { Limits } from "../../core/limits.ts";
 import type { MessageFacts, OperatorRecords } from "../../core/operator-records.ts";
 import { isHelp, Routing } from "../../core/routing.ts";
 import type { StoredMessage } from "../../core/store.ts";
-import type { Worker } from "../../core/worker.ts";
+import type { Asker, Worker } from "../../core/worker.ts";
 import { parseLetterId } from "./letter-id.ts";
 
 /** How the workers that are registered now would take the message. */
 export interface RouteFacts {
   isHelp: boolean;
   /** In the order in which they are asked. */
-  routes: { worker: string; by: string; mayUse: boolean; maxAttempts: number | undefined }[];
+  routes: RouteFact[];
+}
+
+export interface RouteFact {
+  worker: string;
+  by: string;
+  mayUse: boolean;
+  /** Why it cannot be said whether its user may use it. */
+  mayUseError?: string | undefined;
+  maxAttempts?: number | undefined;
 }
 
 /** The gateways that run, or that the configuration would run. */
 export interface RunningGateways {
   names: readonly string[];
+  /** Whether the loop itself could not be asked: then its workers are those of the configuration as well. */
   isConfiguration: boolean;
 }
+
+/** The limits that an explanation names. */
+export type ExplainedLimits = Pick<
+  Limits,
+  | "maxMessageAttempts"
+  | "maxDeliveryAttempts"
+  | "maxInterruptions"
+  | "maxUnregisteredGatewayMs"
+  | "backoffBaseMs"
+>;
 
 /** What is known beside the records of one message. */
 export interface Surroundings {
   /** The process that runs the loop; undefined for none. */
   owner: string | undefined;
   gateways: RunningGateways;
-  limits: Pick<Limits, "maxMessageAttempts" | "maxDeliveryAttempts" | "maxUnregisteredGatewayMs">;
+  limits: ExplainedLimits;
 }
 
 export interface Facts extends MessageFacts, Surroundings {
   route: RouteFacts;
-  /** What the loop of this process knows of it. */
-  live?: OpenMessage | undefined;
+  /** What the loop that runs knows of it. */
+  live?: Pick<OpenMessage, "state" | "worker" | "startedAt"> | undefined;
 }
 
 /** How the message is routed by these workers. */
@@ -53,10 +73,19 @@ export function routeFacts(message: StoredMessage, workers: readonly Worker[]): 
     routes: routing.match(message.content).map(({ worker }) => ({
       worker: worker.name,
       by: matchedBy(worker),
-      mayUse: worker.mayUse?.(asker) ?? true,
+      ...allowed(worker, asker),
       maxAttempts: worker.maxAttempts,
     })),
   };
+}
+
+/** A plugin's own rule may fail; what is on record is told all the same. */
+function allowed(worker: Worker, asker: Asker): Pick<RouteFact, "mayUse" | "mayUseError"> {
+  try {
+    return { mayUse: worker.mayUse?.(asker) ?? true };
+  } catch (error) {
+    return { mayUse: false, mayUseError: messageOf(error) };
+  }
 }
 
 function matchedBy({ command, pattern }: Worker): string {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { DEFAULT_LIMITS } from "../../core/limits.ts";
+import { DEFAULT_LIMITS, type Limits } from "../../core/limits.ts";
 import type { Worker } from "../../core/worker.ts";
 import { openStore } from "../../store/open-store.ts";
 import { aWorker } from "../../testing/builders.ts";
@@ -13,7 +13,7 @@ import { letterId, parseLetterId } from "./letter-id.ts";
 import { duration, quoted } from "./words.ts";
 
 /** A loop with the chat commands, a worker that hangs at `hang` and one that fails at `fail`. */
-async function aChat(t: TestEnd, location: string) {
+async function aChat(t: TestEnd, location: string, limits: Partial<Limits> = {}) {
   const store = await openStore(location);
   t.onTestFinished(() => store.close());
   const gateway = fakeGateway();
@@ -39,7 +39,7 @@ async function aChat(t: TestEnd, location: string) {
     limits: DEFAULT_LIMITS,
   };
   workers.push(...operatorWorkers({ ...options, operators: ["fake:boss"], localGateways: ["cli"], clock }));
-  const loop = await startTestLoop(t, { location, clock, gateways: [gateway], workers });
+  const loop = await startTestLoop(t, { location, clock, gateways: [gateway], workers, limits });
   const ask = async (content: string, more: { userId?: string; threadTs?: string } = {}) => {
     const before = gateway.sent.length;
     const { conversationId } = await gateway.say(content, more);
@@ -60,8 +60,10 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
   test("/status tells what runs in this thread, and everywhere to operators only", async (t) => {
     const { ask, hangIn } = await aChat(t, await create(t));
     await hangIn("T1");
-    expect(await ask("/status", { threadTs: "T1" })).toContain("**message-1** (hang) runs since 0 ms");
+    expect(await ask("/status", { threadTs: "T1" })).toContain("**message-1** (hang) has run for 0 ms");
     expect(await ask("/status", { threadTs: "T2" })).toContain("Nothing is open in this thread");
+    expect(await ask("/status", { threadTs: "T2" })).toContain("1 message and 0 deliveries are open");
+    expect(await ask("/status everything", { threadTs: "T2" })).toContain("scope must be thread or all");
     expect(await ask("/status all", { threadTs: "T2" })).toContain("for operators only");
     expect(await ask("/status all", { threadTs: "T2", userId: "boss" })).toContain("message-1");
   });
@@ -76,10 +78,25 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     await expect.poll(() => gateway.texts()).toContain("failed: Stopped by U1.");
   });
 
+  test("/stop says so of what is open and not in memory, and ends what it can", async (t) => {
+    const { ask, gateway, loop, hangIn } = await aChat(t, await create(t), { maxLoaded: 2 });
+    await hangIn("T1", "T2");
+    for (const threadTs of ["T3", "T1"]) await gateway.say("hang", { threadTs });
+    expect(loop.control?.openMessages().map(({ conversationId }) => conversationId)).toEqual([1, 2]);
+
+    expect(await ask("/stop message-3", { threadTs: "T3" })).toMatch(
+      /^message-3 is open, but waits in the database.*limits\.max_loaded/u,
+    );
+    expect(await ask("/stop message-3", { threadTs: "T4" })).toContain("for operators only");
+    expect(await ask("/stop", { threadTs: "T3" })).toContain("message-3 is open, but");
+    expect(await ask("/stop", { threadTs: "T1" })).toMatch(/^Stopped message-1\. message-4 is open, but/u);
+  });
+
   test("/why explains a message of its channel", async (t) => {
     const { ask } = await aChat(t, await create(t));
     await ask("fail now");
     expect(await ask("/why message-1")).toContain('Attempt 1 by worker "fail" failed');
+    expect(await ask("/why")).toContain("id is missing: give a text (a message, its external id or a task");
     expect(await ask("/why 77")).toContain("There is no such message in this channel");
   });
 
@@ -89,6 +106,8 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     await idle();
     expect(await ask("/dead-letters")).toContain("You may not use this here");
     expect(await ask("/dead-letters", { userId: "boss" })).toContain("**message-1** (fake, now): boom");
+    expect(await ask("/dead-letters retyr message-1", { userId: "boss" })).toContain("did you mean retry?");
+    expect(await ask("/dead-letters retry", { userId: "boss" })).toContain("and up to 100 ids");
     expect(await ask("/dead-letters discard message-1 message-9", { userId: "boss" })).toContain("message-9");
     expect(await store.operator.deadLetters({ limit: 9 })).toHaveLength(1);
     expect(await ask("/dead-letters discard message-1", { userId: "boss" })).toBe("message-1 is closed.");

@@ -1,17 +1,19 @@
 /** How a message stands now, and what is next and when: the last lines of an explanation. Pure. */
 import { NOT_ALLOWED_TEXT } from "../../core/help.ts";
+import { waitAfterInterruption } from "../../core/interruption.ts";
+import type { DeliveryFacts } from "../../core/operator-records.ts";
 import { isFinal } from "../../core/process-event.ts";
 import type { Facts } from "./facts.ts";
 import { letterId } from "./letter-id.ts";
 import { whatWaitsForGateway, whatWaitsForOwner } from "./waiting.ts";
-import { at, count, errorText, quoted } from "./words.ts";
+import { at, count, duration, errorText, quoted } from "./words.ts";
 
 export function standing(facts: Facts, now: number): string[] {
   switch (facts.message.status) {
     case "done":
       return [`Now: ${ended(facts, now)}`, ...nextDeliveries(facts, now)];
     case "dead":
-      return dead(facts);
+      return dead(facts, now);
     case "claimed":
       return [`Now: ${underWay(facts, now)}`];
     default:
@@ -27,7 +29,9 @@ function ended({ message, events, route, isDiscarded }: Facts, now: number): str
     return `discarded by a person, after it was a dead letter (${errorText(message.lastError ?? "")})`;
   const last = events.findLast(({ kind }) => isFinal(kind));
   if (!last) {
-    if (route.routes.length > 0) return "done; its worker ended without an answer";
+    // Which of the two it was is not on record.
+    if (route.routes.length > 0)
+      return "done, without an answer: its worker gave none, or passed it on and nobody took it";
     const why = message.isAddressed ? "its thread had that hint before" : "it was not addressed to the bot";
     return `done; no worker took it, and nothing was answered because ${why}`;
   }
@@ -43,21 +47,52 @@ function ended({ message, events, route, isDiscarded }: Facts, now: number): str
 }
 
 /** What is left to be done for a message that has ended: its deliveries. */
-function nextDeliveries({ events }: Facts, now: number): string[] {
-  const deliveries = events.flatMap((event) => event.deliveries);
+function nextDeliveries(facts: Facts, now: number): string[] {
+  const deliveries = facts.events.flatMap((event) => event.deliveries);
+  const parts = openDeliveries(facts, { deliveries, now });
+  return [`Next: ${parts.length === 0 ? nothing(deliveries) : parts.join(", ")}`];
+}
+
+function openDeliveries(
+  facts: Facts,
+  { deliveries, now }: { deliveries: DeliveryFacts[]; now: number },
+): string[] {
   const open = deliveries.filter(({ status }) => status === "pending" || status === "claimed");
   const deadCount = deliveries.filter(({ status }) => status === "dead").length;
-  const nextAt = Math.min(...open.map(({ nextRetryAt }) => nextRetryAt ?? Number.POSITIVE_INFINITY));
-  const parts = [
+  const nextAt = Math.min(
+    ...open.map((delivery) =>
+      isStuck(delivery, { facts, now })
+        ? Number.POSITIVE_INFINITY
+        : (delivery.nextRetryAt ?? Number.POSITIVE_INFINITY),
+    ),
+  );
+  return [
     ...(open.length === 0 ? [] : [`${count(open.length, "delivery")} to come`]),
     ...(Number.isFinite(nextAt) ? [`the next attempt ${at(nextAt, now)}`] : []),
     ...(deadCount === 0 ? [] : [`${count(deadCount, "delivery")} dead`]),
   ];
-  return [`Next: ${parts.length === 0 ? "nothing; all is delivered" : parts.join(", ")}`];
 }
 
-function dead(facts: Facts): string[] {
-  const { message, failures, route, limits } = facts;
+/** Whatever time is written to it: it is not tried while nobody is there who could. */
+function isStuck({ gateway }: DeliveryFacts, { facts, now }: { facts: Facts; now: number }): boolean {
+  const waits = whatWaitsForOwner(facts) ?? whatWaitsForGateway({ gateway, since: now }, { facts, now });
+  return waits !== undefined;
+}
+
+function nothing(deliveries: DeliveryFacts[]): string {
+  const closed = deliveries.filter(({ deliveredAt }) => deliveredAt === null).length;
+  if (deliveries.length === 0) return "nothing";
+  if (closed === 0) return "nothing; all is delivered";
+  const delivered = deliveries.length - closed;
+  const rest = delivered === 0 ? "none is delivered" : `${count(delivered, "delivery")} arrived`;
+  return `nothing; ${count(closed, "delivery")} closed, ${rest}`;
+}
+
+/** As core begins the error of a message that may be what ends the process. */
+const ENDED_WITH_PROCESS = "The process ended ";
+
+function dead(facts: Facts, now: number): string[] {
+  const { message, failures, route, limits, events } = facts;
   const id = letterId(message);
   const maxAttempts = route.routes[0]?.maxAttempts ?? limits.maxMessageAttempts;
   const tried = message.attempts - message.interruptions;
@@ -65,12 +100,15 @@ function dead(facts: Facts): string[] {
   const last = failures.at(-1);
   let why = `attempt ${message.attempts} failed for good: ${error}`;
   if (!last) why = error;
-  else if (last.worker === null)
+  else if (last.nextAt !== null) why = `no process ran its gateway in time; before that: ${error}`;
+  else if (error.startsWith(ENDED_WITH_PROCESS))
     why = `${error}; it is not begun again by itself, because it may be what ends the process`;
   else if (tried >= maxAttempts) why = `all ${maxAttempts} attempts failed, the last one with: ${error}`;
+  const open = openDeliveries(facts, { deliveries: events.flatMap(({ deliveries }) => deliveries), now });
+  const next = open.length === 0 ? "" : `${open.join(", ")}; for the message itself, `;
   return [
     `Now: a dead letter; ${why}`,
-    `Next: nothing by itself; \`robson dead-letters retry ${id}\` tries it again, \`robson dead-letters discard ${id}\` closes it`,
+    `Next: ${next}nothing by itself; \`robson dead-letters retry ${id}\` tries it again, \`robson dead-letters discard ${id}\` closes it`,
   ];
 }
 
@@ -83,15 +121,32 @@ function underWay(facts: Facts, now: number): string {
     const since = live.startedAt === undefined ? "" : `, since ${at(live.startedAt, now)}`;
     return `${attempt} is under way${live.worker === undefined ? "" : `, by worker "${live.worker}"`}${since}`;
   }
+  if (live) return `${attempt} was interrupted when its process ended; ${waitsAfterIt(facts)}`;
   const isOfThisOwner =
     ownedSince !== null &&
-    (message.createdAt >= ownedSince || failures.some(({ failedAt }) => failedAt >= ownedSince));
+    (message.createdAt >= ownedSince || failures.some(({ failedAt }) => failedAt > ownedSince));
   const or = isOfThisOwner ? "" : ", or about to be taken up again after an interruption";
   return `${attempt} is under way${or} in ${owner}`;
 }
 
+/** The loop has it, and has not begun it again. */
+function waitsAfterIt(facts: Facts): string {
+  const { message, limits } = facts;
+  const line = behind(facts);
+  if (line) return `it ${line}`;
+  const maxMs = waitAfterInterruption({ interruptions: message.interruptions, limits, random: () => 1 });
+  if (maxMs === 0) return "it is taken up again as soon as there is a free slot";
+  return `it waits up to ${duration(maxMs)} before the next one, because it was interrupted before; such messages are begun one at a time`;
+}
+
+function behind({ isBehindMessages }: Facts): string | undefined {
+  if (isBehindMessages.length === 0) return undefined;
+  const all = isBehindMessages.length === 1 ? "" : `, ${isBehindMessages.length} messages in all`;
+  return `waits in line behind message-${isBehindMessages.at(-1)} of the same thread${all}`;
+}
+
 function waits(facts: Facts, now: number): string {
-  const { message, isBehindMessages, isUnowned, route, limits, owner } = facts;
+  const { message, isUnowned, route, limits, owner } = facts;
   const elsewhere = waitsElsewhere(facts, now);
   if (elsewhere) return elsewhere;
   const { nextAttemptAt, attempts } = message;
@@ -99,11 +154,8 @@ function waits(facts: Facts, now: number): string {
     const maxAttempts = route.routes[0]?.maxAttempts ?? limits.maxMessageAttempts;
     return `waits for attempt ${attempts + 1} of ${maxAttempts + message.interruptions}, ${at(nextAttemptAt, now)}`;
   }
-  const [first] = isBehindMessages;
-  if (first !== undefined) {
-    const all = isBehindMessages.length === 1 ? "" : `, ${isBehindMessages.length} messages in all`;
-    return `waits in line behind message-${isBehindMessages.at(-1)} of the same thread${all}`;
-  }
+  const line = behind(facts);
+  if (line) return line;
   if (isUnowned) return `stored for ${owner}, which takes it over within seconds`;
   return "waits for a free slot (limits.max_concurrent_messages, or its worker's maxConcurrent)";
 }

@@ -1,4 +1,5 @@
 /** `/status`: what runs, waits and retries in this thread, or everywhere for operators; and how the loop is. */
+import * as z from "zod";
 import type { LoopControl, OpenMessage } from "../../core/control.ts";
 import type { LoopHealth } from "../../core/sensorium-loop.ts";
 import { defineWorker, type Worker } from "../../core/worker.ts";
@@ -16,9 +17,10 @@ export function statusWorker(options: OperatorOptions): Worker {
     description: "Shows what runs, waits and retries in this thread; `/status all` everywhere",
     example: "/status",
     command: "/status",
+    args: z.object({ scope: z.enum(["thread", "all"]).default("thread") }),
     isControl: true,
-    async handle(message, _args, { emit, control, text }) {
-      const isAll = text.trim().toLowerCase() === "all";
+    async handle(message, { scope }, { emit, control }) {
+      const isAll = scope === "all";
       if (isAll && !isOperator(message, options)) {
         await emit("failed", operatorsOnly("`/status all`"));
         return;
@@ -47,14 +49,16 @@ function describe(message: OpenMessage, { now, isAll }: { now: number; isAll: bo
 
 function stateOf(message: OpenMessage, now: number): string {
   const { state, startedAt = now, nextAttemptAt = now, attempts, createdAt, lastError = "" } = message;
-  if (state === "running") return `runs since ${duration(now - startedAt)}`;
-  if (state === "waiting") return `waits since ${duration(now - createdAt)}`;
+  if (state === "running") return `has run for ${duration(now - startedAt)}`;
+  if (state === "waiting") return `has waited for ${duration(now - createdAt)}`;
   return `is tried again ${relative(nextAttemptAt, now)}, after attempt ${attempts} failed: ${errorText(lastError)}`;
 }
 
 /** The loop as a whole: its open work, its gateways, and what waits for gateways elsewhere. */
 function healthLines(control: LoopControl): string[] {
-  const { isReady, reason, gateways, openMessages, openDeliveries, unregistered } = control.health();
+  const { isReady, reason, gateways, openDeliveries, unregistered } = control.health();
+  // Without commands such as this one.
+  const openMessages = control.openMessages().length;
   const loop = isReady ? "The loop is ready" : `The loop is not ready: ${reason ?? "it is starting"}`;
   const work = `${count(openMessages, "message")} and ${count(openDeliveries, "delivery")} are open`;
   return [
@@ -69,5 +73,5 @@ function healthLines(control: LoopControl): string[] {
 
 function troubled({ name, state, lastError }: LoopHealth["gateways"][number]): string {
   const why = lastError === undefined ? "" : `: ${errorText(lastError)}`;
-  return `Gateway ${name} is ${state === "waiting" ? "down, and started again soon" : state}${why}.`;
+  return `Gateway ${name} is ${state === "waiting" ? "down and will be started again" : state}${why}.`;
 }

@@ -1,4 +1,5 @@
 /** `/why`: what happened to a message and what is next; those of other channels only for operators. */
+import * as z from "zod";
 import type { LoopControl } from "../../core/control.ts";
 import { hasCode } from "../../core/errors.ts";
 import { defineWorker, type Worker } from "../../core/worker.ts";
@@ -16,13 +17,10 @@ export function whyWorker(options: OperatorOptions): Worker {
     description: "Tells what happened to a message, and what is next",
     example: "/why message-12",
     command: "/why",
+    args: z.object({ id: z.string().describe("A message, its external id or a task, as message-12") }),
     isControl: true,
-    async handle(message, _args, { emit, control, text }) {
-      if (text.trim() === "") {
-        await emit("failed", "Name a message, its external id or a task, as `/why message-12`.");
-        return;
-      }
-      const found = await find(options, text.trim());
+    async handle(message, { id: asked }, { emit, control }) {
+      const found = await find(options, asked.trim());
       const all = await Promise.all(found.map((id) => factsOf(options, { id, control })));
       // Whoever asks in a channel can read what was asked there.
       const seen = all.filter(

@@ -1,6 +1,7 @@
 /** For the golden tests of `why`: what it says of the latest message, and processes that are killed at their work. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import type { OpenMessage } from "../../core/control.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../core/limits.ts";
 import type { Worker } from "../../core/worker.ts";
 import type { OpenedStore } from "../../store/opened-store.ts";
@@ -20,13 +21,15 @@ export interface Told {
   workers?: Worker[];
   gateways?: string[];
   limits?: Partial<Limits>;
+  /** What the loop knows of it. */
+  live?: OpenMessage | undefined;
   /** Default: the latest. */
   conversationId?: number;
 }
 
 /** The explanation of a message, with what differs from run to run made equal. */
 export async function told(options: Told): Promise<string> {
-  const { store, clock, workers = [], gateways = ["fake"], limits } = options;
+  const { store, clock, workers = [], gateways = ["fake"], limits, live } = options;
   const [latest] = await store.operator.messages({ limit: 1 });
   const facts = await store.operator.facts(options.conversationId ?? latest?.conversationId ?? 0);
   if (!facts) return "no such message";
@@ -37,6 +40,7 @@ export async function told(options: Told): Promise<string> {
       ...{ owner, limits: { ...DEFAULT_LIMITS, ...limits } },
       gateways: { names: gateways, isConfiguration: false },
       route: routeFacts(facts.message, workers),
+      live,
     },
     clock.now(),
   );

@@ -37,16 +37,23 @@ function settings(url: string): pg.ClientConfig {
   };
 }
 
-export async function connect(url: string): Promise<pg.Client> {
-  const client = new pg.Client(settings(url));
+const PATIENCE = { query_timeout: 0, statement_timeout: 0 };
+
+/** A connection of its own; `isPatient`: its statements may take for ever. */
+export async function connect(url: string, { isPatient = false } = {}): Promise<pg.Client> {
+  const patience = isPatient ? PATIENCE : {};
+  const client = new pg.Client({ ...settings(url), ...patience });
   // Without a listener a connection that breaks would end the process; the query under way says what is wrong.
   client.on("error", () => undefined);
   await client.connect();
   return client;
 }
 
-export function createPool(url: string): pg.Pool {
-  const pool = new pg.Pool({ ...settings(url), max: MAX_POOL_CONNECTIONS, allowExitOnIdle: true });
+/** `isPatient`: the statements of its connections may take for ever. */
+export function createPool(url: string, { isPatient = false } = {}): pg.Pool {
+  const patience = isPatient ? PATIENCE : {};
+  const all = { ...settings(url), ...patience };
+  const pool = new pg.Pool({ ...all, max: MAX_POOL_CONNECTIONS, allowExitOnIdle: true });
   // An idle connection that breaks is replaced at the next query, which reports what is wrong.
   pool.on("error", () => undefined);
   // One that breaks while it is lent out tells its borrower by the query under way.

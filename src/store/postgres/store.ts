@@ -3,8 +3,11 @@
 import { type CompiledQuery, Kysely } from "kysely";
 import type { Pool } from "pg";
 import type { Accepted } from "../../core/gateway.ts";
+import { shardOf, threadKey } from "../../core/shards.ts";
 import type { NewMessage, Ownership } from "../../core/store.ts";
+import { createAdmissionStore, createAllowList } from "../admission.ts";
 import { createEventFeed } from "../event-feed.ts";
+import { type Program, thisProgram } from "../migrations/compatibility.ts";
 import type { OpenedStore } from "../opened-store.ts";
 import { createOperatorRecords } from "../operator-records.ts";
 import { createPullRequestStore } from "../pull-requests.ts";
@@ -17,35 +20,35 @@ import { createTaskStore } from "../tasks.ts";
 import { createPool, shownLocation } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
 import { kyselyDialect } from "./kysely-dialect.ts";
-import { checkVersion, migratePostgres } from "./migrate.ts";
-import { OWNER_LOCK, own, ownerName, WAKE_CHANNEL } from "./ownership.ts";
-import { CONVERSATION_BY_KEY } from "./way.ts";
+import { checkVersion, type MigrationTarget, migratePostgres } from "./migrate.ts";
+import { own, ownerNames } from "./ownership.ts";
+import { CONVERSATION_BY_KEY, WAKE_CHANNEL } from "./way.ts";
+import { NO_GATEWAY } from "./way-lists.ts";
 
 export async function openPostgresStore(
   url: string,
-  { migrate }: { migrate: boolean },
+  { migrate, program = thisProgram }: { migrate: boolean; program?: Program },
 ): Promise<OpenedStore> {
   const location = shownLocation(url);
   const pool = createPool(url);
   const kysely = new Kysely<Schema>({ dialect: kyselyDialect(pool, location) });
   try {
-    const migrated = migrate ? await migratePostgres(kysely, location) : await checkVersion(kysely, location);
-    return createStore({ url, location, pool, kysely, migrated });
+    const target = { url, location, program };
+    const migrated = migrate ? await migratePostgres(kysely, target) : await checkVersion(kysely, target);
+    return createStore({ ...target, pool, kysely, migrated });
   } catch (error) {
     await kysely.destroy();
     throw error;
   }
 }
 
-interface Parts {
-  url: string;
-  location: string;
+interface Parts extends MigrationTarget {
   pool: Pool;
   kysely: Kysely<Schema>;
   migrated: { from: number; to: number };
 }
 
-function createStore({ url, location, pool, kysely, migrated }: Parts): OpenedStore {
+function createStore({ url, location, program, pool, kysely, migrated }: Parts): OpenedStore {
   /** A pool that ends forgets who waits for a connection; so `close` waits for the writes itself. */
   const writes = new Set<Promise<unknown>>();
   const write = async <T>(written: Promise<T>): Promise<T> => {
@@ -77,6 +80,8 @@ function createStore({ url, location, pool, kysely, migrated }: Parts): OpenedSt
     sql,
     tasks: createTaskStore(sql, { now: Date.now }),
     pullRequests: createPullRequestStore(sql, { now: Date.now }),
+    admission: createAdmissionStore(sql),
+    allowList: createAllowList(sql, { now: Date.now }),
     subscribers: createSubscriberStore(sql, { now: Date.now }),
     feed: createEventFeed(sql),
     operator: createOperatorRecords(sql),
@@ -84,25 +89,18 @@ function createStore({ url, location, pool, kysely, migrated }: Parts): OpenedSt
     async own(options) {
       const ownership = await own({ url, location, pool, ...options });
       owned.push(ownership);
+      // A migration that keeps others out may have been between the opening and this.
+      await checkVersion(kysely, { url, location, program });
       return ownership;
     },
     insertUnowned: (message) => write(insertMessage(pool, message)),
-    currentOwner: () => currentOwner(pool).catch((error) => Promise.reject(toStoreError(error, location))),
+    currentOwner: () => ownerNames(pool).catch((error) => Promise.reject(toStoreError(error, location))),
     async close() {
       for (const ownership of owned) await ownership.release();
       await Promise.allSettled(writes);
       await kysely.destroy();
     },
   };
-}
-
-async function currentOwner(pool: Pool): Promise<string | undefined> {
-  const { rowCount } = await pool.query(
-    `select from pg_locks where locktype = 'advisory' and classid = $1 and objid = $2 and granted
-      and database = (select oid from pg_database where datname = current_database())`,
-    [OWNER_LOCK.classId, OWNER_LOCK.objectId],
-  );
-  return rowCount ? ownerName(pool) : undefined;
 }
 
 async function inTransaction(pool: Pool, queries: CompiledQuery[]): Promise<Rows[]> {
@@ -126,14 +124,19 @@ async function inTransaction(pool: Pool, queries: CompiledQuery[]): Promise<Rows
 /** For another process to work on; `is_unowned` makes its owner look at it, and the commit wakes it. */
 async function insertMessage(pool: Pool, message: NewMessage): Promise<Accepted> {
   const gatewayId = message.gateway === null ? null : await gatewayIdOf(pool, message.gateway);
+  const shard = shardOf(threadKey(message));
   const { rows } = await pool.query<{ id: number }>(
     `with made as (insert into conversations (message_id, gateway_id, gateway_channel_id, thread_ts, user_id, role,
-       content, is_addressed, idempotency_key, created_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+       content, is_addressed, idempotency_key, created_at, shard) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
        on conflict (coalesce(gateway_id, 0), idempotency_key) where idempotency_key is not null do nothing
        returning id),
      opened as (insert into inbox (conversation_id, status, attempts, is_unowned) select id, 'pending', 0, 1 from made)
-     select id, pg_notify($11, '') from made`,
-    [...conversationValues(message, gatewayId), WAKE_CHANNEL],
+     select id, pg_notify($12, $13) from made`,
+    [
+      ...conversationValues(message, { gatewayId, shard }),
+      WAKE_CHANNEL,
+      `${gatewayId ?? NO_GATEWAY}:${shard}`,
+    ],
   );
   const made = rows[0];
   if (made) return { conversationId: made.id, isDuplicate: false };

@@ -9,6 +9,7 @@ import type {
   NewEvent,
   NewFailure,
   NewMessage,
+  Placement,
 } from "../../core/store.ts";
 import type { WayOperation } from "./way.ts";
 
@@ -16,9 +17,11 @@ import type { WayOperation } from "./way.ts";
 export interface Acceptance {
   message: NewMessage;
   gatewayId: number | null;
-  status: string;
-  attempts: number;
+  placement: Placement;
 }
+
+/** Stands for "no gateway" where a lease is named by gateway and shard. */
+export const NO_GATEWAY = 0;
 
 /** Each list has rows of its own kind; `rowsOfBatch` alone puts rows and lists together. */
 type Column = readonly [
@@ -53,8 +56,10 @@ export const ACCEPTANCES = list<Acceptance>([
   ["is_addressed", "int2", ({ message }) => (message.isAddressed ? 1 : 0)],
   ["idempotency_key", "text", ({ message }) => message.idempotencyKey],
   ["created_at", "int8", ({ message }) => message.createdAt],
-  ["status", "text", ({ status }) => status],
-  ["attempts", "int4", ({ attempts }) => attempts],
+  ["shard", "int2", ({ placement }) => placement.shard],
+  ["status", "text", ({ placement }) => placement.status],
+  ["attempts", "int4", ({ placement }) => placement.attempts],
+  ["is_unowned", "int2", ({ placement }) => (isForOther(placement) ? 1 : 0)],
 ]);
 
 export const INBOX_CHANGES = list<MessageChange>([
@@ -119,6 +124,12 @@ export const HINTS = list<NonNullable<Change["hint"]>>([
   ["hinted_at", "int8", ({ hintedAt }) => hintedAt],
 ]);
 
+/** Shards whose owner has to look. */
+export const WAKES = list<{ gatewayId: number; shard: number }>([
+  ["gateway_id", "int8", ({ gatewayId }) => gatewayId],
+  ["shard", "int2", ({ shard }) => shard],
+]);
+
 export const LISTS: readonly List[] = [
   ACCEPTANCES,
   INBOX_CHANGES,
@@ -128,6 +139,7 @@ export const LISTS: readonly List[] = [
   DELIVERY_CHANGES,
   FAILURES,
   HINTS,
+  WAKES,
 ];
 
 /** `unnest(…) with ordinality as x (…, position)` over the list's parameters. */
@@ -144,10 +156,12 @@ export function rowsOfBatch(batch: WayOperation[], idOf: (gateway: string) => nu
   const add = (to: List, row: unknown) => rows.get(to)?.push(row);
   for (const operation of batch) {
     if ("accept" in operation) {
+      const { gatewayId, placement } = operation.accept;
       add(ACCEPTANCES, operation.accept);
+      if (isForOther(placement)) add(WAKES, { gatewayId: gatewayId ?? NO_GATEWAY, shard: placement.shard });
       continue;
     }
-    const { message, events = [], delivery, failure, hint } = operation.change;
+    const { message, events = [], delivery, failure, hint, wakes = [] } = operation.change;
     if (message) add(message.status === "done" ? INBOX_ENDS : INBOX_CHANGES, message);
     for (const event of events) {
       const { subscribersOf } = event;
@@ -159,8 +173,14 @@ export function rowsOfBatch(batch: WayOperation[], idOf: (gateway: string) => nu
     if (delivery) add(DELIVERY_CHANGES, { ...delivery, gatewayId: idOf(delivery.gateway) });
     if (failure) add(FAILURES, failure);
     if (hint) add(HINTS, hint);
+    for (const { gateway, shard } of wakes)
+      add(WAKES, { gatewayId: gateway === null ? NO_GATEWAY : idOf(gateway), shard });
   }
   return rows;
+}
+
+function isForOther(placement: Placement): boolean {
+  return "isForOther" in placement && placement.isForOther === true;
 }
 
 function list<Row>(columns: readonly (readonly [string, Column[1], (row: Row) => unknown])[]): List {

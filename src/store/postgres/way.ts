@@ -16,7 +16,11 @@ import {
   LISTS,
   rowsOfBatch,
   unnest,
+  WAKES,
 } from "./way-lists.ts";
+
+/** The channel on which a process says that it has written for others; see `wakeKeys`. */
+export const WAKE_CHANNEL = "robson_wake";
 
 export type WayOperation = { accept: Acceptance } | { change: Change };
 
@@ -33,19 +37,22 @@ export function rowsOf(operation: WayOperation): string[] {
   return rows;
 }
 
+/** How many of the newest messages that wait for their owner are looked at: some may be of a gateway nobody runs. */
+const LOOKED_AT = 20;
+
 export const WAY_STATEMENT = `with
-lease as (select epoch from leases where name = 'loop' and epoch = $1 for share),
+lease as (select id from processes where id = $1 for key share),
 accepted as (
   insert into conversations (message_id, gateway_id, gateway_channel_id, thread_ts, user_id, role, content,
-    is_addressed, idempotency_key, created_at)
+    is_addressed, idempotency_key, created_at, shard)
   select message_id, gateway_id, gateway_channel_id, thread_ts, user_id, role, content, is_addressed,
-    idempotency_key, created_at from ${unnest(ACCEPTANCES)}
+    idempotency_key, created_at, shard from ${unnest(ACCEPTANCES)}
   where exists (select from lease) order by position
   on conflict (coalesce(gateway_id, 0), idempotency_key) where idempotency_key is not null do nothing
   returning id, message_id),
 opened as (
   insert into inbox (conversation_id, status, attempts, is_unowned)
-  select accepted.id, x.status, x.attempts, 0 from accepted join ${unnest(ACCEPTANCES)} using (message_id)),
+  select accepted.id, x.status, x.attempts, x.is_unowned from accepted join ${unnest(ACCEPTANCES)} using (message_id)),
 changed as (
   update inbox set status = x.status, attempts = x.attempts, interruptions = x.interruptions,
     next_attempt_at = x.next_attempt_at, last_error = x.last_error, is_unowned = 0
@@ -96,6 +103,13 @@ hinted as (
   insert into hinted_threads (thread_key, hinted_at) select thread_key, hinted_at from ${unnest(HINTS)}
   where exists (select from lease) on conflict do nothing)
 select exists (select from lease) as is_owner,
+  (select count(l.shard) > 0 or count(*) = ${LOOKED_AT} from (
+     select conversation_id from inbox where is_unowned = 1 order by conversation_id desc limit ${LOOKED_AT}) i
+   join conversations c on c.id = i.conversation_id
+   left join shard_leases l on l.process_id = $1 and l.shard = c.shard and l.gateway_id = coalesce(c.gateway_id, 0)
+  ) as has_unowned,
+  (select pg_notify('${WAKE_CHANNEL}', keys) from (select string_agg(distinct gateway_id || ':' || shard, ',') as keys
+    from ${unnest(WAKES)}) w where keys is not null and exists (select from lease)),
   (select coalesce(array_agg(message_id order by id), '{}') from accepted) as message_ids,
   (select coalesce(array_agg(id order by id), '{}') from accepted) as conversation_ids,
   (select coalesce(array_agg(id order by id), '{}') from emitted) as event_ids,
@@ -117,6 +131,8 @@ export const EVENT_BY_SEQUENCE = "select id from process_events where conversati
 /** What the statement answers: the rows it made; what it did not make was there before. */
 export interface WayResult {
   is_owner: boolean;
+  /** Others had stored messages before this batch that are perhaps for this process. */
+  has_unowned: boolean;
   message_ids: string[];
   conversation_ids: number[];
   event_ids: number[];
@@ -174,6 +190,7 @@ export function readWayResult(result: WayResult) {
   };
   const closed = new Set(result.closed_deliveries);
   return {
+    hasUnowned: result.has_unowned,
     /** Of the n-th change of a delivery in the batch, counted from 1. */
     isClosed: (position: number): boolean => closed.has(position),
     conversationOf: (messageId: string): number | undefined => conversations.get(messageId),

@@ -5,8 +5,7 @@
  */
 import type { Client } from "pg";
 
-import type { Accepted } from "../../core/gateway.ts";
-import type { StoredEvent } from "../../core/store.ts";
+import type { AcceptedByOwner, StoredEvent } from "../../core/store.ts";
 import { deliveryClosed, leaseLost } from "../owner-errors.ts";
 import { connect, endClient } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
@@ -49,8 +48,11 @@ export class PostgresWriter {
     this.#connections = Array.from({ length: WRITER_CONNECTIONS }, () => new WriterConnection(options));
   }
 
-  accept(shard: number, accept: Extract<WayOperation, { accept: unknown }>["accept"]): Promise<Accepted> {
-    return this.#of(shard).submit({ accept }) as Promise<Accepted>;
+  accept(
+    shard: number,
+    accept: Extract<WayOperation, { accept: unknown }>["accept"],
+  ): Promise<AcceptedByOwner> {
+    return this.#of(shard).submit({ accept }) as Promise<AcceptedByOwner>;
   }
 
   record(change: Extract<WayOperation, { change: unknown }>["change"]): Promise<StoredEvent[]> {
@@ -188,10 +190,11 @@ class WriterConnection {
 type Written = ReturnType<typeof readWayResult>;
 
 /** Undefined where the batch has not made every row of the operation: some were there before. */
-function answerOf(operation: WayOperation, written: Written): Accepted | StoredEvent[] | undefined {
+function answerOf(operation: WayOperation, written: Written): AcceptedByOwner | StoredEvent[] | undefined {
   if ("accept" in operation) {
     const conversationId = written.conversationOf(operation.accept.message.id);
-    return conversationId === undefined ? undefined : { conversationId, isDuplicate: false };
+    const { hasUnowned } = written;
+    return conversationId === undefined ? undefined : { conversationId, isDuplicate: false, hasUnowned };
   }
   const events = written.eventsOf(operation.change);
   return events.every((event) => event !== undefined) ? events : undefined;
@@ -201,14 +204,14 @@ function answerOf(operation: WayOperation, written: Written): Accepted | StoredE
 async function lookUp(
   client: Client,
   { operation, written }: { operation: WayOperation; written: Written },
-): Promise<Accepted | StoredEvent[]> {
+): Promise<AcceptedByOwner | StoredEvent[]> {
   if ("accept" in operation) {
     const { gatewayId, message } = operation.accept;
     const { rows } = await client.query<{ id: number }>(CONVERSATION_BY_KEY, [
       gatewayId,
       message.idempotencyKey,
     ]);
-    return { conversationId: Number(rows[0]?.id), isDuplicate: true };
+    return { conversationId: Number(rows[0]?.id), isDuplicate: true, hasUnowned: false };
   }
   const events: StoredEvent[] = [];
   for (const [index, made] of written.eventsOf(operation.change).entries()) {

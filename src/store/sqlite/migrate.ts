@@ -1,12 +1,22 @@
-/** Brings an SQLite file to this program's version, in one transaction that other processes wait for. */
+/**
+ * Brings an SQLite file to this program's version, in one transaction that other processes wait for. A migration that
+ * an older program would not survive is refused while one owns the file.
+ */
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout } from "node:timers/promises";
 import { Kysely } from "kysely";
 import { RobsonError } from "../../core/errors.ts";
-import { migrations, SCHEMA_VERSION } from "../migrations/index.ts";
-import { type Migrated, newerThanProgram } from "../migrations/outcome.ts";
+import {
+  checkUsable,
+  type DatabaseVersion,
+  oldestProgram,
+  type Program,
+  pending,
+} from "../migrations/compatibility.ts";
+import { type Migrated, stopOthersFirst } from "../migrations/outcome.ts";
 import { isBusy, toStoreError } from "./errors.ts";
 import { kyselyDialect } from "./kysely-dialect.ts";
+import { type OwnerLock, takeOwnerLock } from "./owner-lock.ts";
 import { createPrivate } from "./private-file.ts";
 
 /** How long a migration waits for other programs that use the file. */
@@ -14,17 +24,20 @@ const MIGRATION_BUSY_MS = 10_000;
 /** The wait before the write-ahead log is asked for again. */
 const LOG_RETRY_MS = 10;
 
-/** Throws `STORE_NEWER` for a database of a later program, `STORE_UNREADABLE` for one of another program. */
-export async function migrateSqlite(file: string): Promise<Migrated> {
+/**
+ * Throws `STORE_NEWER` for a database of a later program that this one cannot work beside, `STORE_UNREADABLE` for
+ * one of another program.
+ */
+export async function migrateSqlite(file: string, program: Program): Promise<Migrated> {
   let db: DatabaseSync | undefined;
   createPrivate(file);
   try {
     db = new DatabaseSync(file, { timeout: MIGRATION_BUSY_MS, enableForeignKeyConstraints: false });
-    const version = checkedVersion(db, file);
+    const version = checkedVersion(db, { file, program });
     // Only now: a file that is not for us is left as it is, to the byte.
     await switchToLog(db);
-    if (version === SCHEMA_VERSION) return { from: version, to: version };
-    return await applyFrom(db, file);
+    if (version >= program.length) return { from: version, to: version };
+    return await applyPending(db, { file, program });
   } catch (error) {
     throw toStoreError(error, file);
   } finally {
@@ -46,35 +59,75 @@ async function switchToLog(db: DatabaseSync): Promise<void> {
   }
 }
 
-async function applyFrom(db: DatabaseSync, file: string): Promise<Migrated> {
+interface Target {
+  file: string;
+  program: Program;
+}
+
+async function applyPending(db: DatabaseSync, { file, program }: Target): Promise<Migrated> {
   const kysely = new Kysely<unknown>({ dialect: kyselyDialect(db, file) });
+  const known = program.length;
+  let lock: OwnerLock | undefined;
   db.exec("begin immediate");
   try {
-    // Read again inside the transaction: another process may have been first.
-    const from = checkedVersion(db, file);
-    for (const { version, up } of migrations) if (version > from) await up(kysely, { dialect: "sqlite" });
-    db.exec(`pragma user_version = ${SCHEMA_VERSION}`);
+    // Read again inside the transaction: another process may have been first, a newer program even.
+    const from = checkedVersion(db, { file, program });
+    const { steps, isBesideOthers } = pending(program, from);
+    if (!isBesideOthers) lock = keepOthersOut(db, { file, from, known });
+    for (const { up } of steps) await up(kysely, { dialect: "sqlite" });
+    if (steps.length > 0) remember(db, program);
     db.exec("commit");
-    return { from, to: SCHEMA_VERSION };
+    return { from, to: Math.max(from, known) };
   } catch (error) {
     if (db.isTransaction) db.exec("rollback");
     throw error;
+  } finally {
+    lock?.release();
   }
 }
 
-/** The version of a database that is ours and not newer than this program; 0 for an empty one. */
-export function checkedVersion(db: DatabaseSync, file: string): number {
+/** Makes sure that nobody owns the file, nor begins to until the lock is released. */
+function keepOthersOut(
+  db: DatabaseSync,
+  { file, from, known }: { file: string; from: number; known: number },
+): OwnerLock {
+  const lock = takeOwnerLock(file);
+  if (lock) return lock;
+  const owner = String(
+    db.prepare("select owner from leases where name = 'loop'").get()?.owner ?? "a process",
+  );
+  throw stopOthersFirst({ location: file, version: from, known, owner });
+}
+
+/** The version is in the file's header, and once more beside what holds for that version alone. */
+function remember(db: DatabaseSync, program: Program): void {
+  db.exec(`pragma user_version = ${program.length};
+    create table if not exists robson_schema (version integer not null, oldest_program integer not null);
+    delete from robson_schema`);
+  db.prepare("insert into robson_schema (version, oldest_program) values (?, ?)").run(
+    program.length,
+    oldestProgram(program),
+  );
+}
+
+/** The version of a database that is ours and that this program can work on; 0 for an empty one. */
+export function checkedVersion(db: DatabaseSync, { file, program }: Target): number {
   const version = Number(db.prepare("pragma user_version").get()?.user_version);
   const tables = db
-    .prepare(`select count(*) as count, count(*) filter (where name = 'process_event_deliveries') as ours
-      from sqlite_master`)
+    .prepare(`select count(*) as count, count(*) filter (where name = 'process_event_deliveries') as ours,
+      count(*) filter (where name = 'robson_schema') as has_schema from sqlite_master`)
     .get();
   const isOurs = Number(tables?.ours) > 0;
-  if (isOurs && version > SCHEMA_VERSION) throw newerThanProgram({ location: file, version });
   if (!isOurs && (version > 0 || Number(tables?.count) > 0)) {
     throw new RobsonError("STORE_UNREADABLE", `Cannot use "${file}": it is the database of another program`, {
       hint: "Name a file of Robson's own; one that does not exist yet is created",
     });
   }
+  const found: DatabaseVersion = { version, oldestProgram: version };
+  if (Number(tables?.has_schema) > 0) {
+    const known = db.prepare("select oldest_program from robson_schema where version = ?").get(version);
+    found.oldestProgram = Number(known?.oldest_program ?? version);
+  }
+  checkUsable(found, { location: file, program });
   return version;
 }

@@ -50,9 +50,12 @@ export async function own({ file, db, writer, way, owner, gateways, now }: OwnOp
     const owned = new Set(gateways);
     return {
       epoch,
-      async accept(message, { status, attempts }) {
+      async accept(message, placement) {
         checkGateway(owned, message.gateway);
-        return writer.submit(() => way.accept(message, { status, attempts, isUnowned: false }), fence);
+        return writer.submit(() => {
+          const hasUnowned = readings.hasUnowned();
+          return { ...way.accept(message, { ...placement, isUnowned: false }), hasUnowned };
+        }, fence);
       },
       async record(change) {
         checkGateways(owned, change);
@@ -65,6 +68,13 @@ export async function own({ file, db, writer, way, owner, gateways, now }: OwnOp
       expireUnregistered: (before) => writer.submit(() => readings.expireUnregistered(before), fence),
       onWake: (callback) => void wakeCallbacks.push(callback),
       onLost: () => undefined, // on SQLite it shows at the next write
+      // One process owns all of a file, for as long as it lives.
+      onReach: () => undefined,
+      holds: () => true,
+      shards: () => [],
+      onShards: () => undefined,
+      letGo: async () => undefined,
+      retire: async () => undefined,
       async release() {
         watcher?.close();
         await writer.drained();

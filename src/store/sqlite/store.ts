@@ -5,9 +5,11 @@
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { type CompiledQuery, Kysely } from "kysely";
+import { shardOf, threadKey } from "../../core/shards.ts";
 import type { Ownership } from "../../core/store.ts";
+import { createAdmissionStore, createAllowList } from "../admission.ts";
 import { createEventFeed } from "../event-feed.ts";
-import { SCHEMA_VERSION } from "../migrations/index.ts";
+import { type Program, thisProgram } from "../migrations/compatibility.ts";
 import { needsMigration } from "../migrations/outcome.ts";
 import type { OpenedStore } from "../opened-store.ts";
 import { createOperatorRecords } from "../operator-records.ts";
@@ -27,7 +29,7 @@ import { Way } from "./way.ts";
 import { SqliteWriter } from "./writer.ts";
 
 /** How long SQLite itself waits for another program, blocking the event loop; after that the writer waits. */
-const BUSY_TIMEOUT_MS = 15;
+const BUSY_TIMEOUT_MS = 1;
 /** How long opening waits: another process may be making the database, or closing it as the last one. */
 const OPEN_BUSY_MS = 10_000;
 /** How large the write-ahead log grows before it is copied into the file, in pages of 4 KiB. */
@@ -37,10 +39,13 @@ export interface SqliteStoreOptions {
   migrate: boolean;
   /** How long writes wait for another program that holds the file; the writer has the default. */
   maxBusyMs?: number;
+  /** Default: this one. */
+  program?: Program;
 }
 
 export async function openSqliteStore(file: string, options: SqliteStoreOptions): Promise<OpenedStore> {
-  const migrated = options.migrate ? await migrateSqlite(file) : currentVersion(file);
+  const { program = thisProgram } = options;
+  const migrated = options.migrate ? await migrateSqlite(file, program) : currentVersion(file, program);
   const db = openConnection(file);
   const gateways = createGatewayIds(db);
   const writer = new SqliteWriter({ db, file, onRollback: gateways.forget, ...options });
@@ -61,6 +66,8 @@ export async function openSqliteStore(file: string, options: SqliteStoreOptions)
     sql,
     tasks: createTaskStore(sql, { now: Date.now }),
     pullRequests: createPullRequestStore(sql, { now: Date.now }),
+    admission: createAdmissionStore(sql),
+    allowList: createAllowList(sql, { now: Date.now }),
     subscribers: createSubscriberStore(sql, { now: Date.now }),
     feed: createEventFeed(sql),
     operator: createOperatorRecords(sql),
@@ -68,10 +75,13 @@ export async function openSqliteStore(file: string, options: SqliteStoreOptions)
     async own(options) {
       const ownership = await own({ file, db, writer, way, ...options });
       owned.push(ownership);
+      // A migration that keeps others out may have been between the opening and this.
+      checkedVersion(db, { file, program });
       return ownership;
     },
     async insertUnowned(message) {
-      const at = { status: "pending", attempts: 0, isUnowned: true };
+      const shard = shardOf(threadKey(message));
+      const at = { shard, status: "pending", attempts: 0, isUnowned: true } as const;
       const accepted = await writer.submit(() => way.accept(message, at));
       await wake();
       return accepted;
@@ -103,15 +113,16 @@ function openConnection(file: string): DatabaseSync {
   }
 }
 
-function currentVersion(file: string) {
+function currentVersion(file: string, program: Program) {
   let db: DatabaseSync | undefined;
   try {
     // Made by nobody here; but not read-only, which would leave a log and an index of it beside the file.
     const existing = pathToFileURL(file);
     existing.searchParams.set("mode", "rw");
     db = new DatabaseSync(existing, { timeout: OPEN_BUSY_MS });
-    const version = checkedVersion(db, file);
-    if (version < SCHEMA_VERSION) throw needsMigration({ location: file, version });
+    const version = checkedVersion(db, { file, program });
+    const known = program.length;
+    if (version < known) throw needsMigration({ location: file, version, known });
     return { from: version, to: version };
   } catch (error) {
     throw toStoreError(error, file);

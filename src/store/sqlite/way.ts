@@ -10,6 +10,7 @@ import type {
   NewEvent,
   NewFailure,
   NewMessage,
+  Placement,
   StoredDelivery,
   StoredEvent,
   StoredMessage,
@@ -41,10 +42,12 @@ export class Way {
     this.#gateways = gateways;
   }
 
-  accept(message: NewMessage, at: { status: string; attempts: number; isUnowned: boolean }): Accepted {
+  accept(message: NewMessage, at: Placement & { isUnowned: boolean }): Accepted {
     const { insertConversation, conversationByKey, insertInbox } = this.#statements;
     const gatewayId = message.gateway === null ? null : this.#gateways.idOf(message.gateway);
-    const { changes, lastInsertRowid } = insertConversation.run(...conversationValues(message, gatewayId));
+    const { changes, lastInsertRowid } = insertConversation.run(
+      ...conversationValues(message, { gatewayId, shard: at.shard }),
+    );
     if (changes === 0) {
       const known = conversationByKey.get(gatewayId, message.idempotencyKey);
       return { conversationId: Number(known?.id), isDuplicate: true };
@@ -136,7 +139,8 @@ function prepareMessageWrites(db: DatabaseSync) {
   return {
     insertConversation:
       db.prepare(`insert into conversations (message_id, gateway_id, gateway_channel_id, thread_ts,
-      user_id, role, content, is_addressed, idempotency_key, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      user_id, role, content, is_addressed, idempotency_key, created_at, shard)
+      values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       on conflict (coalesce(gateway_id, 0), idempotency_key) where idempotency_key is not null do nothing`),
     conversationByKey: db.prepare(
       `select id from conversations
@@ -177,6 +181,9 @@ function prepareEventWrites(db: DatabaseSync) {
   };
 }
 
+/** How many of the newest messages that wait for their owner are looked at. */
+const LOOKED_AT = 20;
+
 /** The readings of the open work, for the gateways with the given ids. */
 export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
   const ours = gatewayIds.join(", "); // SQLite takes "in ()" for the empty list
@@ -186,6 +193,10 @@ export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
   const open = "status in ('pending', 'claimed')";
   const openMessages = db.prepare(`${messages} and i.conversation_id > ? order by i.conversation_id limit ?`);
   const unowned = db.prepare(`${messages} and i.is_unowned = 1 order by i.conversation_id limit ?`);
+  // Of those of gateways that nobody runs there may be many: a few of the newest tell enough.
+  const newestUnowned = db.prepare(`select c.gateway_id is null or c.gateway_id in (${ours}) as is_ours
+    from inbox i join conversations c on c.id = i.conversation_id where i.is_unowned = 1
+    order by i.conversation_id desc limit ${LOOKED_AT}`);
   const own = db.prepare("update inbox set is_unowned = 0 where conversation_id = ?");
   const openDeliveries = db.prepare(`select d.*, g.name as gateway, e.kind, e.content, e.created_at,
       e.conversation_id, c.gateway_channel_id, c.thread_ts, c.user_id, o.name as origin_gateway
@@ -211,6 +222,11 @@ export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
         where ${open} and gateway_id not in (${ours})) join gateways g on g.id = gateway_id group by g.name`);
 
   return {
+    /** Whether others have stored messages that are perhaps for this owner. */
+    hasUnowned(): boolean {
+      const newest = newestUnowned.all();
+      return newest.length === LOOKED_AT || newest.some(({ is_ours }) => is_ours === 1);
+    },
     openMessages: (page: { after: number; limit: number }): StoredMessage[] =>
       (openMessages.all(page.after, page.limit) as unknown as MessageRow[]).map(toStoredMessage),
     takeUnowned(limit: number): StoredMessage[] {

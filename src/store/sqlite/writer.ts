@@ -125,7 +125,7 @@ export class SqliteWriter {
     }
     this.#queue.unshift(...batch.slice(written.length + fencedOff.length));
     for (const operation of written) operation.resolve(operation.result);
-    this.#rejectAll(fencedOff, leaseLost(this.#options.file));
+    if (fencedOff.length > 0) this.#rejectAll(fencedOff, leaseLost(this.#options.file));
   }
 
   #goOn(): void {

@@ -32,6 +32,7 @@ export function listeningChecks<Platform extends TestPlatform>(kit: GatewayKit<P
         await bench.within("resolve its start()", bench.gateway.start(context));
       },
     }),
+    check(kit, { name: "start listens until its signal is aborted, and not less", needs: [], on: listening }),
     check(kit, {
       name: "a message is handed over as it was written",
       needs: ["listening"],
@@ -54,6 +55,33 @@ export function listeningChecks<Platform extends TestPlatform>(kit: GatewayKit<P
     }),
     check(kit, { name: "a message that comes again has the same idempotency key", ...repeating() }),
   ];
+}
+
+/** Not by `bench.listen`, which starts again what has ended, as a loop does after a while. */
+async function listening<Platform extends TestPlatform>(bench: Bench<Platform>): Promise<void> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  let hasEnded = false;
+  const started = bench.gateway.start({ accept: async () => ACCEPTED, signal, log: silentLogger });
+  const ended = Promise.resolve(started).finally(() => {
+    hasEnded = true;
+  });
+  ended.catch(() => undefined);
+  bench.onTestFinished(async () => {
+    controller.abort(new Error("The check is over"));
+    await bench.within("resolve its start() after the signal was aborted", ended).catch(() => undefined);
+  });
+
+  await turns();
+  if (bench.platform.write && !hasEnded) await bench.write({ id: "m1", content: "hello" });
+  await turns();
+
+  if (hasEnded) await ended; // rejects with the reason, where it has one
+  assert.equal(
+    hasEnded,
+    false,
+    "start() resolved although its signal is not aborted: nobody listens any more",
+  );
 }
 
 /** Listens, and keeps what is handed over. */

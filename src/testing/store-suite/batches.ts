@@ -1,5 +1,6 @@
 /** The suite's part about writes that wait at the same moment: all are stored, and a refused one stands alone. */
 import { expect, test } from "vitest";
+import { SHARD_COUNT } from "../../core/shards.ts";
 import type { NewEvent, Ownership } from "../../core/store.ts";
 import { aMessage } from "../builders.ts";
 import {
@@ -24,7 +25,7 @@ export function testConcurrency(setUp: SetUp): void {
     const writes = entries.flatMap(({ conversationId, eventId }, index) => [
       ownership.accept(aMessage({ gateway: index % 2 ? "a" : null, idempotencyKey: `${index}` }), {
         ...PENDING,
-        shard: index,
+        shard: index % SHARD_COUNT,
       }),
       ownership.record({
         shard: index,

@@ -17,7 +17,8 @@ import {
 /** How soon the owner hears of another process's write; tests of it are tried again, for a busy machine. */
 const WAKE_MS = 100;
 
-export function testOwning(setUp: SetUp): void {
+/** For a database that one process owns at a time. */
+export function testOwningAlone(setUp: SetUp): void {
   test("a second owner is refused and told who the first is, until that one has released", async () => {
     const { store, own, openAnother, location } = await setUp();
     const other = await openAnother();
@@ -57,7 +58,9 @@ export function testOwning(setUp: SetUp): void {
       if (outcome.status === "rejected") expect(outcome.reason).toMatchObject({ code: "ALREADY_RUNNING" });
     }
   });
+}
 
+export function testOwning(setUp: SetUp): void {
   test("an owner that has released writes nothing more, not even when its store owns again", async () => {
     const { store, own } = await setUp();
     const first = await own();

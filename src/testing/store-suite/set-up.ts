@@ -19,6 +19,8 @@ export interface StoreKind {
   /** The location of an empty database, gone after the test. */
   create(t: TestEnd): Promise<string>;
   open(location: string): Promise<Store>;
+  /** Whether several processes own a database side by side, each a part of it. */
+  isShared?: boolean;
   /** Makes another process the owner behind the back of the present one, as if that had been frozen. */
   takeOver(location: string): Promise<void>;
 }

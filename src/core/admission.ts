@@ -1,0 +1,60 @@
+/**
+ * What stands before the inbox: a message as it came is checked, and refused while too much is open (overload.ts) or
+ * where its channel or user may not be heard now (access.ts). With nothing configured none of it waits for anything,
+ * so that messages reach the inbox in the order in which they came.
+ */
+import type { Access } from "./access.ts";
+import type { Clock } from "./clock.ts";
+import type { Accepted } from "./gateway.ts";
+import type { Limits } from "./limits.ts";
+import type { InboundMessage } from "./message-event.ts";
+import { toNewMessage } from "./new-message.ts";
+import type { Overload } from "./overload.ts";
+import type { NewMessage } from "./store.ts";
+
+/** What is known of a message when it is stored. */
+export interface Admitted {
+  /** Whether the loop itself is meant: such a message waits behind nothing. */
+  isControl: boolean;
+  /** It is not worked on, but answered with this. */
+  refusal?: string;
+}
+
+export interface AdmissionOptions {
+  overload: Overload;
+  access: Access;
+  clock: Clock;
+  limits: Limits;
+  isControl(content: string): boolean;
+  store(message: NewMessage, admitted: Admitted): Promise<Accepted>;
+}
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  /** See `GatewayContext.accept`. */
+  async accept(gateway: string, inbound: InboundMessage): Promise<Accepted> {
+    const { overload, access, clock, limits, store } = this.#options;
+    const message = toNewMessage({ gateway, inbound, limits, now: clock.now() });
+    const isControl = this.#options.isControl(message.content);
+    overload.admit({ isControl });
+    let isOpen = false;
+    try {
+      const asked = access.ask(message, { isControl });
+      const refusal = asked && (await asked);
+      if (refusal && refusal.answer === undefined) throw refusal.error;
+      // What is only answered waits behind no work either.
+      const admitted =
+        refusal?.answer === undefined ? { isControl } : { isControl: true, refusal: refusal.answer };
+      const accepted = await store(message, admitted);
+      isOpen = !accepted.isDuplicate;
+      return accepted;
+    } finally {
+      overload.stored(isOpen);
+    }
+  }
+}

@@ -1,0 +1,64 @@
+/** A message in memory, on its way through the inbox and the dispatcher. */
+import { shardOf, threadKey } from "./shards.ts";
+import type { NewMessage, StoredMessage } from "./store.ts";
+
+export interface InboxEntry {
+  /** The lane: its thread. */
+  key: string;
+  shard: number;
+  message: StoredMessage;
+  /** False when it turned out not to be ours to handle: a duplicate, or not stored. */
+  stored: Promise<boolean>;
+  /** Whether the attempt that comes next has been counted by the commit that stored the message. */
+  isCounted: boolean;
+  /** A command about the loop: handled beside its thread's other messages, in slots of its own. */
+  isControl: boolean;
+  /** It is answered with this, and not worked on. */
+  refusal?: string;
+  /** Whether it has waited as long as one that was interrupted has to. */
+  hasWaited?: boolean;
+  /** Who wants it ended. */
+  stoppedBy?: string;
+  /** Interrupted twice or more: perhaps what stopped the process. Handled alone. */
+  isSuspect: boolean;
+  /** Whether messages of its thread that others stored before it may still be on their way into the lane. */
+  mayBeEarly?: boolean;
+  /** Left to another process. */
+  isForgotten?: boolean;
+}
+
+/** What became of an attempt: the message has ended, comes back later, or keeps its lane until `resume`. */
+export type DispatchOutcome =
+  | { kind: "ended" }
+  | { kind: "retry"; at: number }
+  | { kind: "held"; until?: number };
+
+/** How a message begins in memory. */
+export function toEntry(
+  message: StoredMessage,
+  more: Pick<InboxEntry, "stored" | "isControl" | "refusal">,
+): InboxEntry {
+  const key = threadKey(message);
+  const isSuspect = message.status === "claimed" && message.interruptions >= 1;
+  return { key, shard: shardOf(key), message, isCounted: false, isSuspect, ...more };
+}
+
+/** A message that is about to be stored; its id comes with the commit. */
+export function toStored(message: NewMessage): StoredMessage {
+  return {
+    ...message,
+    conversationId: 0,
+    status: "pending",
+    attempts: 0,
+    interruptions: 0,
+    nextAttemptAt: null,
+    lastError: null,
+  };
+}
+
+/** A message whose first and only attempt is to say no. */
+export function toRefused(message: NewMessage, refusal: string): InboxEntry {
+  const stored: StoredMessage = { ...toStored(message), status: "claimed", attempts: 1 };
+  const entry = toEntry(stored, { stored: Promise.resolve(true), isControl: true, refusal });
+  return { ...entry, isCounted: true };
+}

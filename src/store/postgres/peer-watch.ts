@@ -1,0 +1,65 @@
+/**
+ * Waits for the end of one other process: its lock is asked for on a connection of its own, and granted by the
+ * server in the moment when the process's connection ends. That is how a death is known at once.
+ */
+import type { Client, Pool } from "pg";
+import { connect, endClient } from "./connection.ts";
+import { PROCESS_LOCK_CLASS } from "./session.ts";
+
+export interface PeerWatchOptions {
+  url: string;
+  pool: Pool;
+  /** The connection of the process that is watched has ended, or the one that watches it. */
+  onGone(): void;
+}
+
+export class PeerWatch {
+  readonly #options: PeerWatchOptions;
+  #peerId: number | undefined;
+  #client: Promise<Client> | undefined;
+
+  constructor(options: PeerWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Watches this one instead of the one before; undefined: nobody. */
+  watch(peerId: number | undefined): void {
+    if (peerId === this.#peerId) return;
+    this.#peerId = peerId;
+    void this.#hangUp();
+    if (peerId !== undefined) void this.#waitFor(peerId);
+  }
+
+  async end(): Promise<void> {
+    this.#peerId = undefined;
+    await this.#hangUp();
+  }
+
+  async #waitFor(peerId: number): Promise<void> {
+    const connecting = connect(this.#options.url, { isPatient: true });
+    this.#client = connecting;
+    try {
+      const client = await connecting;
+      // Should this process be killed: the server is not to wait on in its name.
+      await client.query("set client_connection_check_interval = '5s'");
+      await client.query("select pg_advisory_lock_shared($1, $2)", [PROCESS_LOCK_CLASS, peerId]);
+    } catch {
+      // The connection broke: whether the peer lives is seen at the next look, which watches again.
+    }
+    if (this.#client !== connecting) return;
+    await this.#hangUp();
+    this.#peerId = undefined;
+    this.#options.onGone();
+  }
+
+  async #hangUp(): Promise<void> {
+    const connecting = this.#client;
+    this.#client = undefined;
+    const client = await connecting?.catch(() => undefined);
+    if (!client) return;
+    const { processID } = client as unknown as { processID: number };
+    // One that waits does not hear that its client says goodbye.
+    await this.#options.pool.query("select pg_cancel_backend($1)", [processID]).catch(() => undefined);
+    await endClient(client);
+  }
+}

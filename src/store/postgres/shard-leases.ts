@@ -1,0 +1,112 @@
+/**
+ * Who holds which shard of which gateway: a row of `shard_leases` for each, worth as much as the process that it
+ * names is alive. A shard is taken only when it is free, and given up only by its holder.
+ */
+import type { Pool } from "pg";
+import { LISTENER_SHARD, SHARD_COUNT, type ShardKey, type ShardSet } from "../../core/shards.ts";
+import { assignShards } from "./assignment.ts";
+import type { Peer } from "./peers.ts";
+import { NO_GATEWAY } from "./way-lists.ts";
+
+export interface ShardLeasesOptions {
+  pool: Pool;
+  gatewayIds: ReadonlyMap<string, number>;
+  exclusiveGateways: string[];
+}
+
+interface LeaseRow {
+  gateway_id: number;
+  shard: number;
+  process_id: number;
+}
+
+export class ShardLeases {
+  readonly gatewayIds: ReadonlyMap<string, number>;
+  readonly #pool: Pool;
+  readonly #exclusive: ReadonlySet<string>;
+  readonly #names: ReadonlyMap<number, string | null>;
+
+  constructor({ pool, gatewayIds, exclusiveGateways }: ShardLeasesOptions) {
+    this.#pool = pool;
+    this.gatewayIds = gatewayIds;
+    this.#exclusive = new Set(exclusiveGateways);
+    this.#names = new Map<number, string | null>([
+      [NO_GATEWAY, null],
+      ...[...gatewayIds].map(([name, id]): [number, string] => [id, name]),
+    ]);
+  }
+
+  /** What is free and the process's due; what it holds and is another's due. */
+  async read(processId: number, peers: Peer[]): Promise<{ due: ShardKey[]; wanted: ShardKey[] }> {
+    const { rows } = await this.#pool.query<LeaseRow>(
+      "select gateway_id, shard, process_id from shard_leases",
+    );
+    const alive = new Set(peers.map(({ id }) => id));
+    const holders = new Map(
+      rows.filter(({ process_id }) => alive.has(process_id)).map((row) => [leaseKey(row), row.process_id]),
+    );
+    const due: ShardKey[] = [];
+    const wanted: ShardKey[] = [];
+    for (const [gatewayId, gateway] of this.#names) {
+      const runners = peers.filter(
+        ({ gateway_ids, is_leaving }) => !is_leaving && (gateway === null || gateway_ids.includes(gatewayId)),
+      );
+      const assigned = assignShards(
+        runners.map(({ id }) => id),
+        SHARD_COUNT,
+      );
+      for (const [shard, owner] of assigned.entries()) {
+        const holder = holders.get(leaseKey({ gateway_id: gatewayId, shard }));
+        if (owner === processId && holder === undefined) due.push({ gateway, shard });
+        if (owner !== processId && holder === processId) wanted.push({ gateway, shard });
+      }
+      // Who listens goes on listening: there is nothing to be shared out.
+      const listener = { gateway_id: gatewayId, shard: LISTENER_SHARD };
+      if (gateway !== null && this.#exclusive.has(gateway) && !holders.has(leaseKey(listener)))
+        due.push({ gateway, shard: LISTENER_SHARD });
+    }
+    return { due, wanted };
+  }
+
+  /** Takes those of them that are free; resolves with these. */
+  async claim(processId: number, keys: ShardKey[]): Promise<ShardKey[]> {
+    const { rows } = await this.#pool.query<{ gateway_id: number; shard: number }>(
+      `insert into shard_leases (gateway_id, shard, process_id)
+       select x.gateway_id, x.shard, $1 from unnest($2::int8[], $3::int2[]) as x (gateway_id, shard)
+       where exists (select from processes where id = $1 for key share) order by 1, 2
+       on conflict (gateway_id, shard) do update set process_id = excluded.process_id
+       where not exists (select from processes p where p.id = shard_leases.process_id)
+       returning gateway_id, shard`,
+      [processId, ...this.#columns(keys)],
+    );
+    return rows.map(({ gateway_id, shard }) => ({ gateway: this.#names.get(gateway_id) ?? null, shard }));
+  }
+
+  async letGo(processId: number, keys: ShardKey[]): Promise<void> {
+    await this.#pool.query(
+      `delete from shard_leases l using unnest($2::int8[], $3::int2[]) as x (gateway_id, shard)
+       where l.gateway_id = x.gateway_id and l.shard = x.shard and l.process_id = $1`,
+      [processId, ...this.#columns(keys)],
+    );
+  }
+
+  /** Whether a wake-up is about one of these shards: it lists them as `gateway id:shard`, or is about all. */
+  concern(held: ShardSet, payload: string): boolean {
+    if (payload === "") return true;
+    return payload.split(",").some((part) => {
+      const [gatewayId, shard] = part.split(":").map(Number);
+      const gateway = this.#names.get(gatewayId ?? Number.NaN);
+      return gateway !== undefined && held.has(gateway, shard ?? Number.NaN);
+    });
+  }
+
+  #columns(keys: ShardKey[]): [number[], number[]] {
+    const idOf = (gateway: string | null) =>
+      gateway === null ? NO_GATEWAY : Number(this.gatewayIds.get(gateway));
+    return [keys.map(({ gateway }) => idOf(gateway)), keys.map(({ shard }) => shard)];
+  }
+}
+
+function leaseKey({ gateway_id, shard }: { gateway_id: number; shard: number }): string {
+  return `${gateway_id}:${shard}`;
+}

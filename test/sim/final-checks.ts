@@ -1,0 +1,86 @@
+/** What must hold when everything has ended: nothing lost, nothing twice, nothing left over. */
+import type { MemoryTables } from "./memory-tables.ts";
+import type { MessagePlan, Scenario } from "./scenario.ts";
+import { answerText, FAILED, progressText, REFUSED } from "./sim-process.ts";
+import type { Witness } from "./witness.ts";
+
+export function checkTheEnd(
+  tables: MemoryTables,
+  { scenario, witness }: { scenario: Scenario; witness: Witness },
+): void {
+  const ids = new Set<number>();
+  for (const plan of scenario.messages) {
+    const id = witness.accepted.get(plan.key);
+    if (id === undefined) witness.violated(`${plan.key} was never accepted`);
+    else {
+      ids.add(id);
+      checkMessage(tables, { plan, id, scenario, witness });
+    }
+  }
+  for (const { conversationId, content } of tables.conversations.values())
+    if (!ids.has(conversationId)) witness.violated(`message ${conversationId} (${content}) is a second one`);
+  checkDeliveries(tables, witness);
+}
+
+interface Ended {
+  plan: MessagePlan;
+  id: number;
+  scenario: Scenario;
+  witness: Witness;
+}
+
+function checkMessage(tables: MemoryTables, { plan, id, scenario, witness }: Ended): void {
+  const { status, lastError } = tables.message(id) ?? {};
+  const name = `${plan.key} (message ${id})`;
+  if (status !== "done" && status !== "dead") witness.violated(`${name} has not ended: it is ${status}`);
+  const ends = tables.ends.get(id) ?? 0;
+  if (ends !== 1) witness.violated(`${name} has ended ${ends} times`);
+  const events = [...tables.events.values()].filter(({ conversationId }) => conversationId === id);
+  const texts = events.map(({ content }) => content);
+  const progress = Array.from({ length: plan.progress }, (_, index) => progressText(plan.key, index + 1));
+  if (status === "done") {
+    if (plan.ending === "refusal" || plan.ending === "hanging")
+      witness.violated(`${name} is done, and cannot be`);
+    const expected = plan.ending === "answer" ? [...progress, answerText(plan.key)] : progress;
+    if (`${texts}` !== `${expected}`)
+      witness.violated(`${name} is done with events [${texts}], not [${expected}]`);
+    return;
+  }
+  if (!mayBeDead(plan, { lastError: lastError ?? "", scenario }))
+    witness.violated(`${name} is dead: ${lastError}`);
+  const isWord = (text: string) => text.startsWith("I could not do this");
+  const rest = texts.filter((text) => !isWord(text));
+  if (rest.length !== texts.length - 1) witness.violated(`${name} is dead, and nobody was told: [${texts}]`);
+  if (rest.some((text) => !progress.includes(text)))
+    witness.violated(`${name} is dead with events [${texts}]`);
+}
+
+function mayBeDead(
+  plan: MessagePlan,
+  { lastError, scenario }: { lastError: string; scenario: Scenario },
+): boolean {
+  if (lastError === REFUSED) return plan.ending === "refusal";
+  if (lastError === FAILED) return plan.failures >= scenario.limits.maxMessageAttempts;
+  return lastError.includes("took longer than");
+}
+
+function checkDeliveries(tables: MemoryTables, witness: Witness): void {
+  for (const { eventId, content } of tables.events.values()) {
+    const deliveries = tables.deliveriesOf(eventId);
+    const name = `event ${eventId} (${content})`;
+    const origin = tables.conversationOf({ eventId })?.gateway ?? null;
+    if (deliveries.length === 0 || (origin !== null && deliveries.length !== 1))
+      witness.violated(`${name} has ${deliveries.length} deliveries`);
+    for (const { status, deliveredAt, deliveryId, lastError } of deliveries) {
+      if (status !== "done" && status !== "dead") witness.violated(`${name} is not delivered: ${status}`);
+      if (status === "done" && deliveredAt !== null && !witness.arrivals.has(deliveryId))
+        witness.violated(`${name} counts as delivered and has not arrived`);
+      if (
+        status === "done" &&
+        deliveredAt === null &&
+        (tables.events.get(eventId)?.kind !== "progress" || lastError === null)
+      )
+        witness.violated(`${name} was closed without having arrived`);
+    }
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * The store model's database: its tables, who may write, and what goes wrong on the way. A connection takes
+ * operations in their order and commits those that wait together; between the call and the commit, and between the
+ * commit and the answer, anything else may happen, also the death of the process that asked.
+ */
+import { RobsonError } from "../../src/core/errors.ts";
+import type { ShardKey } from "../../src/core/shards.ts";
+import { MemoryTables } from "./memory-tables.ts";
+import type { Host, Turns } from "./scheduler.ts";
+
+/** What becomes of a commit; `late` is told to have failed and is stored afterwards. */
+export type Fate = "stored" | "busy" | "lost" | "lost though stored" | "late";
+
+/** What goes wrong; without it, nothing. */
+export interface Faults {
+  /** How many of the waiting operations the next commit takes. */
+  batchSize(waiting: number): number;
+  commit(): Fate;
+  isReadLost(): boolean;
+  isWakeLost(): boolean;
+}
+
+const NO_FAULTS: Faults = {
+  batchSize: (waiting) => waiting,
+  commit: () => "stored",
+  isReadLost: () => false,
+  isWakeLost: () => false,
+};
+
+/** A process's row in the cluster. */
+export interface ProcessRow {
+  id: number;
+  name: string;
+  host: Host;
+  workers: string;
+  gateways: string[];
+  isLeaving: boolean;
+  expiresAt: number;
+  onMembers(): void;
+  onWake(): void;
+}
+
+export interface DatabaseOptions {
+  turns: Turns;
+  isShared: boolean;
+  faults?: Partial<Faults>;
+}
+
+/** Where it says it is. */
+export const MEMORY_LOCATION = "memory:model";
+
+export class MemoryDatabase {
+  readonly tables = new MemoryTables();
+  readonly turns: Turns;
+  readonly isShared: boolean;
+  readonly faults: Faults;
+  /** Those who have joined, by their id, where it is shared. */
+  readonly processes = new Map<number, ProcessRow>();
+  /** Who holds which shard, by `leaseKey`. */
+  readonly leases = new Map<string, number>();
+  /** Those whose right to write was taken from them, as dead or frozen. */
+  readonly expelled = new Set<number>();
+  /** The one owner, where it is not shared. */
+  owner: { host: Host; name: string; epoch: number; isLocked: boolean; onWake(): void } | undefined;
+  lastEpoch = 0;
+
+  constructor({ turns, isShared, faults }: DatabaseOptions) {
+    this.turns = turns;
+    this.isShared = isShared;
+    this.faults = { ...NO_FAULTS, ...faults };
+  }
+
+  /** Whether that epoch may write. */
+  isValid(epoch: number): boolean {
+    return this.isShared ? this.processes.has(epoch) : this.owner?.epoch === epoch;
+  }
+
+  /** Whether a process of that epoch works on that shard, as the database has it. */
+  isHeldBy(epoch: number, { gateway, shard }: ShardKey): boolean {
+    if (!this.isShared) return this.isValid(epoch);
+    return this.processes.has(epoch) && this.leases.get(leaseKey({ gateway, shard })) === epoch;
+  }
+
+  /** The process has ended: its locks are free, and the others see it. */
+  died(host: Host): void {
+    if (this.owner?.host === host) this.owner.isLocked = false;
+    if ([...this.processes.values()].some((row) => row.host === host)) this.notifyMembers();
+  }
+
+  /** Tells whoever works on these shards that something was written for them. */
+  wake(keys: ShardKey[]): void {
+    const { owner } = this;
+    if (owner) this.#tell(owner.host, "wake", () => owner.onWake());
+    const holders = new Set(keys.map((key) => this.leases.get(leaseKey(key))));
+    for (const row of this.processes.values())
+      if (holders.has(row.id)) this.#tell(row.host, "wake", () => row.onWake());
+  }
+
+  notifyMembers(): void {
+    for (const row of this.processes.values()) this.#tell(row.host, "members", () => row.onMembers());
+  }
+
+  #tell(host: Host, label: string, happens: () => void): void {
+    if (!this.faults.isWakeLost()) this.turns.later(host, label, happens);
+  }
+}
+
+export function leaseKey({ gateway, shard }: ShardKey): string {
+  return `${gateway ?? ""}:${shard}`;
+}
+
+interface Operation {
+  /** For the trace. */
+  label: string;
+  run(): unknown;
+  mayWrite(): boolean;
+  error(): Error;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+/** Writes in order; one batch is under way at a time. */
+export class Connection {
+  readonly #db: MemoryDatabase;
+  readonly #host: Host;
+  #queue: Operation[] = [];
+  #isBusy = false;
+  #idleCallbacks: (() => void)[] = [];
+
+  constructor(db: MemoryDatabase, host: Host) {
+    this.#db = db;
+    this.#host = host;
+  }
+
+  submit<T>(label: string, run: () => T, fence?: { mayWrite(): boolean; error(): Error }): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const { mayWrite = () => true, error = unavailable } = fence ?? {};
+      this.#queue.push({ label, run, mayWrite, error, resolve: resolve as (value: unknown) => void, reject });
+      if (this.#isBusy) return;
+      this.#isBusy = true;
+      this.#db.turns.later(this.#host, "commit", () => this.#commit());
+    });
+  }
+
+  /** Resolves when nothing is under way or waits. */
+  idle(): Promise<void> {
+    if (!this.#isBusy) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#idleCallbacks.push(resolve);
+    });
+  }
+
+  #commit(): void {
+    const { faults, turns } = this.#db;
+    const batch = this.#queue.splice(0, faults.batchSize(this.#queue.length));
+    const fate = faults.commit();
+    turns.note?.(this.#host, `${fate}: ${batch.map(({ label }) => label).join("; ")}`);
+    const isStored = fate === "stored" || fate === "lost though stored";
+    const answers = isStored ? batch.map((operation) => this.#attempt(operation)) : [];
+    if (fate === "late")
+      turns.later(this.#host, "late commit", () => void batch.map((each) => this.#attempt(each)));
+    turns.later(this.#host, fate === "stored" ? "answer" : fate, () => {
+      for (const [index, operation] of batch.entries()) {
+        const answer = fate === "stored" ? answers[index] : undefined;
+        if (answer) answer();
+        else operation.reject(fate === "busy" ? busy() : unavailable());
+      }
+      if (this.#queue.length > 0) return turns.later(this.#host, "commit", () => this.#commit());
+      this.#isBusy = false;
+      for (const callback of this.#idleCallbacks.splice(0)) callback();
+    });
+  }
+
+  /** Writes, and returns how the one who waits is told. */
+  #attempt({ run, mayWrite, error, resolve, reject }: Operation): () => void {
+    if (!mayWrite()) return () => reject(error());
+    try {
+      const value = this.#db.tables.transaction(run);
+      return () => resolve(value);
+    } catch (cause) {
+      return () => reject(cause);
+    }
+  }
+}
+
+/** Reads at one moment, and answers at a later one. */
+export async function read<T>(db: MemoryDatabase, host: Host, look: () => T): Promise<T> {
+  await db.turns.turn(host, "read");
+  const found = look();
+  if (Array.isArray(found)) db.turns.note?.(host, `found ${found.map(nameOf).join("; ")}`);
+  const isLost = db.faults.isReadLost();
+  await db.turns.turn(host, "answer");
+  if (isLost) throw unavailable();
+  return found;
+}
+
+/** A message or a delivery in the trace. */
+function nameOf(row: {
+  conversationId?: number;
+  eventId?: number;
+  status?: string;
+  attempts?: number;
+}): string {
+  const { conversationId, eventId, status, attempts } = row;
+  return `${eventId === undefined ? `message ${conversationId}` : `event ${eventId}`} ${status} ${attempts}`;
+}
+
+function unavailable(): RobsonError {
+  return new RobsonError("STORE_UNAVAILABLE", "Cannot reach the memory: it is away", { hint: "Wait" });
+}
+
+function busy(): RobsonError {
+  return new RobsonError("STORE_BUSY", "Cannot write to the memory: it is busy", { hint: "Wait" });
+}

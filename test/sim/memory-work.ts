@@ -1,0 +1,76 @@
+/** The open work of the store model, as one owner sees it: of its shards, or of the gateways that it runs. */
+import type {
+  OwnOptions,
+  Page,
+  StoredDelivery,
+  StoredMessage,
+  UnregisteredWork,
+} from "../../src/core/store.ts";
+import type { MemoryDatabase } from "./memory-database.ts";
+import { isOpen } from "./memory-tables.ts";
+
+interface WorkOptions {
+  db: MemoryDatabase;
+  /** By the database's word, which memory may not know yet. */
+  holds(gateway: string | null, shard: number): boolean;
+  options: OwnOptions;
+}
+
+export function openWork({ db, holds, options }: WorkOptions) {
+  const { tables } = db;
+  return {
+    messages: ({ after, limit }: Page): StoredMessage[] =>
+      tables
+        .openMessages((row) => row.conversationId > after && holds(row.gateway, row.shard))
+        .slice(0, limit),
+
+    hasUnowned: (): boolean =>
+      tables.openMessages((row, { isUnowned }) => isUnowned && holds(row.gateway, row.shard)).length > 0,
+
+    takeUnowned(limit: number): StoredMessage[] {
+      const taken = tables
+        .openMessages((row, { isUnowned }) => isUnowned && holds(row.gateway, row.shard))
+        .slice(0, limit);
+      for (const { conversationId } of taken) {
+        const row = tables.inbox.get(conversationId);
+        if (row) tables.update(row, { isUnowned: false });
+      }
+      return taken;
+    },
+
+    deliveries({ after, limit }: Page): StoredDelivery[] {
+      const open = tables
+        .openDeliveries((row, { shard }) => row.eventId > after && holds(row.gateway, shard))
+        .sort((a, b) => a.eventId - b.eventId);
+      const ids = new Set([...new Set(open.map(({ eventId }) => eventId))].slice(0, limit));
+      return open.filter(({ eventId }) => ids.has(eventId));
+    },
+
+    expireUnregistered(createdBefore: number): UnregisteredWork[] {
+      const running = new Set(
+        db.isShared ? [...db.processes.values()].flatMap(({ gateways }) => gateways) : options.gateways,
+      );
+      const isRun = (gateway: string | null) => gateway === null || running.has(gateway);
+      const lastError = "No process ran its gateway in time";
+      const waiting = new Map<string, UnregisteredWork>();
+      const count = (gateway: string, part: "messages" | "deliveries") => {
+        const counted = waiting.get(gateway) ?? { gateway, messages: 0, deliveries: 0 };
+        counted[part] += 1;
+        waiting.set(gateway, counted);
+      };
+      for (const [id, row] of tables.inbox) {
+        const { gateway, createdAt } = tables.conversations.get(id) ?? { gateway: null, createdAt: 0 };
+        if (gateway === null || isRun(gateway) || !isOpen(row.status)) continue;
+        if (createdAt >= createdBefore) count(gateway, "messages");
+        else tables.update(row, { status: "dead", nextAttemptAt: null, isUnowned: false, lastError });
+      }
+      for (const row of tables.deliveries.values()) {
+        if (isRun(row.gateway) || !isOpen(row.status)) continue;
+        const createdAt = tables.events.get(row.eventId)?.createdAt ?? 0;
+        if (createdAt >= createdBefore) count(row.gateway, "deliveries");
+        else tables.update(row, { status: "dead", nextRetryAt: null, lastError });
+      }
+      return [...waiting.values()];
+    },
+  };
+}
