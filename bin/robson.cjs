@@ -11,6 +11,10 @@ var version = process.versions.node.split(".").map(Number);
 
 if (version[0] > 24 || (version[0] === 24 && version[1] >= 15)) {
   // In a checkout the sources, even beside a build: that one is as old as the last "npm run build" or "npm test".
+  // What was compiled at the last start is not compiled again. In a folder of the user's own: who can write there
+  // decides what runs here.
+  var caches = process.env.XDG_CACHE_HOME || path.join(require("os").homedir(), ".cache");
+  require("module").enableCompileCache(path.join(caches, "robson"));
   var source = path.join(root, "src", "cli", "main.ts");
   require(fs.existsSync(source) ? source : path.join(root, "dist", "cli", "main.js"));
 } else if (fs.existsSync(checkoutNode)) {

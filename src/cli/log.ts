@@ -26,11 +26,17 @@ export interface LogOptions {
   atLeast?: LogLevel;
 }
 
+/** How much of the log is written at once, and after how long the less that there is; a kill loses that much. */
+const LOG_BUFFER_BYTES = 4096;
+const LOG_FLUSH_MS = 100;
+
+/** How much is held of what cannot be written now, as on a full disk; what comes beyond it is dropped. */
+const MAX_HELD_BYTES = 4 * 1024 * 1024;
 const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 
 export function createLog({ io, config, isJson, atLeast = "debug" }: LogOptions): CommandLog {
   const { file, level, levels } = config.log;
-  if (file !== undefined) return fileLog(file, { level, levels });
+  if (file !== undefined) return fileLog(file, { io, level, levels });
   const isPretty = !isJson && (io.isTerminal || atLeast !== "debug");
   const bounded = (wanted: LogLevel) =>
     LEVELS[Math.max(LEVELS.indexOf(wanted), LEVELS.indexOf(atLeast))] ?? wanted;
@@ -50,12 +56,34 @@ function partOf(log: PinoLogger, { name, level }: { name: string; level: LogLeve
   return log.child({ part: name }, { level });
 }
 
-function fileLog(file: string, { level, levels }: Pick<Config["log"], "level" | "levels">): CommandLog {
+interface FileLogOptions extends Pick<Config["log"], "level" | "levels"> {
+  io: CliIo;
+}
+
+/** Ends nobody's work when its disk is full: that is said on stderr, and its lines are written when there is space. */
+function fileLog(file: string, { io, level, levels }: FileLogOptions): CommandLog {
   const fd = openLogFile(file);
-  const destination = pino.destination({ fd, sync: false });
+  const destination = pino.destination({
+    ...{ fd, sync: false, maxLength: MAX_HELD_BYTES },
+    ...{ minLength: LOG_BUFFER_BYTES, periodicFlush: LOG_FLUSH_MS },
+  });
+  let isTold = false;
+  const tell = (error: unknown) => {
+    if (!isTold) io.err(`Cannot write to the log ${file}: ${messageOf(error)}; goes on without it`);
+    isTold = true;
+  };
+  destination.on("error", tell);
+  destination.on("drain", () => {
+    isTold = false;
+  });
   const close = () => {
-    destination.flushSync();
-    closeSync(fd);
+    try {
+      destination.flushSync();
+      closeSync(fd);
+    } catch (error) {
+      tell(error);
+      destination.destroy();
+    }
   };
   const log = pino(pinoOptions(level), destination);
   const part = (name: string) => partOf(log, { name, level: levels[name] ?? level });

@@ -3,13 +3,16 @@
  * and the demo start the same thing.
  */
 import type { Config } from "../config/load-config.ts";
+import { systemClock } from "../core/clock.ts";
 import type { Gateway } from "../core/gateway.ts";
 import type { Logger } from "../core/logger.ts";
+import { Retention } from "../core/retention.ts";
 import type { SensoriumLoop } from "../core/sensorium-loop.ts";
 import type { Worker } from "../core/worker.ts";
 import { TUI_GATEWAY } from "../gateways/tui/index.ts";
 import type { RunningServer } from "../server/index.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
+import { partLog } from "./log.ts";
 import { configuredWebhook, startHttp } from "./start-http.ts";
 import { ownerName, prepareLoop, runLoop } from "./start-loop.ts";
 import { configuredScheduler } from "./start-scheduler.ts";
@@ -35,6 +38,10 @@ export async function startAgent(options: {
   const { store, config, log, gateways = [] } = options;
   const gateway = configuredWebhook(config, store);
   const scheduler = configuredScheduler({ store, config, log });
+  const retention = new Retention({
+    ...{ store: store.retention, rules: config.retention, clock: systemClock },
+    log: partLog(log, "core"),
+  });
   const prepared = await prepareLoop({ store, config, log, gateways: [gateway, ...gateways] });
   const { loop } = prepared;
   // That another process has the database is the better news than that it has the port; and nothing is worked on
@@ -56,7 +63,10 @@ export async function startAgent(options: {
     const { ended: loopEnded } = await runLoop(prepared);
     warnOfUnknownGateways({ config, log, loop });
     scheduler.start();
-    const ended = loopEnded.finally(() => Promise.all([listening.close(), scheduler.stop()]));
+    retention.start();
+    const ended = loopEnded.finally(() =>
+      Promise.all([listening.close(), scheduler.stop(), retention.stop()]),
+    );
     // Whoever awaits it hears of a failure; until someone does, it must not count as unhandled.
     ended.catch(() => undefined);
     return {
@@ -64,7 +74,7 @@ export async function startAgent(options: {
       workers: prepared.workers,
       ended,
       stop: async () => {
-        await scheduler.stop();
+        await Promise.all([scheduler.stop(), retention.stop()]);
         await stop(listening, loop);
       },
     };

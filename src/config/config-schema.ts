@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.ts";
+import { DEFAULT_RETENTION, type RetentionRules } from "../core/retention.ts";
 import { DEFAULT_WORKFLOW_LIMITS, type WorkflowLimits } from "../workflow/limits.ts";
 import { type CamelKeys, camelKeys, type SnakeCase, toSnakeCase } from "./key-case.ts";
 
@@ -64,6 +65,7 @@ export const configSchema = z
       max_channel_messages: wholeNumber().optional(),
       window_seconds: z.int().min(1).max(86_400).default(60),
     }),
+    retention: limitsSection<RetentionRules>(DEFAULT_RETENTION),
     operators: section({
       users: z.array(text()).default([]),
     }),

@@ -40,6 +40,8 @@ export class Attempt {
   #endedBy: RobsonError | undefined;
   #isClosed = false;
   #wasTooLate = false;
+  /** Refused was an event of a worker that perhaps did not await it. */
+  #tooManyEvents: RobsonError | undefined;
 
   constructor(options: AttemptOptions) {
     this.#options = options;
@@ -77,6 +79,8 @@ export class Attempt {
     const handled = handle(context);
     try {
       const result = await Promise.race([handled, this.#over.promise]);
+      // What was refused may be the answer: done without a word is not what its worker meant.
+      if (this.#tooManyEvents) throw this.#tooManyEvents;
       if (typeof result === "string" && this.#emitCount === 0) this.#warnOfSilence(worker);
       return result;
     } catch (error) {
@@ -161,10 +165,8 @@ export class Attempt {
       });
     }
     if (this.#emitCount >= limits.maxEventsPerMessage) {
-      throw new WorkerError(`Cannot emit more than ${limits.maxEventsPerMessage} events for one message`, {
-        retry: "never",
-        hint: "The limit is maxEventsPerMessage",
-      });
+      this.#tooManyEvents ??= tooManyEvents(limits);
+      throw this.#tooManyEvents;
     }
     this.#emitCount += 1;
     const text = within(toStorable(content), limits.maxContentBytes);
@@ -197,6 +199,13 @@ function named(value: unknown): string {
 function attemptIsOver(): RobsonError {
   return new RobsonError("WORKER_ENDED", "Cannot emit: the attempt is over", {
     hint: "Await every emit before handle() returns",
+  });
+}
+
+function tooManyEvents({ maxEventsPerMessage }: Limits): RobsonError {
+  return new WorkerError(`Cannot emit more than ${maxEventsPerMessage} events for one message`, {
+    retry: "never",
+    hint: "The limit is maxEventsPerMessage",
   });
 }
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { openStore } from "../store/open-store.ts";
 import { aMessage, aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
@@ -193,6 +193,70 @@ describe.each(databaseKinds)("delivery on $name", ({ create }) => {
     expect(arrived).toHaveLength(1);
     const [event] = await store.events(conversationId);
     expect(event?.deliveries).toMatchObject([{ status: "done", attempts: 2, deliveryId: arrived[0] }]);
+  });
+
+  test("a platform that answers the question after its time has nothing sent to it by that attempt", async (t) => {
+    const questions: PromiseWithResolvers<boolean>[] = [];
+    const gateway = fakeGateway({
+      failures: 1,
+      find: () => {
+        const question = Promise.withResolvers<boolean>();
+        questions.push(question);
+        return question.promise;
+      },
+    });
+    const { idle, clock } = await startTestLoop(t, {
+      location: await create(t),
+      gateways: [gateway],
+      workers: [echo],
+      limits: { sendTimeoutMs: 30 * SECOND_MS },
+    });
+    await gateway.say("/echo hello");
+    await idle();
+    await clock.advance(SECOND_MS);
+    await vi.waitFor(() => expect(questions).toHaveLength(1));
+    await clock.advance(30 * SECOND_MS);
+    await idle();
+
+    questions[0]?.resolve(false);
+    await idle();
+    expect(gateway.attempted).toHaveLength(1);
+    await clock.advance(2 * SECOND_MS);
+    await vi.waitFor(() => expect(questions).toHaveLength(2));
+    questions[1]?.resolve(false);
+    await idle();
+
+    expect(gateway.texts()).toEqual(["completed: hello"]);
+  });
+
+  test("a delivery that a stop cuts off is not overtaken by the later ones of its thread", async (t) => {
+    const cutOff = Promise.withResolvers<void>();
+    const gateway = fakeGateway({
+      onSend: async ({ content }, { signal }) => {
+        if (content !== "1") return;
+        await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+        cutOff.resolve();
+        throw new Error("cut off");
+      },
+    });
+    const never = new Promise<void>(() => undefined);
+    const deaf = aWorker(() => never, { name: "deaf", command: "/deaf" });
+    const { clock, loop, stop } = await startTestLoop(t, {
+      location: await create(t),
+      gateways: [gateway],
+      workers: [echo, deaf],
+    });
+    for (const text of ["/echo 1", "/echo 2", "/echo 3"]) await gateway.say(text, { threadTs: "T" });
+    await gateway.say("/deaf", { threadTs: "elsewhere" });
+    await vi.waitFor(() => expect(loop.health().openDeliveries).toBe(3));
+
+    // A worker that ignores its signal keeps the loop from its end, while the time to send is over.
+    void loop.stop();
+    await clock.advance(10 * SECOND_MS);
+    await cutOff.promise;
+    await stop();
+
+    expect(gateway.attempted.map(({ content }) => content)).toEqual(["1"]);
   });
 
   test("a message of no gateway goes to each gateway's own channel, and one failing gateway is tried on", async (t) => {

@@ -72,6 +72,8 @@ export async function deliver(entry: OutboxEntry, options: DeliverOptions): Prom
 
   if (isSuperseded()) return supersede();
   if (delivery.nextRetryAt !== null && delivery.nextRetryAt > clock.now()) return delivery.nextRetryAt;
+  // The loop's time to stop is over: what has not begun keeps its lane, and is left to the next start.
+  if (options.signal.aborted && !entry.isCounted) return Number.POSITIVE_INFINITY;
   if (!entry.isCounted) {
     const waitMs = entry.hasWaited ? 0 : waitFor(delivery, options);
     entry.hasWaited = true;
@@ -99,7 +101,8 @@ export async function deliver(entry: OutboxEntry, options: DeliverOptions): Prom
     // Given up because the loop stops: the platform is asked at the next start. It counts as no failure.
     await record({ status: "pending", interruptions: delivery.interruptions + 1, nextRetryAt: null });
     log.info({ ...ids, attempts: delivery.attempts }, "delivery handed back");
-    return undefined;
+    // Nothing of its lane may pass it: it keeps the lane for as long as the loop lives.
+    return Number.POSITIVE_INFINITY;
   }
   const lastError = toStorable(outcome.error);
   delivery.lastError = lastError;
@@ -169,12 +172,11 @@ function timedOut({ name }: Gateway, { sendTimeoutMs }: Limits): DeliveryError {
 }
 
 /** Sends, unless a former attempt turns out to have arrived. */
-async function send(
-  gateway: Gateway,
-  delivery: Delivery,
-  context: { readonly signal: AbortSignal },
-): Promise<void> {
+async function send(gateway: Gateway, delivery: Delivery, context: LazySignal): Promise<void> {
+  context.throwIfAborted();
   if (delivery.attempt > 1 && gateway.find && (await gateway.find(delivery, context))) return;
+  // An answer that comes after the attempt's time is of no use: the next attempt may be under way.
+  context.throwIfAborted();
   await gateway.send(delivery, context);
 }
 

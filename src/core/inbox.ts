@@ -293,10 +293,10 @@ export class Inbox {
         const messages = await this.#options.ownership.takeUnowned(limit);
         this.#options.storeHealth.worked();
         this.#takenCount += messages.length;
-        for (const message of messages) {
-          this.#tellAccepted(message);
-          if (!ended.has(message.conversationId)) this.#load(message);
-        }
+        for (const message of messages) this.#tellAccepted(message);
+        // Shards have come meanwhile, say, with older messages: all are read anew, in their order.
+        if (!this.#backlog.isLive) return this.#backlog.fallBehind();
+        for (const message of messages) if (!ended.has(message.conversationId)) this.#load(message);
         isMore = messages.length === limit;
       }
     } catch (error) {

@@ -17,6 +17,10 @@ export class LazySignal {
     return this.#controller.signal;
   }
 
+  throwIfAborted(): void {
+    if (this.#isAborted) throw this.#reason;
+  }
+
   /** The first reason counts. */
   abort(reason: unknown): void {
     if (this.#isAborted) return;

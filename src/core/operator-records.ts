@@ -90,6 +90,8 @@ export interface OperatorRecords {
   facts(conversationId: number): Promise<MessageFacts | undefined>;
   /** The messages of this idempotency key, one for each gateway at the most. */
   messagesByKey(idempotencyKey: string): Promise<number[]>;
+  /** Whether a message of this number may have been removed by retention: it is not there, and later ones were. */
+  wasRemoved(conversationId: number): Promise<boolean>;
   messageOfEvent(eventId: number): Promise<number | undefined>;
   /** Those of the latest messages that name the task in a command, the oldest first. */
   messagesOfTask(taskKey: string, options: { limit: number }): Promise<number[]>;

@@ -161,7 +161,9 @@ export class Outbox {
     const stored = Promise.withResolvers<StoredEvent[]>();
     const keys = record.targets.map(({ gateway }): ShardKey => ({ gateway, shard }));
     if (subscribersOf !== undefined) keys.push({ gateway: subscribersOf, shard });
-    for (const key of keys) this.#recording.add(key);
+    // Its own gateway's shard is busy with the message itself.
+    const others = keys.filter(({ gateway }) => gateway !== message.gateway);
+    for (const key of others) this.#recording.add(key);
     const wakes = keys.filter(({ gateway }) => !this.#options.holds(gateway, shard));
     try {
       const entries = ofEvent
@@ -185,7 +187,7 @@ export class Outbox {
       throw error;
     } finally {
       this.#backlog.end(admission);
-      for (const key of keys) this.#recording.delete(key);
+      for (const key of others) this.#recording.delete(key);
       this.#options.onEnded();
     }
   }

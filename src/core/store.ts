@@ -105,7 +105,7 @@ export interface DeliveryKey {
   target: string;
 }
 
-/** What becomes of a delivery; all its columns are set as given. A set `deliveredAt` may close the event. */
+/** What becomes of a delivery; all its columns are set as given. */
 export interface DeliveryChange extends DeliveryKey {
   status: Status;
   attempts: number;

@@ -2,6 +2,7 @@
 import type { AllowList } from "../core/admission-store.ts";
 import type { EventFeed } from "../core/event-feed.ts";
 import type { OperatorRecords } from "../core/operator-records.ts";
+import type { RetentionStore } from "../core/retention.ts";
 import type { Store } from "../core/store.ts";
 import type { SubscriberStore } from "../core/subscriber.ts";
 import type { PullRequestStore } from "../workflow/pull-request-store.ts";
@@ -14,6 +15,7 @@ export interface OpenedStore extends Store {
   readonly pullRequests: PullRequestStore;
   readonly subscribers: SubscriberStore;
   readonly allowList: AllowList;
+  readonly retention: RetentionStore;
   readonly feed: EventFeed;
   readonly operator: OperatorRecords;
   readonly sql: Sql;

@@ -21,6 +21,7 @@ export function createOperatorRecords(db: Sql): OperatorRecords {
   return {
     facts: (conversationId) => messageFacts(db, conversationId),
     messagesByKey: (key) => messagesByKey(db, key),
+    wasRemoved: (conversationId) => wasRemoved(db, conversationId),
     messageOfEvent: (eventId) => messageOfEvent(db, eventId),
     messagesOfTask: (key, { limit }) => messagesOfTask(db, { key, limit }),
     messages: (filter) => messages(db, filter),
@@ -43,6 +44,12 @@ async function messagesByKey({ read }: Sql, key: string): Promise<number[]> {
     .orderBy("id")
     .execute();
   return rows.map(({ id }) => id);
+}
+
+async function wasRemoved({ read }: Sql, conversationId: number): Promise<boolean> {
+  const { rows } = await sql`select 1 as found from retention where removed_through >= ${conversationId}
+    and not exists (select 1 from conversations where id = ${conversationId})`.execute(read);
+  return rows.length > 0;
 }
 
 async function messageOfEvent({ read }: Sql, eventId: number): Promise<number | undefined> {

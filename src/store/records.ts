@@ -2,7 +2,7 @@
 import { type CompiledQuery, sql } from "kysely";
 import type { EventKind } from "../core/process-event.ts";
 import type { DeadLetter, DeliveryKey, EventRecord, Store } from "../core/store.ts";
-import { type MessageRow, toDeliveryRecord, toStoredMessage } from "./rows.ts";
+import { deliveredAtOf, type MessageRow, toDeliveryRecord, toStoredMessage } from "./rows.ts";
 import type { Sql } from "./sql.ts";
 
 type Records = Pick<
@@ -68,15 +68,19 @@ async function events({ read }: Sql, conversationId: number): Promise<EventRecor
     .orderBy("g.name")
     .orderBy("d.target")
     .execute();
-  return rows.map((row) => ({
-    id: row.id,
-    conversationId: row.conversation_id,
-    kind: row.kind as EventKind,
-    content: row.content,
-    createdAt: row.created_at,
-    ...(row.delivered_at === null ? {} : { deliveredAt: row.delivered_at }),
-    deliveries: deliveries.filter(({ event_id }) => event_id === row.id).map(toDeliveryRecord),
-  }));
+  return rows.map((row) => {
+    const ofEvent = deliveries.filter(({ event_id }) => event_id === row.id).map(toDeliveryRecord);
+    const deliveredAt = deliveredAtOf({ createdAt: row.created_at }, ofEvent);
+    return {
+      id: row.id,
+      conversationId: row.conversation_id,
+      kind: row.kind as EventKind,
+      content: row.content,
+      createdAt: row.created_at,
+      ...(deliveredAt === null ? {} : { deliveredAt }),
+      deliveries: ofEvent,
+    };
+  });
 }
 
 async function deadLetters({ read }: Sql, { limit }: { limit: number }): Promise<DeadLetter[]> {

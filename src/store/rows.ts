@@ -65,6 +65,21 @@ export function toDeliveryRecord(row: DeliveriesTable & { gateway: string }): De
   };
 }
 
+/**
+ * When the last of an event's targets had it; null while one is open, and where none got it. An event for nobody
+ * is read by the asker himself: it is delivered by being there. Kept nowhere: it would be a second write to a row
+ * that is full of text, for every event.
+ */
+export function deliveredAtOf(
+  { createdAt }: { createdAt: number },
+  deliveries: Pick<DeliveryRecord, "status" | "deliveredAt">[],
+): number | null {
+  if (deliveries.length === 0) return createdAt;
+  if (deliveries.some(({ status }) => status !== "done")) return null;
+  const instants = deliveries.flatMap(({ deliveredAt }) => deliveredAt ?? []);
+  return instants.length === 0 ? null : Math.max(...instants);
+}
+
 export function toStoredDelivery(row: DeliveryRow): StoredDelivery {
   return {
     ...toDeliveryRecord(row),

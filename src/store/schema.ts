@@ -42,6 +42,7 @@ export interface ProcessEventsTable {
   /** Who emitted it; null for the loop itself. */
   worker: string | null;
   created_at: number;
+  /** Written by former versions; what counts is when the deliveries arrived. */
   delivered_at: number | null;
   /** The transaction that stored it; on PostgreSQL alone. */
   transaction_id: Generated<number>;
@@ -142,6 +143,8 @@ export interface Schema {
   hinted_threads: { thread_key: string; hinted_at: number };
   /** On PostgreSQL alone. */
   processes: { id: Generated<number>; name: string };
+  /** One row: the round that is under way, and up to which message some have been removed. */
+  retention: { name: string; epoch: number; claimed_at: number; removed_through: number };
   leases: { name: string; owner: string; epoch: number; acquired_at: number };
   tasks: TasksTable;
   repos: ReposTable;

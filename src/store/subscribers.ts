@@ -24,7 +24,7 @@ export function createSubscriberStore(db: Sql, { now }: { now(): number }): Subs
       const [removed = []] = await db.write([remove.compile()]);
       // Apart, and also for one that is gone: an event that is being stored for it holds the first transaction up,
       // and a crash in between is made good by asking again.
-      await db.write([stampEvents(db, { id, at: now() }), closeDeliveries(db, id)]);
+      await db.write([closeDeliveries(db, id)]);
       return removed.length > 0;
     },
   };
@@ -58,14 +58,6 @@ function describe(
 }
 
 const isOpenFor = (id: number) => sql`subscriber_id = ${id} and status <> 'done'`;
-
-/** Delivered is what every other target has. */
-function stampEvents({ read }: Sql, { id, at }: { id: number; at: number }): CompiledQuery {
-  return sql`update process_events set delivered_at = ${at}
-    where id in (select event_id from process_event_deliveries where ${isOpenFor(id)})
-      and not exists (select 1 from process_event_deliveries d where d.event_id = process_events.id
-        and d.status <> 'done' and (d.subscriber_id is null or d.subscriber_id <> ${id}))`.compile(read);
-}
 
 function closeDeliveries({ read }: Sql, id: number): CompiledQuery {
   return sql`update process_event_deliveries set status = 'done', next_retry_at = null,

@@ -2,7 +2,7 @@
 import { sql } from "kysely";
 import type { DeliveryFacts, EventFacts, FailedAttempt, MessageFacts } from "../core/operator-records.ts";
 import type { EventKind } from "../core/process-event.ts";
-import { type MessageRow, toDeliveryRecord, toStoredMessage } from "./rows.ts";
+import { deliveredAtOf, type MessageRow, toDeliveryRecord, toStoredMessage } from "./rows.ts";
 import type { FailedAttemptsTable } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 
@@ -106,7 +106,7 @@ async function eventsOf(
     content: event.content,
     worker: event.worker,
     createdAt: event.created_at,
-    deliveredAt: event.delivered_at,
+    deliveredAt: deliveredAtOf({ createdAt: event.created_at }, deliveries.get(event.id) ?? []),
     deliveries: deliveries.get(event.id) ?? [],
   }));
 }

@@ -25,15 +25,17 @@ export interface AgentProcessOptions {
   /** A command that runs the one it is given, with its limits. */
   within?: string[];
   nodeArgs?: string[];
+  /** That of another release. */
+  main?: string;
 }
 
 /** Starts an agent in `folder`, which holds its robson.toml, with an environment made from nothing. */
 export function startAgentProcess(
   folder: string,
-  { within = [], nodeArgs = [] }: AgentProcessOptions = {},
+  { within = [], nodeArgs = [], main = MAIN }: AgentProcessOptions = {},
 ): AgentProcess {
   const node = [process.execPath, "--disable-warning=ExperimentalWarning", ...nodeArgs];
-  const [command = "", ...args] = [...within, ...node, MAIN, "agent"];
+  const [command = "", ...args] = [...within, ...node, main, "agent"];
   const child = spawn(command, args, {
     cwd: folder,
     env: { PATH: process.env.PATH ?? "", HOME: folder },

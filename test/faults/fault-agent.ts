@@ -14,7 +14,7 @@ import { freePort, type Received, type Receiver, startReceiver } from "../crash/
 
 const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
-export const PATIENTLY = { timeout: 60_000, interval: 20 };
+export const PATIENTLY = { timeout: 30_000, interval: 20 };
 export const TIMEOUT = { timeout: 120_000 };
 
 export interface FaultAgentOptions extends AgentProcessOptions {
@@ -26,6 +26,8 @@ export interface FaultAgentOptions extends AgentProcessOptions {
   limits?: string;
   /** Lines behind all others. */
   more?: string;
+  /** Where it logs to, instead of what the test sees. */
+  logFile?: string;
 }
 
 export interface Answer {
@@ -49,6 +51,8 @@ export interface FaultAgent extends AgentProcess {
   expectAnswers(threads: string[]): Promise<void>;
   /** What `robson why` says of a message. */
   why(conversationId: number): Promise<string>;
+  /** Makes a file beside the plugin. */
+  touch(name: string): Promise<void>;
   /** The lines of its log that say this. */
   logged(text: string): Record<string, unknown>[];
   /** An agent again, in the same folder, at the same port. */
@@ -70,12 +74,18 @@ export function fault(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-type Place = AgentProcessOptions & Pick<FaultAgent, "folder" | "port" | "receiver">;
+type Place = AgentProcessOptions &
+  Pick<FaultAgentOptions, "logFile"> &
+  Pick<FaultAgent, "folder" | "port" | "receiver">;
 
 async function start(t: TestEnd, { folder, port, receiver, ...options }: Place): Promise<FaultAgent> {
   const agent = startAgentProcess(folder, options);
   t.onTestFinished(() => agent.kill());
-  await agent.listening;
+  const isUp = () => fetch(`http://127.0.0.1:${port}/healthz`).then(Boolean, () => false);
+  // Where it does not log to us, it does not say that it listens.
+  if (options.logFile === undefined) await agent.listening;
+  else await expect.poll(isUp, PATIENTLY).toBe(true);
+  if (!(await isUp())) throw new Error(`The agent does not run:\n${agent.log.join("\n")}`);
   const ask = async (path: string, request?: RequestInit): Promise<Answer> => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, request);
     const retryAfter = Number(response.headers.get("retry-after"));
@@ -111,6 +121,7 @@ async function start(t: TestEnd, { folder, port, receiver, ...options }: Place):
       const env = { PATH: process.env.PATH ?? "", HOME: folder };
       return (await promisify(execFile)(process.execPath, args, { cwd: folder, env })).stdout;
     },
+    touch: (name) => writeFile(join(folder, name), ""),
     logged: (text) =>
       agent.log
         .filter((line) => line.startsWith("{") && line.includes(`"msg":"${text}`))
@@ -119,7 +130,8 @@ async function start(t: TestEnd, { folder, port, receiver, ...options }: Place):
   };
 }
 
-function pluginSource(setup: string): string {
+/** A plugin's whole source, of the body of its `setup(host)`. */
+export function pluginSource(setup: string): string {
   return `import { appendFileSync, existsSync, writeFileSync } from "node:fs";
 const folder = import.meta.dirname;
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -135,7 +147,10 @@ export const plugin = {
 `;
 }
 
-function configuration({ location, limits = "", more = "" }: FaultAgentOptions, port: number): string {
+function configuration(
+  { location, limits = "", more = "", logFile }: FaultAgentOptions,
+  port: number,
+): string {
   return `[database]
 url = "${location}"
 [server]
@@ -150,6 +165,8 @@ max_database_backoff_ms = 200
 ${limits}
 [[plugins]]
 use = "./plugin.mjs"
+[log]
+${logFile === undefined ? "" : `file = "${logFile}"`}
 ${more}
 `;
 }

@@ -10,6 +10,7 @@ worker_timeout_ms = 500
 worker_abort_grace_ms = 100`;
 
 const PLUGIN = `
+  const PATIENT = { timeoutMs: 60_000 };
   worker("throws", () => { throw new Error("the disk of the worker is broken"); });
   worker("nothing", () => { throw undefined; });
   worker("object", async () => { throw Object.create(null); });
@@ -18,15 +19,15 @@ const PLUGIN = `
   worker("deaf", async (_message, _args, { emit }) => { await sleep(1000); await emit("completed", "too late"); });
   worker("flood", async (_message, _args, { emit }) => {
     for (let index = 0; index < 100_000; index += 1) await emit("progress", "x".repeat(1000));
-  });
+  }, PATIENT);
   worker("careless-flood", async (_message, _args, { emit }) => {
     for (let index = 0; index < 100_000; index += 1) emit("progress", "x".repeat(1000));
     emit("completed", "done");
-  });
+  }, PATIENT);
   worker("chatty", async (_message, _args, { emit, log }) => {
     for (let index = 0; index < 20_000; index += 1) log.info({ index, text: "x".repeat(200) }, "chatter");
     await emit("completed", "said it all");
-  });
+  }, PATIENT);
 `;
 
 describe.each(databaseKinds)("on $name", ({ create }) => {

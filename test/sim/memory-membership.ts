@@ -182,15 +182,15 @@ export class MemoryMembership {
     if (due.length > 0) await turns.turn(this.#host, "claim");
     const claimed = due.filter((key) => this.#claim(key));
     const isAnswerLost = claimed.length > 0 && this.#db.faults.isReadLost();
+    turns.note?.(
+      this.#host,
+      `claimed ${claimed.map(leaseKey).join(" ")} wanted ${wanted.map(leaseKey).join(" ")}`,
+    );
+    if (claimed.length > 0) await turns.turn(this.#host, "claimed");
+    if (this.#isOver) return;
     // What was claimed by a try whose answer was lost; what is being let go meanwhile looks the same.
     const stranded = isEmpty && letGoCount === this.#letGoCount ? own : [];
     const gained = isAnswerLost ? [] : [...claimed, ...stranded];
-    turns.note?.(
-      this.#host,
-      `gained ${gained.map(leaseKey).join(" ")} wanted ${wanted.map(leaseKey).join(" ")}`,
-    );
-    if (gained.length > 0) await turns.turn(this.#host, "claimed");
-    if (this.#isOver) return;
     const fresh = gained.filter(({ gateway, shard }) => !this.#held.has(gateway, shard));
     for (const key of fresh) this.#held.add(key);
     const held = wanted.filter(({ gateway, shard }) => this.#held.has(gateway, shard));
@@ -219,10 +219,7 @@ export class MemoryMembership {
       const runners = [...this.#db.processes.values()].filter(
         (row) => !row.isLeaving && (gateway === null || row.gateways.includes(gateway)),
       );
-      const assigned = assignShards(
-        runners.map(({ id }) => id),
-        SHARD_COUNT,
-      );
+      const assigned = assignedTo(runners.map(({ id }) => id));
       for (const [shard, owner] of assigned.entries()) {
         const holder = this.#holderOf({ gateway, shard });
         const isLeaving = this.#leaving.has(gateway, shard);
@@ -267,4 +264,14 @@ export class MemoryMembership {
   #lose(): void {
     if (!this.#isOver) this.#lost.resolve(leaseLost(MEMORY_LOCATION));
   }
+}
+
+/** What was worked out before, by who takes part: it is asked for at every look. */
+const assignments = new Map<string, number[]>();
+
+function assignedTo(processIds: number[]): number[] {
+  const key = processIds.join();
+  const assigned = assignments.get(key) ?? assignShards(processIds, SHARD_COUNT);
+  assignments.set(key, assigned);
+  return assigned;
 }

@@ -163,6 +163,8 @@ export class Platform {
       signal.addEventListener("abort", flight.cut, { once: true });
     });
     this.#inFlight.add(flight);
+    // Its attempt is over then, whatever is still on the line.
+    signal.addEventListener("abort", ends, { once: true });
     try {
       await Promise.race([isCut, trouble === "no answer" ? isCut : scheduler.turn(host, "send")]);
       const wasUnderWay = this.#inFlight.delete(flight);

@@ -25,7 +25,7 @@ const MAX_STORM_STEPS = 1500;
 const MAX_STEPS = 40_000;
 const HOUR_MS = 3_600_000;
 /** After everything has ended, what memory still holds has this long to notice. */
-const NOTICE_MS = 150_000;
+const NOTICE_MS = 90_000;
 const RESTART_MS = 500;
 
 export function runSeed(seed: number, trace?: (line: string) => void): Promise<RunResult> {
@@ -149,6 +149,7 @@ class World {
     });
     this.#processes.add(process);
     this.#scheduler.later(host, "start", () => {
+      process.hasBegun = true;
       process.loop.run().then(
         () => this.#ended(process),
         (error) => this.#ended(process, error),
@@ -190,7 +191,11 @@ class World {
     if (process.isStopping) return;
     process.isStopping = true;
     this.#isTroubled = false;
-    this.#scheduler.later(process.host, "stop", () => void process.loop.stop());
+    const stop = () => {
+      if (process.hasBegun) void process.loop.stop();
+      else this.#scheduler.later(process.host, "stop", stop);
+    };
+    this.#scheduler.later(process.host, "stop", stop);
   }
 
   /** Its loop has come to an end by itself, or because it was stopped. */

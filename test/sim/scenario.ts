@@ -119,6 +119,7 @@ function limitsBy(random: Random): Limits {
     maxMessageAttempts: 3,
     maxDeliveryAttempts: 4,
     maxBackoffMs: 60_000,
+    fallbackPollMs: random.pick([5000, 20_000]),
     workerTimeoutMs: random.pick([60_000, 600_000]),
   };
 }

@@ -13,6 +13,7 @@ import type { Watched, Witness } from "./witness.ts";
 export interface SimProcess extends Watched {
   slot: number;
   loop: SensoriumLoop;
+  hasBegun: boolean;
   isStopping: boolean;
 }
 
@@ -49,7 +50,7 @@ export function createProcess(options: ProcessOptions): SimProcess {
     log: watchingLog(host, witness),
     owner: host.name,
   });
-  const process: SimProcess = { host, slot, loop, epoch: undefined, isStopping: false };
+  const process: SimProcess = { host, slot, loop, epoch: undefined, hasBegun: false, isStopping: false };
   for (const command of ["/work", "/ping"]) loop.registerWorker(worker(command, { ...options, process }));
   for (const gateway of scenario.slots[slot] ?? []) loop.registerGateway(platform.gateway(gateway, process));
   return process;

@@ -179,6 +179,8 @@ export class Witness {
       const inbox = tables.inbox.get(earlier.conversationId);
       if (!inbox || !isOpen(inbox.status) || this.#planOf(earlier)?.isControl) continue;
       const acceptedAt = this.#acceptedAt.get(this.#planOf(earlier)?.key ?? "") ?? Number.POSITIVE_INFINITY;
+      // Known and not promised: where memory is full, what others have stored waits for its room.
+      if (inbox.isUnowned) continue;
       // Nobody knows the order of two that were on their way at the same time.
       if (acceptedAt >= calledAt || inbox.nextAttemptAt !== null || inbox.lastError !== null) continue;
       this.violated(

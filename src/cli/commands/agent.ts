@@ -2,6 +2,7 @@
 import { createLog } from "../log.ts";
 import type { CommandContext } from "../program.ts";
 import { startAgent } from "../start-agent.ts";
+import { tellOfSuddenEnd } from "../sudden-end.ts";
 import { withStore } from "../with-store.ts";
 
 export interface AgentOptions {
@@ -14,6 +15,7 @@ export async function agent(context: CommandContext, options: AgentOptions): Pro
   const { io, config, isJson } = context;
   const log = createLog({ io, config, isJson });
   const interrupted = io.catchSignals();
+  const watched = tellOfSuddenEnd(log);
   try {
     await withStore(config, async (store) => {
       const running = await startAgent({ store, config, log });
@@ -26,6 +28,7 @@ export async function agent(context: CommandContext, options: AgentOptions): Pro
       await running.ended;
     });
   } finally {
+    watched();
     log.close();
   }
   return undefined;

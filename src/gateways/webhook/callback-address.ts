@@ -5,9 +5,8 @@
  * which changes its address between check and use gains nothing).
  */
 import type { LookupAddress } from "node:dns";
-import { isIP, isIPv6, type LookupFunction } from "node:net";
+import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
-import { buildConnector } from "undici";
 import {
   type AllowedHosts,
   isAllowedHost,
@@ -70,71 +69,16 @@ export function checkCallbackUrl(url: URL, allowed: AllowedHosts): void {
   if (/(^|\.)localhost\.?$/.test(hostname)) throw refusal(hostname, "is this machine");
 }
 
-/**
- * A connector for undici that only connects to addresses it has checked itself. A literal address never
- * reaches a socket's `lookup`, which is why it is checked apart.
- */
-export function callbackConnector(options: {
-  allowed: AllowedHosts;
-  lookup: Lookup;
-  connectTimeoutMs: number;
-}): buildConnector.connector {
-  const { allowed, lookup, connectTimeoutMs } = options;
-  const connectorWith = (socketLookup: LookupFunction) =>
-    // One connection per request under way is simple to reason about; HTTP/2 would share them.
-    buildConnector({ timeout: connectTimeoutMs, allowH2: false, lookup: socketLookup });
-  const connectListed = connectorWith(socketLookupOf(lookup, () => undefined));
-  const connectChecked = connectorWith(socketLookupOf(lookup, checkAddresses));
-
-  return (target, callback) => {
-    const hostname = withoutBrackets(target.hostname);
-    if (isListed({ ...target, hostname: isIPv6(hostname) ? `[${hostname}]` : hostname }, allowed)) {
-      return connectListed(target, callback);
-    }
-    try {
-      if (isIP(hostname) !== 0) checkAddresses(hostname, [hostname]);
-    } catch (error) {
-      return queueMicrotask(() => callback(error instanceof Error ? error : new Error(String(error)), null));
-    }
-    connectChecked(target, callback);
-  };
-}
-
-function isListed(
+/** Whether the operator has listed the host with that port. */
+export function isListed(
   { protocol, hostname, port }: { protocol: string; hostname: string; port: string },
   allowed: AllowedHosts,
 ): boolean {
   return isAllowedHost({ hostname, port: port || (protocol === "https:" ? "443" : "80") }, allowed);
 }
 
-/** Adapts a lookup to what sockets ask for, and lets `check` see every address before one is connected to. */
-function socketLookupOf(
-  lookup: Lookup,
-  check: (hostname: string, addresses: string[]) => void,
-): LookupFunction {
-  return (hostname, options, callback) => {
-    const resolve = async () => {
-      const addresses = await lookup(hostname);
-      const [first] = addresses;
-      if (!first) throw Object.assign(new Error(`${hostname} has no address`), { code: "ENOTFOUND" });
-      check(
-        hostname,
-        addresses.map(({ address }) => address),
-      );
-      return { addresses, first };
-    };
-    resolve().then(
-      ({ addresses, first }) => {
-        if (options.all) callback(null, addresses);
-        else callback(null, first.address, first.family);
-      },
-      (error) => callback(error, "", 0),
-    );
-  };
-}
-
 /** Refuses a host when any of its addresses is not a public one: a mixed answer is an attack or a mistake. */
-function checkAddresses(hostname: string, addresses: string[]): void {
+export function checkAddresses(hostname: string, addresses: string[]): void {
   for (const address of addresses) {
     const range = rangeOf(address);
     if (range !== "unicast") throw refusal(hostname, `has the ${range} address ${address}`);

@@ -2,16 +2,10 @@
  * One POST to a callback URL: connects to checked addresses only, follows the redirects that keep a POST,
  * and says of every other outcome whether another attempt can help. It never retries by itself.
  */
-import { Agent, type Dispatcher } from "undici";
+import type { Agent, Dispatcher } from "undici";
 import type { Clock } from "../../core/clock.ts";
 import { DeliveryError, hasCode, messageOf } from "../../core/errors.ts";
-import {
-  type AllowedHosts,
-  callbackConnector,
-  checkCallbackUrl,
-  type Lookup,
-  parseCallbackUrl,
-} from "./callback-address.ts";
+import { type AllowedHosts, checkCallbackUrl, type Lookup, parseCallbackUrl } from "./callback-address.ts";
 import { retryAfterMs } from "./retry-after.ts";
 
 export interface CallbackClientOptions {
@@ -39,7 +33,7 @@ const MAX_CONNECT_MS = 10_000;
 /** Keeps connections alive between deliveries; after `stop` they are closed as soon as no delivery is under way. */
 export class CallbackClient {
   readonly #options: CallbackClientOptions;
-  #agent: Agent | undefined;
+  #agent: Promise<Agent> | undefined;
   #underWay = 0;
   #isStopped = false;
 
@@ -102,33 +96,26 @@ export class CallbackClient {
     }
   }
 
-  #request(url: URL, { headers, body, signal }: CallbackRequest): Promise<Dispatcher.ResponseData> {
+  async #request(url: URL, { headers, body, signal }: CallbackRequest): Promise<Dispatcher.ResponseData> {
     this.#agent ??= this.#createAgent();
+    const agent = await this.#agent;
     const { origin, pathname, search } = url;
-    return this.#agent.request({
-      origin,
-      path: `${pathname}${search}`,
-      method: "POST",
-      headers,
-      body,
-      signal,
-    });
+    return agent.request({ origin, path: `${pathname}${search}`, method: "POST", headers, body, signal });
   }
 
-  #createAgent(): Agent {
+  async #createAgent(): Promise<Agent> {
+    const { createCallbackAgent } = await import("./callback-agent.ts");
     const { allowed, lookup, sendTimeoutMs } = this.#options;
-    const connectTimeoutMs = Math.min(sendTimeoutMs, MAX_CONNECT_MS);
-    return new Agent({
-      connect: callbackConnector({ allowed, lookup, connectTimeoutMs }),
-      // The deadline of the attempt covers both.
-      headersTimeout: 0,
-      bodyTimeout: 0,
+    return createCallbackAgent({
+      allowed,
+      lookup,
+      connectTimeoutMs: Math.min(sendTimeoutMs, MAX_CONNECT_MS),
     });
   }
 
   #closeWhenIdle(): void {
     if (!this.#isStopped || this.#underWay > 0 || !this.#agent) return;
-    void this.#agent.close();
+    void this.#agent.then((agent) => agent.close());
     this.#agent = undefined;
   }
 }

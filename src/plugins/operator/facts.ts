@@ -119,9 +119,23 @@ export async function findMessages(
 const MAX_MESSAGES = 10;
 const TASK_KEY = /^[a-z][a-z0-9_]*-\d+$/i;
 
+/** Says so where the text is the number of a message that is kept no more. */
+export async function removedText(records: OperatorRecords, text: string): Promise<string | undefined> {
+  const letter = parseLetterId(text);
+  const id = letter?.kind === "message" ? letter.conversationId : Number(text);
+  if (!Number.isSafeInteger(id) || id < 1 || !(await records.wasRemoved(id))) return undefined;
+  return `Message ${id} is not on record any more: it had ended, and retention removed it`;
+}
+
 async function known(records: OperatorRecords, ids: number[], text: string): Promise<number[]> {
   const [id] = ids;
   if (id !== undefined && (await records.facts(id)) !== undefined) return ids;
+  const removed = await removedText(records, text);
+  if (removed !== undefined) {
+    throw new RobsonError("NOT_FOUND", removed, {
+      hint: "[retention] in robson.toml says for how long messages are kept",
+    });
+  }
   throw new RobsonError("NOT_FOUND", `Cannot find a message by "${text.slice(0, 100).toWellFormed()}"`, {
     hint: "Use a message's number, its external id, the id of a dead letter, or the key of a task; `robson conversations list` shows the latest",
   });

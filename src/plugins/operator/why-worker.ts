@@ -5,7 +5,7 @@ import { hasCode } from "../../core/errors.ts";
 import { defineWorker, type Worker } from "../../core/worker.ts";
 import { isOperator } from "./access.ts";
 import { explain } from "./explain.ts";
-import { type Facts, findMessages, routeFacts } from "./facts.ts";
+import { type Facts, findMessages, removedText, routeFacts } from "./facts.ts";
 import type { OperatorOptions } from "./index.ts";
 
 /** How many messages one answer explains: those of a task. */
@@ -31,7 +31,9 @@ export function whyWorker(options: OperatorOptions): Worker {
               facts.message.channelId === message.channelId)),
       );
       if (seen.length === 0) {
-        await emit("failed", "There is no such message in this channel. `/status` shows what is open here.");
+        const removed = await removedText(options.records, asked.trim());
+        const none = "There is no such message in this channel";
+        await emit("failed", `${removed ?? none}. \`/status\` shows what is open here.`);
         return;
       }
       const explained = seen.slice(-MAX_EXPLAINED).map((facts) => explain(facts, options.clock.now()));

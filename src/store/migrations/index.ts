@@ -8,6 +8,7 @@ import * as initial from "./0001-initial.ts";
 import * as records from "./0002-records.ts";
 import * as eventFeed from "./0003-event-feed.ts";
 import * as cluster from "./0004-cluster.ts";
+import * as retention from "./0005-retention.ts";
 
 export interface MigrationContext {
   dialect: "sqlite" | "postgres";
@@ -29,6 +30,7 @@ export const migrations: readonly Migration[] = [
   { version: 2, name: "records", up: records.up },
   { version: 3, name: "event-feed", up: eventFeed.up },
   { version: 4, name: "cluster", up: cluster.up },
+  { version: 5, name: "retention", worksWith: 4, up: retention.up },
 ];
 
 /** The version of a database that this program needs. */

@@ -18,7 +18,7 @@ export function newerThanProgram(refused: Refused & { oldestProgram: number }): 
   const { location, version, known, oldestProgram } = refused;
   return new RobsonError(
     "STORE_NEWER",
-    `Cannot use "${location}": it has version ${version}, for programs from version ${oldestProgram} on, and this program knows versions up to ${known}`,
+    `Cannot use "${location}": it has version ${version}, and this program knows versions up to ${known}; it would have to know version ${oldestProgram}`,
     { hint: "Start the newer robson that made it, or restore a backup from before the upgrade" },
   );
 }

@@ -80,8 +80,6 @@ export const EVENTS = list<EventRow>([
   ["content", "text", ({ content }) => content],
   ["worker", "text", ({ worker }) => worker],
   ["created_at", "int8", ({ createdAt }) => createdAt],
-  // An event for nobody is read by the asker himself: it is delivered by being there.
-  ["delivered_at", "int8", ({ deliveries, createdAt }) => (deliveries.length === 0 ? createdAt : null)],
   ["subscribers_gateway_id", "int8", ({ subscribersGatewayId }) => subscribersGatewayId],
 ]);
 

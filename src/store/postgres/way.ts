@@ -63,10 +63,8 @@ subscribed as materialized (
   where exists (select from lease) and exists (select from ${unnest(EVENTS)} where subscribers_gateway_id is not null)
   for key share),
 emitted as (
-  insert into process_events (conversation_id, sequence, kind, content, worker, created_at, delivered_at)
-  select conversation_id, sequence, kind, content, worker, created_at,
-    case when subscribers_gateway_id is null or not exists (select from subscribed) then delivered_at end
-  from ${unnest(EVENTS)} where exists (select from lease) order by position
+  insert into process_events (conversation_id, sequence, kind, content, worker, created_at)
+  select conversation_id, sequence, kind, content, worker, created_at from ${unnest(EVENTS)} where exists (select from lease) order by position
   on conflict (conversation_id, sequence) do nothing
   returning id, conversation_id, sequence),
 addressed as (
@@ -87,14 +85,6 @@ delivered as (
   from attempted a where d.event_id = a.event_id and d.gateway_id = a.gateway_id and d.target = a.target
     and (d.status <> 'done' or a.status = 'done')
   returning a.position),
-stamped as (
-  update process_events e set delivered_at = a.delivered_at
-  from (select event_id, max(delivered_at) as delivered_at from attempted where delivered_at is not null
-    group by event_id) a
-  where e.id = a.event_id and not exists (
-    select from process_event_deliveries d where d.event_id = e.id and d.status <> 'done'
-      and (d.event_id, d.gateway_id, d.target) not in
-        (select event_id, gateway_id, target from attempted where status = 'done'))),
 failed as (
   insert into failed_attempts (conversation_id, event_id, gateway, target, worker, attempt, error, failed_at, next_at)
   select conversation_id, event_id, gateway, target, worker, attempt, error, failed_at, next_at

@@ -23,7 +23,7 @@ import {
 /** How many operations one statement carries at the most. */
 const MAX_BATCH_OPERATIONS = 256;
 /** How many connections write side by side. */
-const WRITER_CONNECTIONS = 2;
+const WRITER_CONNECTIONS = 1;
 
 /** How long closing waits for the batches under way. */
 const CLOSE_TIMEOUT_MS = 5000;

@@ -17,6 +17,7 @@ import { type Migrated, stopOthersFirst } from "../migrations/outcome.ts";
 import { isBusy, toStoreError } from "./errors.ts";
 import { kyselyDialect } from "./kysely-dialect.ts";
 import { type OwnerLock, takeOwnerLock } from "./owner-lock.ts";
+import { ownerName } from "./ownership.ts";
 import { createPrivate } from "./private-file.ts";
 
 /** How long a migration waits for other programs that use the file. */
@@ -93,10 +94,7 @@ function keepOthersOut(
 ): OwnerLock {
   const lock = takeOwnerLock(file);
   if (lock) return lock;
-  const owner = String(
-    db.prepare("select owner from leases where name = 'loop'").get()?.owner ?? "a process",
-  );
-  throw stopOthersFirst({ location: file, version: from, known, owner });
+  throw stopOthersFirst({ location: file, version: from, known, owner: ownerName(db) });
 }
 
 /** The version is in the file's header, and once more beside what holds for that version alone. */
@@ -123,6 +121,8 @@ export function checkedVersion(db: DatabaseSync, { file, program }: Target): num
       hint: "Name a file of Robson's own; one that does not exist yet is created",
     });
   }
+  // Only where it matters: nothing is read of a database of this version but its header.
+  if (version <= program.length) return version;
   const found: DatabaseVersion = { version, oldestProgram: version };
   if (Number(tables?.has_schema) > 0) {
     const known = db.prepare("select oldest_program from robson_schema where version = ?").get(version);

@@ -15,6 +15,7 @@ import type { OpenedStore } from "../opened-store.ts";
 import { createOperatorRecords } from "../operator-records.ts";
 import { createPullRequestStore } from "../pull-requests.ts";
 import { createRecords } from "../records.ts";
+import { createRetentionStore } from "../retention.ts";
 import type { Schema } from "../schema.ts";
 import type { Rows, Sql } from "../sql.ts";
 import { createSubscriberStore } from "../subscribers.ts";
@@ -67,6 +68,7 @@ export async function openSqliteStore(file: string, options: SqliteStoreOptions)
     tasks: createTaskStore(sql, { now: Date.now }),
     pullRequests: createPullRequestStore(sql, { now: Date.now }),
     admission: createAdmissionStore(sql),
+    retention: createRetentionStore(sql),
     allowList: createAllowList(sql, { now: Date.now }),
     subscribers: createSubscriberStore(sql, { now: Date.now }),
     feed: createEventFeed(sql),

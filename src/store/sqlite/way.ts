@@ -82,8 +82,6 @@ export class Way {
     const { insertEvent, eventBySequence, insertDelivery } = this.#statements;
     const toSubscribers = subscribersOf === undefined ? [] : this.#newToSubscribers(subscribersOf);
     const deliveries: DeliveryToStore[] = [...event.deliveries, ...toSubscribers];
-    // An event for nobody is read by the asker himself: it is delivered by being there.
-    const deliveredAt = deliveries.length === 0 ? createdAt : null;
     const { changes, lastInsertRowid } = insertEvent.run(
       conversationId,
       sequence,
@@ -91,7 +89,6 @@ export class Way {
       content,
       worker,
       createdAt,
-      deliveredAt,
     );
     if (changes === 0)
       return { eventId: Number(eventBySequence.get(conversationId, sequence)?.id), isNew: false };
@@ -117,7 +114,7 @@ export class Way {
   #changeDelivery(change: DeliveryChange): void {
     const { eventId, gateway, target, status, attempts, interruptions, nextRetryAt } = change;
     const { lastError, deliveredAt } = change;
-    const { updateDelivery, stampEvent } = this.#statements;
+    const { updateDelivery } = this.#statements;
     const gatewayId = this.#gateways.idOf(gateway);
     const { changes } = updateDelivery.run(
       status,
@@ -131,7 +128,6 @@ export class Way {
       target,
     );
     if (changes === 0 && status !== "done") throw deliveryClosed();
-    if (deliveredAt !== null) stampEvent.run(deliveredAt, eventId);
   }
 }
 
@@ -159,7 +155,7 @@ function prepareMessageWrites(db: DatabaseSync) {
 function prepareEventWrites(db: DatabaseSync) {
   return {
     insertEvent: db.prepare(`insert into process_events (conversation_id, sequence, kind, content, worker,
-      created_at, delivered_at) values (?, ?, ?, ?, ?, ?, ?) on conflict (conversation_id, sequence) do nothing`),
+      created_at) values (?, ?, ?, ?, ?, ?) on conflict (conversation_id, sequence) do nothing`),
     eventBySequence: db.prepare("select id from process_events where conversation_id = ? and sequence = ?"),
     insertDelivery:
       db.prepare(`insert into process_event_deliveries (event_id, gateway_id, target, delivery_id,
@@ -176,8 +172,6 @@ function prepareEventWrites(db: DatabaseSync) {
     insertHint: db.prepare(
       "insert into hinted_threads (thread_key, hinted_at) values (?, ?) on conflict do nothing",
     ),
-    stampEvent: db.prepare(`update process_events set delivered_at = ?1 where id = ?2 and not exists
-      (select 1 from process_event_deliveries where event_id = ?2 and status <> 'done')`),
   };
 }
 
