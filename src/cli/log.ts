@@ -2,12 +2,13 @@
  * The log of a command: lines for a person where stderr is a terminal, or among words for a person; JSON lines
  * where a program reads them, or into the file that robson.toml names.
  */
-import { closeSync, openSync } from "node:fs";
+import { openSync } from "node:fs";
 import { type Logger as PinoLogger, pino } from "pino";
 import type { Config } from "../config/load-config.ts";
 import { messageOf, RobsonError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import type { CliIo } from "./io.ts";
+import { openedLogFile } from "./log-file.ts";
 
 export type LogLevel = Config["log"]["level"];
 
@@ -26,12 +27,6 @@ export interface LogOptions {
   atLeast?: LogLevel;
 }
 
-/** How much of the log is written at once, and after how long the less that there is; a kill loses that much. */
-const LOG_BUFFER_BYTES = 4096;
-const LOG_FLUSH_MS = 100;
-
-/** How much is held of what cannot be written now, as on a full disk; what comes beyond it is dropped. */
-const MAX_HELD_BYTES = 4 * 1024 * 1024;
 const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 
 export function createLog({ io, config, isJson, atLeast = "debug" }: LogOptions): CommandLog {
@@ -63,31 +58,14 @@ interface FileLogOptions extends Pick<Config["log"], "level" | "levels"> {
 /** Ends nobody's work when its disk is full: that is said on stderr, and its lines are written when there is space. */
 function fileLog(file: string, { io, level, levels }: FileLogOptions): CommandLog {
   const fd = openLogFile(file);
-  const destination = pino.destination({
-    ...{ fd, sync: false, maxLength: MAX_HELD_BYTES },
-    ...{ minLength: LOG_BUFFER_BYTES, periodicFlush: LOG_FLUSH_MS },
+  const destination = openedLogFile({
+    fd,
+    onTrouble: (error) =>
+      io.err(`Cannot write to the log ${file}: ${messageOf(error)}; what it says is held for a while`),
   });
-  let isTold = false;
-  const tell = (error: unknown) => {
-    if (!isTold) io.err(`Cannot write to the log ${file}: ${messageOf(error)}; goes on without it`);
-    isTold = true;
-  };
-  destination.on("error", tell);
-  destination.on("drain", () => {
-    isTold = false;
-  });
-  const close = () => {
-    try {
-      destination.flushSync();
-      closeSync(fd);
-    } catch (error) {
-      tell(error);
-      destination.destroy();
-    }
-  };
   const log = pino(pinoOptions(level), destination);
   const part = (name: string) => partOf(log, { name, level: levels[name] ?? level });
-  return Object.assign(log, { part, close });
+  return Object.assign(log, { part, close: destination.close });
 }
 
 function openLogFile(file: string): number {

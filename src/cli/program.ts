@@ -116,6 +116,15 @@ function addLoopCommands(program: Command, run: Runner): void {
     .command("migrate")
     .description("create the tables of the database, or bring them up to date")
     .action(run(async () => (await import("./commands/migrate.ts")).migrate));
+
+  program
+    .command("db")
+    .description("the database as a whole")
+    .command("move")
+    .description("copy all that a database holds to an empty one of the other kind, SQLite or PostgreSQL")
+    .argument("<from>", "as in sqlite:robson.db; no agent may run on it")
+    .argument("<to>", "as in postgres://user@host/name")
+    .action(run(async () => (await import("./commands/db-move.ts")).dbMove));
 }
 
 function addTaskCommands(program: Command, run: Runner): void {
@@ -183,6 +192,12 @@ function addOperatorCommands(program: Command, run: Runner): void {
     .argument("<id>", "a message's number or external id, the id of a dead letter, or the key of a task")
     .action(run(async () => (await import("./commands/why.ts")).why));
 
+  program
+    .command("stop")
+    .description("end a message that is open, whichever process has it")
+    .argument("<id>", "as `robson why` takes it")
+    .action(run(async () => (await import("./commands/stop.ts")).stop));
+
   const conversations = program.command("conversations").description("the messages on record");
   conversations
     .command("list")
@@ -201,7 +216,7 @@ function addOperatorCommands(program: Command, run: Runner): void {
     .command("gateways")
     .description("the gateways on record")
     .command("status")
-    .description("how each gateway is, and what is open and dead")
+    .description("how each gateway is, what is open and dead, and which processes run the loop")
     .action(run(async () => (await import("./commands/gateways.ts")).gatewaysStatus));
 }
 

@@ -118,7 +118,7 @@ class OwnLoop {
   async startUnlessOwned(): Promise<void> {
     const { store, config, log } = this.#options;
     this.#nextCheckAt = this.#clock.now() + OWNER_CHECK_MS;
-    if ((await store.currentOwner()) !== undefined) return;
+    if ((await store.currentOwners()).length > 0) return;
     try {
       this.#running = await startLoop({ store, config, log, gateways: [], isForOneMessage: true });
     } catch (error) {

@@ -19,11 +19,11 @@ export function tellOfSuddenEnd(log: CommandLog): () => void {
     if (!isTold && code !== EXIT_INTERRUPTED)
       log.error({ code }, "the process ends: a plugin or a worker has called process.exit");
     if (code === 0) process.exitCode = 1;
-    log.close();
   };
   // Of a promise that is rejected and that nobody awaits, too.
   process.on("uncaughtExceptionMonitor", onError);
-  process.on("exit", onExit);
+  // Before the log's own, which closes it.
+  process.prependListener("exit", onExit);
   return () => {
     process.off("uncaughtExceptionMonitor", onError);
     process.off("exit", onExit);

@@ -1,4 +1,4 @@
-/** What a command of an operator knows beside the records: who owns the database, and which gateways run there. */
+/** What a command of an operator knows beside the records: who runs the loop, and which gateways run there. */
 import type { Config } from "../config/load-config.ts";
 import { hasCode, messageOf } from "../core/errors.ts";
 import { silentLogger } from "../core/logger.ts";
@@ -16,10 +16,21 @@ import { robsonClient } from "./tui/robson-client.ts";
 /** How long a running agent may take to say how it is. */
 const MAX_STATUS_MS = 3000;
 
-/** How the agent at the configured address is; undefined where none answers there, or that of another database. */
-export async function agentStatus(config: Config, owner: string): Promise<AgentStatus | undefined> {
+/** How the agent at the configured address is; undefined where none of these answers there. */
+export async function agentStatus(
+  config: Config,
+  owners: readonly string[],
+): Promise<AgentStatus | undefined> {
+  if (owners.length === 0) return undefined;
   const { data } = statusSchema.safeParse(await asked(config, "/status"));
-  return data?.process === owner ? data : undefined;
+  return data !== undefined && owners.includes(data.process) ? data : undefined;
+}
+
+/** Says that nobody could be asked. */
+export function notAnswering(owners: readonly string[]): string {
+  return owners.length === 1
+    ? `${owners[0]} runs the loop, but does not answer at the configured address`
+    : `${owners.length} processes run the loop, but none of them answers at the configured address`;
 }
 
 /** What the agent answers; undefined for any trouble. */
@@ -43,12 +54,11 @@ export async function factsFinder(
   store: OpenedStore,
   { config, warn }: Asking,
 ): Promise<(conversationId: number) => Promise<Facts | undefined>> {
-  const owner = await store.currentOwner();
-  const status = owner === undefined ? undefined : await agentStatus(config, owner);
-  if (owner !== undefined && !status)
-    warn(
-      `${owner} runs the loop, but does not answer at the configured address: workers, gateways and limits are told as they are configured here`,
-    );
+  const owners = await store.currentOwners();
+  const status = await agentStatus(config, owners);
+  const answering = status?.process;
+  if (owners.length > 0 && !status)
+    warn(`${notAnswering(owners)}: workers, gateways and limits are told as they are configured here`);
   const gateways = status
     ? { names: status.gateways.map(({ name }) => name), isConfiguration: false }
     : { names: configuredGateways(store, config), isConfiguration: true };
@@ -57,12 +67,12 @@ export async function factsFinder(
     const records = await store.operator.facts(conversationId);
     if (!records) return undefined;
     const view = status && toFacts(await asked(config, `/status/messages/${conversationId}`));
-    if (view) return { ...records, owner, gateways, ...view };
+    if (view) return { ...records, owners, answering, gateways, ...view };
     workers ??= workersOf(store, { config, warn });
     const route = routeFacts(records.message, await workers);
     return {
       ...records,
-      owner,
+      ...{ owners, answering },
       gateways: { ...gateways, isConfiguration: true },
       limits: config.limits,
       route,

@@ -92,6 +92,7 @@ export function assemble(options: AssembleOptions): Running {
     ...shared,
     dispatch: (entry) => dispatcher.dispatch(entry),
     leaveTurns: (entry) => dispatcher.leaveTurns(entry),
+    stop: (conversationId, by) => void control.stop(conversationId, by),
     isControl,
     onReadError,
   });

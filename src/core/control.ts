@@ -55,7 +55,10 @@ export function createControl({ health, routing, dispatcher, inbox }: ControlOpt
       conversationId,
       ...{ gateway, channelId, threadTs, userId, attempts, createdAt },
       state: attempt ? "running" : nextAttemptAt === null ? "waiting" : "retrying",
-      worker: attempt?.worker ?? routing.match(message.content)[0]?.worker.name,
+      // Only where it is asked for: thousands may be open, and whoever looks wants a few of them.
+      get worker() {
+        return attempt?.worker ?? routing.match(message.content)[0]?.worker.name;
+      },
       ...(attempt ? { startedAt: attempt.startedAt } : {}),
       ...(nextAttemptAt === null ? {} : { nextAttemptAt }),
       ...(lastError === null ? {} : { lastError }),

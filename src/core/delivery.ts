@@ -30,6 +30,8 @@ export interface DeliverOptions {
   onSent(): void;
   /** Whether another event waits behind this one in its lane. */
   hasLater(): boolean;
+  /** Its time has come: what the clock says does not count, should it have been set back meanwhile. */
+  isDue: boolean;
   persist(change: Change): Promise<unknown>;
 }
 
@@ -71,7 +73,8 @@ export async function deliver(entry: OutboxEntry, options: DeliverOptions): Prom
   };
 
   if (isSuperseded()) return supersede();
-  if (delivery.nextRetryAt !== null && delivery.nextRetryAt > clock.now()) return delivery.nextRetryAt;
+  const isEarly = !options.isDue && delivery.nextRetryAt !== null && delivery.nextRetryAt > clock.now();
+  if (isEarly) return delivery.nextRetryAt ?? undefined;
   // The loop's time to stop is over: what has not begun keeps its lane, and is left to the next start.
   if (options.signal.aborted && !entry.isCounted) return Number.POSITIVE_INFINITY;
   if (!entry.isCounted) {
@@ -109,10 +112,12 @@ export async function deliver(entry: OutboxEntry, options: DeliverOptions): Prom
   if (isSuperseded()) return supersede();
   const failures = delivery.attempts - delivery.interruptions;
   if (outcome.retry === "never" || failures >= limits.maxDeliveryAttempts) return giveUp(lastError);
-  const nextRetryAt = clock.now() + retryWaitMs({ attempts: failures, outcome, options });
+  const waitMs = retryWaitMs({ attempts: failures, outcome, options });
+  const nextRetryAt = clock.now() + waitMs;
   await record({ status: "pending", nextRetryAt, lastError }, failedWith(lastError, nextRetryAt));
   log.warn({ ...ids, attempts: delivery.attempts, nextRetryAt, error: lastError }, "delivery attempt failed");
-  return nextRetryAt;
+  // Not `nextRetryAt`: the clock may have been set back while that was written.
+  return clock.now() + waitMs;
 }
 
 /** What was interrupted more than once waits first, and its lane with it. */

@@ -123,7 +123,7 @@ export class Dispatcher {
   /** What was interrupted more than once waits first, and its lane with it. */
   #waitFor(entry: InboxEntry): number {
     const { status, interruptions } = entry.message;
-    if (status !== "claimed" || entry.isCounted || entry.hasWaited) return 0;
+    if (status !== "claimed" || entry.isCounted || entry.hasWaited || entry.stoppedBy !== undefined) return 0;
     entry.hasWaited = true;
     return waitAfterInterruption({ ...this.#options, interruptions });
   }

@@ -1,4 +1,5 @@
 /** A message in memory, on its way through the inbox and the dispatcher. */
+import { RobsonError } from "./errors.ts";
 import { shardOf, threadKey } from "./shards.ts";
 import type { NewMessage, StoredMessage } from "./store.ts";
 
@@ -40,7 +41,8 @@ export function toEntry(
 ): InboxEntry {
   const key = threadKey(message);
   const isSuspect = message.status === "claimed" && message.interruptions >= 1;
-  return { key, shard: shardOf(key), message, isCounted: false, isSuspect, ...more };
+  const stopped = message.stoppedBy === null ? {} : { stoppedBy: message.stoppedBy };
+  return { key, shard: shardOf(key), message, isCounted: false, isSuspect, ...stopped, ...more };
 }
 
 /** A message that is about to be stored; its id comes with the commit. */
@@ -53,6 +55,7 @@ export function toStored(message: NewMessage): StoredMessage {
     interruptions: 0,
     nextAttemptAt: null,
     lastError: null,
+    stoppedBy: null,
   };
 }
 
@@ -61,4 +64,11 @@ export function toRefused(message: NewMessage, refusal: string): InboxEntry {
   const stored: StoredMessage = { ...toStored(message), status: "claimed", attempts: 1 };
   const entry = toEntry(stored, { stored: Promise.resolve(true), isControl: true, refusal });
   return { ...entry, isCounted: true };
+}
+
+/** What is accepted no more. */
+export function stoppingError(): RobsonError {
+  return new RobsonError("STOPPING", "Cannot accept a message: this process is stopping", {
+    hint: "Send it again in a moment",
+  });
 }

@@ -6,10 +6,17 @@
 import type { Admitted } from "./admission.ts";
 import { Backlog, roomTaken } from "./backlog.ts";
 import type { Clock } from "./clock.ts";
-import { hasCode, RobsonError } from "./errors.ts";
+import { hasCode } from "./errors.ts";
 import type { Accepted } from "./gateway.ts";
 import type { HookRegistry } from "./hooks.ts";
-import { type DispatchOutcome, type InboxEntry, toEntry, toRefused, toStored } from "./inbox-entry.ts";
+import {
+  type DispatchOutcome,
+  type InboxEntry,
+  stoppingError,
+  toEntry,
+  toRefused,
+  toStored,
+} from "./inbox-entry.ts";
 import { IN_ORDER, type Lane, Lanes } from "./lanes.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
@@ -17,6 +24,7 @@ import type { Overload } from "./overload.ts";
 import { type ShardKey, shardOf, threadKey } from "./shards.ts";
 import type { NewMessage, Ownership, StoredMessage } from "./store.ts";
 import type { StoreHealth } from "./store-health.ts";
+import { Taking } from "./taking.ts";
 
 export interface InboxOptions {
   ownership: Ownership;
@@ -31,6 +39,8 @@ export interface InboxOptions {
   leaveTurns(entry: InboxEntry): void;
   /** See `Tenure`. */
   holds(gateway: string | null, shard: number): boolean;
+  /** Ends a message that is in memory; see `LoopControl`. */
+  stop(conversationId: number, by: string): void;
   onEnded(): void;
   /** Whether the loop itself is meant: such a message waits behind no limit of admission. */
   isControl(content: string): boolean;
@@ -39,8 +49,6 @@ export interface InboxOptions {
   onReadError(error: unknown, failures: number): Promise<void>;
 }
 
-/** How many messages of other processes are taken over at once. */
-const MAX_TAKEN = 500;
 /** How long a database may take to commit what was sent over a connection that has broken. */
 const UNCERTAIN_MS = 10 * 60_000;
 /** The wait after an error that is a fault of this program. */
@@ -56,13 +64,7 @@ export class Inbox {
   readonly #cancelRetries = new Map<number, () => void>();
   /** The shards of messages that are being stored, an object for each. */
   readonly #accepting = new Set<ShardKey>();
-  /** Set while unowned messages are being taken: what has ended meanwhile, and may still be among them. */
-  #endedWhileTaking: Set<number> | undefined;
-  #taking: Promise<void> | undefined;
-  /** How many have been taken so far. */
-  #takenCount = 0;
-  /** Begins when the taking under way has ended. */
-  #takingNext: Promise<void> | undefined;
+  readonly #taking: Taking;
   /** Until then a message may turn up whose `accept` seemed to have failed. */
   #uncertainUntil = 0;
   #isStopped = false;
@@ -88,6 +90,16 @@ export class Inbox {
       onLive: () => void this.takeUnowned(),
       onReadError: options.onReadError,
     });
+    this.#taking = new Taking({
+      ...options,
+      isLive: () => this.#backlog.isLive,
+      roomTaken: () => this.#roomTaken(),
+      load: (message) => this.#load(message),
+      isLoaded: (message) => this.#known(message) !== undefined,
+      tellAccepted: (message) => this.#tellAccepted(message),
+      fallBehind: () => this.#backlog.fallBehind(),
+      becomeUncertain: () => this.#becomeUncertain(),
+    });
   }
 
   get loadedCount(): number {
@@ -110,7 +122,7 @@ export class Inbox {
     const admission = await this.#backlog.admit();
     this.#accepting.add(key);
     try {
-      if (this.#isStopped) throw stopping();
+      if (this.#isStopped) throw stoppingError();
       const isLive = admission === "live";
       const { conversationId, isDuplicate } = await this.#store(message, {
         shard: key.shard,
@@ -182,14 +194,9 @@ export class Inbox {
     else this.resume(key);
   }
 
-  /**
-   * Takes over what other processes have stored for us. Resolves when what they had stored by now is in its lanes,
-   * or is left to the reading of pages.
-   */
+  /** See `Taking`. */
   takeUnowned(): Promise<void> {
-    if (!this.#taking) return this.#beginTaking();
-    this.#takingNext ??= this.#taking.then(() => this.#beginTaking());
-    return this.#takingNext;
+    return this.#taking.take();
   }
 
   /** Reads the open messages again, where a write's outcome has been unknown not long ago. */
@@ -200,6 +207,7 @@ export class Inbox {
   /** Accepts nothing and begins nothing more. What is stored and not begun stays for the next start. */
   stop(): void {
     this.#isStopped = true;
+    this.#taking.stop();
     this.#lanes.stop();
     this.#controlLanes.stop();
     this.#backlog.stop();
@@ -230,7 +238,7 @@ export class Inbox {
     entry.isCounted = this.#enter(entry);
     let isOurs = false;
     let taken: Promise<void> | undefined;
-    const takenBefore = this.#takenCount;
+    const takenBefore = this.#taking.count;
     try {
       const begun = entry.isCounted
         ? ({ status: "claimed", attempts: 1 } as const)
@@ -244,8 +252,8 @@ export class Inbox {
         if (isOurs) this.#loaded.set(accepted.conversationId, entry);
         this.#tellAccepted(entry.message);
       }
-      taken = accepted.hasUnowned ? this.takeUnowned() : this.#taking;
-      entry.mayBeEarly = taken !== undefined || this.#takenCount !== takenBefore;
+      taken = accepted.hasUnowned ? this.takeUnowned() : this.#taking.underWay;
+      entry.mayBeEarly = taken !== undefined || this.#taking.count !== takenBefore;
       return accepted;
     } finally {
       this.#loaded.delete(message.id);
@@ -273,55 +281,33 @@ export class Inbox {
     return accepted;
   }
 
-  #beginTaking(): Promise<void> {
-    this.#takingNext = undefined;
-    if (!this.#backlog.isLive || this.#isStopped) return Promise.resolve();
-    const ended = new Set<number>();
-    this.#endedWhileTaking = ended;
-    this.#taking = this.#takeAll(ended).finally(() => {
-      this.#taking = undefined;
-      this.#endedWhileTaking = undefined;
-    });
-    return this.#taking;
-  }
-
-  async #takeAll(ended: Set<number>): Promise<void> {
-    try {
-      for (let isMore = true; isMore && !this.#isStopped; ) {
-        const limit = Math.min(this.#options.limits.maxLoaded - this.#roomTaken(), MAX_TAKEN);
-        if (limit <= 0) return;
-        const messages = await this.#options.ownership.takeUnowned(limit);
-        this.#options.storeHealth.worked();
-        this.#takenCount += messages.length;
-        for (const message of messages) this.#tellAccepted(message);
-        // Shards have come meanwhile, say, with older messages: all are read anew, in their order.
-        if (!this.#backlog.isLive) return this.#backlog.fallBehind();
-        for (const message of messages) if (!ended.has(message.conversationId)) this.#load(message);
-        isMore = messages.length === limit;
-      }
-    } catch (error) {
-      this.#options.storeHealth.failed(error);
-      // Taken perhaps, and then only the database knows of them.
-      if (hasCode(error, "STORE_UNAVAILABLE")) this.#becomeUncertain();
-      else if (!hasCode(error, "STORE_BUSY")) this.#options.onBug(error);
-    }
-  }
-
   #tellAccepted(message: StoredMessage): void {
     const { conversationId, gateway } = message;
     this.#options.log.debug({ conversationId, gateway }, "message accepted");
     this.#options.hooks.tellOf("message.accepted", message, {});
   }
 
+  #known({ conversationId, id }: StoredMessage): InboxEntry | undefined {
+    return this.#loaded.get(conversationId) ?? this.#loaded.get(id);
+  }
+
   #load(message: StoredMessage): void {
-    const isLoaded = this.#loaded.has(message.conversationId) || this.#loaded.has(message.id);
-    if (isLoaded || this.#isStopped) return;
+    const known = this.#known(message);
+    if (known) this.#stopKnown(known, message);
+    if (known || this.#isStopped) return;
     const isControl = this.#options.isControl(message.content);
     const entry = toEntry(message, { stored: Promise.resolve(true), isControl });
     if (!this.#holds(entry)) return;
     this.#loaded.set(message.conversationId, entry);
-    if (message.nextAttemptAt === null) this.#enter(entry);
+    if (message.nextAttemptAt === null || entry.stoppedBy !== undefined) this.#enter(entry);
     else this.#enterLater(entry, message.nextAttemptAt);
+  }
+
+  #stopKnown(entry: InboxEntry, { conversationId, stoppedBy }: StoredMessage): void {
+    if (stoppedBy === null || entry.isControl) return;
+    // Also where its id is not known here yet.
+    entry.stoppedBy = stoppedBy;
+    this.#options.stop(conversationId, stoppedBy);
   }
 
   /** The database may commit what it was sent long after the connection is gone. */
@@ -361,7 +347,7 @@ export class Inbox {
     else {
       this.#loaded.delete(entry.message.conversationId);
       this.#options.overload.ended();
-      this.#endedWhileTaking?.add(entry.message.conversationId);
+      this.#taking.ended(entry.message.conversationId);
       this.#backlog.ended(entry.message.conversationId);
     }
     return undefined;
@@ -395,10 +381,4 @@ function byAcceptance(a: InboxEntry, b: InboxEntry): number {
   const placeOf = ({ message }: InboxEntry) => message.conversationId || Number.POSITIVE_INFINITY;
   const [first, second] = [placeOf(a), placeOf(b)];
   return first === second ? 0 : first - second;
-}
-
-function stopping(): RobsonError {
-  return new RobsonError("STOPPING", "Cannot accept a message: this process is stopping", {
-    hint: "Send it again in a moment",
-  });
 }

@@ -10,6 +10,8 @@ export interface Lane<Item = unknown> {
   later(): Item[];
   /** Whether other items wait behind the one that runs. */
   hasLater(): boolean;
+  /** Whether the instant for which the first item held the lane has come, even if the clock was set back meanwhile. */
+  readonly isDue: boolean;
   /** Gives the item's slot to another lane, although the item goes on: only its own lane waits for it now. */
   freeSlot(): void;
 }
@@ -39,6 +41,7 @@ export const IN_ORDER = "in order";
 interface LaneState<Item> extends Lane<Item> {
   key: string;
   items: Item[];
+  isDue: boolean;
   state: "waiting" | "running" | "held";
   /** Resumed while it ran: it may not be held this time. */
   isResumed: boolean;
@@ -74,6 +77,7 @@ export class Lanes<Item> {
     const lane: LaneState<Item> = {
       key,
       items,
+      isDue: false,
       state: "waiting",
       isResumed: false,
       cancelTimer: undefined,
@@ -160,6 +164,7 @@ export class Lanes<Item> {
     if (lane.state === "held") this.#heldCount -= removed.length - countBefore;
     lane.items.splice(0, lane.items.length, ...kept);
     if (kept[0] === first) return;
+    lane.isDue = false;
     if (lane.state === "held") {
       // Whoever held the lane is gone.
       lane.cancelTimer?.();
@@ -216,6 +221,7 @@ export class Lanes<Item> {
     } else {
       if (outcome === IN_ORDER) lane.items.sort(this.#options.compare);
       else lane.items.shift();
+      lane.isDue = false;
       if (lane.items.length === 0) this.#lanes.delete(lane.key);
       else {
         lane.state = "waiting";
@@ -235,8 +241,11 @@ export class Lanes<Item> {
     }
     this.#options.onHold?.();
     if (until === Number.POSITIVE_INFINITY) return;
+    lane.isDue = false;
     lane.cancelTimer = this.#options.clock.schedule(until, () => {
-      if (lane.state === "held" && !this.#isStopped) this.#unhold(lane);
+      if (lane.state !== "held" || this.#isStopped) return;
+      lane.isDue = true;
+      this.#unhold(lane);
     });
   }
 

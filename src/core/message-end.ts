@@ -111,7 +111,8 @@ export class MessageEnd {
       { conversationId, gateway, worker, attempts, nextAttemptAt: at, error: messageOf(error) },
       "message attempt failed",
     );
-    return { kind: "retry", at };
+    // Whoever has stopped it meanwhile does not wait for that attempt. Not `at`: the clock may have been set back.
+    return { kind: "retry", at: clock.now() + (entry.stoppedBy === undefined ? waitMs : 0) };
   }
 
   /** The process ended during too many of its attempts: dead without another one. */

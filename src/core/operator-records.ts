@@ -15,7 +15,15 @@ export interface FailedAttempt {
   nextAt: number | null;
 }
 
+/** Who holds a thread, or did last, and since when. On SQLite it is the owner of everything. */
+export interface Holder {
+  process: string;
+  since: number;
+}
+
 export interface DeliveryFacts extends DeliveryRecord {
+  /** Of its thread at its gateway; null where nobody holds it. */
+  holder: Holder | null;
   isToSubscriber: boolean;
   failures: FailedAttempt[];
   /** The event before it in its lane that has not arrived yet. */
@@ -45,8 +53,8 @@ export interface MessageFacts {
   events: EventFacts[];
   /** The open messages of its thread that come before it, in their order. */
   isBehindMessages: number[];
-  /** When the present owner, or the last one, took the database over; null when none ever did. */
-  ownedSince: number | null;
+  /** Null where nobody holds its thread. */
+  holder: Holder | null;
 }
 
 export interface MessageSummary {
@@ -86,6 +94,21 @@ export interface GatewayCounts {
   deadDeliveries: number;
 }
 
+/** What a process that runs the loop holds. */
+export interface ProcessRecord {
+  /** How it calls itself. */
+  process: string;
+  since: number;
+  /** The gateways that it runs, with what it holds of them; empty where one process holds everything. */
+  gateways: {
+    gateway: string;
+    /** Of `SHARD_COUNT`. */
+    shards: number;
+    /** Whether it is the one that listens; null where each listens for itself. */
+    isListening: boolean | null;
+  }[];
+}
+
 export interface OperatorRecords {
   facts(conversationId: number): Promise<MessageFacts | undefined>;
   /** The messages of this idempotency key, one for each gateway at the most. */
@@ -105,6 +128,8 @@ export interface OperatorRecords {
   deadLetters(filter: DeadLetterFilter): Promise<ListedDeadLetter[]>;
   /** Every gateway that was ever registered. */
   gateways(): Promise<GatewayCounts[]>;
+  /** The processes that run the loop, or did last, in the order of their start. Whether they live is `Store`'s to say. */
+  processes(): Promise<ProcessRecord[]>;
   /** Whether a message whose idempotency key begins so was ever stored. */
   hasKeyPrefix(prefix: string): Promise<boolean>;
 }

@@ -36,7 +36,7 @@ interface Targets {
 const NOWHERE: Targets = { targets: [] };
 
 export interface OutboxOptions
-  extends Omit<DeliverOptions, "persist" | "gateway" | "hasLater" | "onSent">,
+  extends Omit<DeliverOptions, "persist" | "gateway" | "hasLater" | "isDue" | "onSent">,
     PersistOptions {
   gateways: ReadonlyMap<string, Gateway>;
   /** See `Lanes` and `Backlog`. */
@@ -241,7 +241,7 @@ export class Outbox {
   }
 
   async #deliver(entry: OutboxEntry, { gateway, lane }: { gateway: Gateway; lane: Lane }) {
-    const { hasLater } = lane;
+    const { hasLater, isDue } = lane;
     // What is left is a commit: it takes no room from what is to be sent. (But a process that is interrupted often
     // is to have few under way in all.)
     const onSent = () => {
@@ -251,7 +251,7 @@ export class Outbox {
     };
     const persist = (change: Change) => this.#persist(change);
     try {
-      return await deliver(entry, { ...this.#options, gateway, hasLater, onSent, persist });
+      return await deliver(entry, { ...this.#options, gateway, hasLater, isDue, onSent, persist });
     } catch (error) {
       return this.#endClosed(error, entry);
     }

@@ -23,7 +23,7 @@ export interface PersistOptions {
 
 export interface Persisted {
   events: StoredEvent[];
-  /** True when a former try may have been stored: then `isNew` of the events cannot be trusted. */
+  /** True when a former try may have been stored: then not all that was made is known. */
   isRepeated: boolean;
 }
 

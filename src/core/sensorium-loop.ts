@@ -210,6 +210,7 @@ export class SensoriumLoop {
       workers: this.#routing.fingerprint(),
       leaseMs: this.#limits.leaseMs,
       now: this.#clock.now(),
+      clock: this.#clock,
     });
     return this.#ownership;
   }

@@ -36,6 +36,8 @@ export interface StoredMessage extends NewMessage {
   interruptions: number;
   nextAttemptAt: number | null;
   lastError: string | null;
+  /** Who wants it ended, while it is open: it is, before any worker has it. */
+  stoppedBy: string | null;
 }
 
 /** What becomes of a message; all its columns are set as given. */
@@ -90,7 +92,10 @@ export interface NewFailure {
   nextAt: number | null;
 }
 
-/** The row that a new event got; not new when a former attempt at the message had stored it. */
+/**
+ * The row that a new event got; not new when a former attempt at the message had stored it. One that a former try at
+ * the same write has stored is new: its deliveries, known by their ids, are.
+ */
 export interface StoredEvent {
   eventId: number;
   isNew: boolean;
@@ -160,6 +165,12 @@ export interface Page {
   limit: number;
 }
 
+/** Someone wants an open message ended. */
+export interface StopRequest {
+  conversationId: number;
+  by: string;
+}
+
 /** Open work of a gateway that this process does not run. */
 export interface UnregisteredWork {
   gateway: string;
@@ -202,8 +213,13 @@ export interface Ownership {
   record(change: Change): Promise<StoredEvent[]>;
   /** Open messages in the order of their ids, whoever stored them. Messages of no gateway are included. */
   openMessages(page: Page): Promise<StoredMessage[]>;
-  /** Takes over what other processes have stored since; each message is handed out once. */
+  /**
+   * Takes over what other processes have stored since; each message is handed out once, and once more when someone
+   * wants it ended.
+   */
   takeUnowned(limit: number): Promise<StoredMessage[]>;
+  /** The messages that someone wants ended and that were not taken since; for when there is no room to take any. */
+  stopRequests(limit: number): Promise<StopRequest[]>;
   /** All open deliveries of the next `limit` events, in the order of the events. */
   openDeliveries(page: Page): Promise<StoredDelivery[]>;
   /** Makes dead what has waited since before `createdBefore` for a gateway of no process; counts what waits on. */
@@ -251,6 +267,8 @@ export interface OwnOptions {
   /** After how long without a sign of life another process may take its shards over. */
   leaseMs?: number;
   now: number;
+  /** Tells when shards are taken later on. Default: the system's. */
+  clock?: { now(): number };
 }
 
 export interface DeliveryRecord extends DeliveryChange {
@@ -272,8 +290,13 @@ export interface Store {
   own(options: OwnOptions): Promise<Ownership>;
   /** Stores a message for whoever owns the database, and wakes it. Not fenced. */
   insertUnowned(message: NewMessage): Promise<Accepted>;
-  /** Whether another process owns the database, or a part of it, at this moment, and how it calls itself. */
-  currentOwner(): Promise<string | undefined>;
+  /** How the processes call themselves that own the database, or a part of it, at this moment. */
+  currentOwners(): Promise<string[]>;
+  /**
+   * Wants an open message ended by its owner, and wakes that one; kept until it has ended, so that a crash in between
+   * does not run it. False when no such message is open. Not fenced.
+   */
+  requestStop(conversationId: number, by: string): Promise<boolean>;
   conversation(conversationId: number): Promise<StoredMessage | undefined>;
   /** The events of a message in their order, each with its deliveries. */
   events(conversationId: number): Promise<EventRecord[]>;

@@ -186,3 +186,47 @@ test("a storm of wake-ups has the open deliveries read once a second", async (t)
   await idle();
   expect(readings - before).toBe(first);
 });
+
+test("what is taken over while shards come is handled after the older messages of these", async (t) => {
+  const begun: string[] = [];
+  const worker = aWorker(async ({ content }) => void begun.push(content));
+  const areStored = Promise.withResolvers<void>();
+  const mayRead = Promise.withResolvers<void>();
+  const isTaken = Promise.withResolvers<void>();
+  let gain = () => undefined as undefined;
+  let isGained = false;
+  const { store, clock, idle } = await startInterferedLoop(t, {
+    gateways: [fakeGateway()],
+    workers: [worker],
+    interfere: (ownership) => ({
+      onShards(callback) {
+        gain = () => void callback({ gained: [{ gateway: "fake", shard: 0 }], wanted: [] });
+      },
+      async openMessages(page) {
+        if (isGained) await mayRead.promise;
+        return ownership.openMessages(page);
+      },
+      async takeUnowned(limit) {
+        if (!isGained) await areStored.promise;
+        const taken = await ownership.takeUnowned(limit);
+        if (isGained) return taken;
+        // The older one's shard was another's when they were taken.
+        isGained = true;
+        gain();
+        isTaken.resolve();
+        return taken.filter(({ content }) => content !== "older");
+      },
+    }),
+  });
+  for (const content of ["older", "newer"]) await store.insertUnowned(aMessage({ content }));
+
+  areStored.resolve();
+  await clock.advance(5000);
+  await isTaken.promise;
+  for (let turn = 0; turn < 10; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  expect(begun).toEqual([]);
+  mayRead.resolve();
+  await idle();
+
+  expect(begun).toEqual(["older", "newer"]);
+});

@@ -1,6 +1,5 @@
 /** Opens the database that a location names: a file (or `sqlite:file`), or a `postgres://` URL. */
-import { resolve } from "node:path";
-import { RobsonError } from "../core/errors.ts";
+import { parseLocation } from "./location.ts";
 import type { OpenedStore } from "./opened-store.ts";
 import { openSqliteStore } from "./sqlite/store.ts";
 
@@ -12,15 +11,8 @@ export interface OpenStoreOptions {
 /** Nothing is owned yet, and nothing runs; `close` it when done. */
 export async function openStore(location: string, options: OpenStoreOptions = {}): Promise<OpenedStore> {
   const { migrate = true } = options;
-  if (/^postgres(ql)?:\/\//i.test(location)) {
-    const { openPostgresStore } = await import("./postgres/store.ts");
-    return openPostgresStore(location, { migrate });
-  }
-  const file = location.replace(/^sqlite:(\/\/)?/i, "");
-  if (file === "" || file.startsWith(":memory:") || /^[a-z][a-z0-9+.-]+:\/\//i.test(file)) {
-    throw new RobsonError("STORE_LOCATION_INVALID", `Cannot open a database at "${file}": it names no file`, {
-      hint: 'Give a file such as "robson.db", or a URL that starts with postgres://',
-    });
-  }
-  return openSqliteStore(resolve(file), { migrate });
+  const parsed = parseLocation(location);
+  if (parsed.kind === "sqlite") return openSqliteStore(parsed.file, { migrate });
+  const { openPostgresStore } = await import("./postgres/store.ts");
+  return openPostgresStore(parsed.url, { migrate });
 }

@@ -9,6 +9,7 @@ import type {
 } from "../core/operator-records.ts";
 import type { EventKind } from "../core/process-event.ts";
 import type { Status } from "../core/store.ts";
+import { processes } from "./processes.ts";
 import type { Sql } from "./sql.ts";
 import { messageFacts } from "./why.ts";
 
@@ -30,6 +31,7 @@ export function createOperatorRecords(db: Sql): OperatorRecords {
       return both.sort((a, b) => a.createdAt - b.createdAt).slice(0, filter.limit);
     },
     gateways: () => gateways(db),
+    processes: () => processes(db),
     hasKeyPrefix: (prefix) => hasKeyPrefix(db, prefix),
   };
 }

@@ -1,20 +1,32 @@
 /** Cold readings of messages and events, and what a person does with dead letters; for both databases. */
 import { type CompiledQuery, sql } from "kysely";
 import type { EventKind } from "../core/process-event.ts";
-import type { DeadLetter, DeliveryKey, EventRecord, Store } from "../core/store.ts";
+import type { DeadLetter, DeliveryKey, EventRecord, StopRequest, Store } from "../core/store.ts";
 import { deliveredAtOf, type MessageRow, toDeliveryRecord, toStoredMessage } from "./rows.ts";
 import type { Sql } from "./sql.ts";
 
 type Records = Pick<
   Store,
-  "conversation" | "events" | "deadLetters" | "retryDeadLetter" | "discardDeadLetter"
+  "conversation" | "events" | "requestStop" | "deadLetters" | "retryDeadLetter" | "discardDeadLetter"
 >;
 
-/** `wake` tells the owner that there is something to look at. */
-export function createRecords(db: Sql, wake: () => Promise<void>): Records {
+/** The shard that someone has written for, by its gateway's row id: 0 for none. */
+export interface WrittenShard {
+  gatewayId: number;
+  shard: number;
+}
+
+/** `wake` tells the owner that there is something to look at; without a shard, whoever owns any. */
+export function createRecords(db: Sql, wake: (shard?: WrittenShard) => Promise<void>): Records {
   return {
     conversation: (conversationId) => conversation(db, conversationId),
     events: (conversationId) => events(db, conversationId),
+    async requestStop(conversationId, by) {
+      const [rows] = await db.write([requestStop(db, { conversationId, by })]);
+      const isOpen = (rows?.length ?? 0) > 0;
+      if (isOpen) await wake(await shardOfMessage(db, conversationId));
+      return isOpen;
+    },
     deadLetters: (options) => deadLetters(db, options),
     async retryDeadLetter(letter) {
       const [rows] = await db.write([
@@ -44,6 +56,7 @@ async function conversation({ read }: Sql, conversationId: number) {
       "i.interruptions",
       "i.next_attempt_at",
       "i.last_error",
+      "i.stopped_by",
     ])
     .where("c.id", "=", conversationId)
     .executeTakeFirst();
@@ -81,6 +94,25 @@ async function events({ read }: Sql, conversationId: number): Promise<EventRecor
       deliveries: ofEvent,
     };
   });
+}
+
+/** Open and unowned at once: its owner takes it, finds it in memory or not, and ends it. */
+function requestStop({ read }: Sql, { conversationId, by }: StopRequest): CompiledQuery {
+  return read
+    .updateTable("inbox")
+    .set({ stopped_by: by, is_unowned: 1 })
+    .where("conversation_id", "=", conversationId)
+    .where("status", "in", ["pending", "claimed"])
+    .returning("conversation_id")
+    .compile();
+}
+
+async function shardOfMessage({ read }: Sql, conversationId: number): Promise<WrittenShard | undefined> {
+  return read
+    .selectFrom("conversations")
+    .select([sql<number>`coalesce(gateway_id, 0)`.as("gatewayId"), "shard"])
+    .where("id", "=", conversationId)
+    .executeTakeFirst();
 }
 
 async function deadLetters({ read }: Sql, { limit }: { limit: number }): Promise<DeadLetter[]> {
@@ -129,7 +161,8 @@ function letterOf({ gateway, attempts, last_error, created_at }: LetterRow) {
 function retryMessage({ read }: Sql, { conversationId }: DeadLetter): CompiledQuery {
   return read
     .updateTable("inbox")
-    .set({ status: "pending", attempts: 0, interruptions: 0, next_attempt_at: null, is_unowned: 1 })
+    .set({ status: "pending", attempts: 0, interruptions: 0, next_attempt_at: null })
+    .set({ is_unowned: 1, stopped_by: null })
     .where("conversation_id", "=", conversationId)
     .where("status", "=", "dead")
     .returning("conversation_id")

@@ -12,6 +12,7 @@ export interface MessageRow extends Omit<ConversationsTable, "id" | "shard"> {
   interruptions: number | null;
   next_attempt_at: number | null;
   last_error: string | null;
+  stopped_by: string | null;
 }
 
 /** A delivery joined with its gateway, its event and the event's conversation. */
@@ -46,6 +47,7 @@ export function toStoredMessage(row: MessageRow): StoredMessage {
     interruptions: row.interruptions ?? 0,
     nextAttemptAt: row.next_attempt_at,
     lastError: row.last_error,
+    stoppedBy: row.stopped_by,
   };
 }
 

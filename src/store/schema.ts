@@ -31,6 +31,8 @@ export interface InboxTable {
   last_error: string | null;
   /** 1 while no owner has taken the message over from the process that stored it. */
   is_unowned: number;
+  /** Who wants it ended, while it is open. */
+  stopped_by: string | null;
 }
 
 export interface ProcessEventsTable {
@@ -142,7 +144,9 @@ export interface Schema {
   failed_attempts: FailedAttemptsTable;
   hinted_threads: { thread_key: string; hinted_at: number };
   /** On PostgreSQL alone. */
-  processes: { id: Generated<number>; name: string };
+  processes: { id: Generated<number>; name: string; gateway_ids: number[]; joined_at: number };
+  /** On PostgreSQL alone. */
+  shard_leases: { gateway_id: number; shard: number; process_id: number; acquired_at: number };
   /** One row: the round that is under way, and up to which message some have been removed. */
   retention: { name: string; epoch: number; claimed_at: number; removed_through: number };
   leases: { name: string; owner: string; epoch: number; acquired_at: number };

@@ -2,6 +2,7 @@
 import { sql } from "kysely";
 import type { DeliveryFacts, EventFacts, FailedAttempt, MessageFacts } from "../core/operator-records.ts";
 import type { EventKind } from "../core/process-event.ts";
+import { holderOf } from "./processes.ts";
 import { deliveredAtOf, type MessageRow, toDeliveryRecord, toStoredMessage } from "./rows.ts";
 import type { FailedAttemptsTable } from "./schema.ts";
 import type { Sql } from "./sql.ts";
@@ -13,11 +14,6 @@ export async function messageFacts(db: Sql, conversationId: number): Promise<Mes
   const row = await messageRow(db, conversationId);
   if (!row) return undefined;
   const failures = await failuresOf(db, conversationId);
-  const lease = await db.read
-    .selectFrom("leases")
-    .select("acquired_at")
-    .where("name", "=", "loop")
-    .executeTakeFirst();
   const isOpen = row.status === "pending" || row.status === "claimed";
   return {
     message: toStoredMessage(row),
@@ -26,7 +22,7 @@ export async function messageFacts(db: Sql, conversationId: number): Promise<Mes
     failures: failures.filter(({ event_id }) => event_id === null).map(toFailedAttempt),
     events: await eventsOf(db, { conversationId, failures }),
     isBehindMessages: isOpen ? await messagesBefore(db, row) : [],
-    ownedSince: lease?.acquired_at ?? null,
+    holder: await holderOf(db, row),
   };
 }
 
@@ -37,7 +33,7 @@ function messageRow({ read }: Sql, conversationId: number) {
     .leftJoin("gateways as g", "g.id", "c.gateway_id")
     .selectAll("c")
     .select(["g.name as gateway", "i.status", "i.attempts", "i.interruptions"])
-    .select(["i.next_attempt_at", "i.last_error", "i.is_unowned"])
+    .select(["i.next_attempt_at", "i.last_error", "i.stopped_by", "i.is_unowned"])
     .where("c.id", "=", conversationId)
     .executeTakeFirst();
 }
@@ -97,7 +93,11 @@ async function eventsOf(
   for (const row of rows) {
     const ofEvent = deliveries.get(row.event_id) ?? [];
     deliveries.set(row.event_id, ofEvent);
-    ofEvent.push({ ...toDelivery(row, failures), isBehindEvent: await eventBefore(db, row) });
+    ofEvent.push({
+      ...toDelivery(row, failures),
+      holder: await holderOf(db, row),
+      isBehindEvent: await eventBefore(db, row),
+    });
   }
   return events.map((event) => ({
     id: event.id,
@@ -120,7 +120,7 @@ function deliveryRows({ read }: Sql, conversationId: number) {
     .innerJoin("process_events as e", "e.id", "d.event_id")
     .innerJoin("conversations as c", "c.id", "e.conversation_id")
     .selectAll("d")
-    .select(["g.name as gateway", "c.thread_ts"])
+    .select(["g.name as gateway", "c.thread_ts", "c.shard"])
     .where("e.conversation_id", "=", conversationId)
     .orderBy("d.event_id")
     .orderBy("g.name")
@@ -128,7 +128,10 @@ function deliveryRows({ read }: Sql, conversationId: number) {
     .execute();
 }
 
-function toDelivery(row: DeliveryRow, failures: FailureRow[]): Omit<DeliveryFacts, "isBehindEvent"> {
+function toDelivery(
+  row: DeliveryRow,
+  failures: FailureRow[],
+): Omit<DeliveryFacts, "isBehindEvent" | "holder"> {
   const isOfIt = (failure: FailureRow) =>
     failure.event_id === row.event_id && failure.gateway === row.gateway && failure.target === row.target;
   return {

@@ -18,7 +18,7 @@ export interface Cluster {
   receiver: Receiver;
   /** How many processes hold shards, and how many shards they hold in all. */
   holders(): Promise<{ processes: number; shards: number }>;
-  start(options?: { url?: string; more?: string; main?: string }): Promise<Member>;
+  start(options?: { url?: string; more?: string; main?: string; nodeArgs?: string[] }): Promise<Member>;
   /** Posts to all of these in turn, until all is accepted. */
   post(members: Member[], options: { threads: number; messagesPerThread: number }): Promise<void>;
   /** Posts one message, in a thread of its own. */
@@ -52,12 +52,12 @@ export async function startCluster(
       await client.end();
     }
   };
-  const start: Cluster["start"] = async ({ url = databaseUrl, more = "", main } = {}) => {
+  const start: Cluster["start"] = async ({ url = databaseUrl, more = "", ...options } = {}) => {
     const port = await freePort();
     const own = join(folder, `agent-${++count}`);
     await mkdir(own);
     await writeFile(join(own, "robson.toml"), configuration({ url, port, more }));
-    const agent = startAgentProcess(own, main === undefined ? {} : { main });
+    const agent = startAgentProcess(own, options);
     t.onTestFinished(() => agent.kill());
     await agent.listening;
     const get = async (path: string) => {

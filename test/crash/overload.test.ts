@@ -20,8 +20,9 @@ const MAX_OPEN = Math.round(MESSAGES / 5);
 /** Ten messages a second each: less than HTTP takes on any machine. */
 const MAX_AT_WORK = isLong ? 64 : 16;
 const CLIENTS = 64;
-/** The short form runs beside other tests, on whatever machine. */
-const MAX_CONTROL_MS = isLong ? 1000 : 5000;
+/** For nearly all control commands, and for the slowest: the machine may have other work. */
+const CONTROL_MS = 1000;
+const MAX_CONTROL_MS = 5000;
 /** Of memory, over the idle agent: much of it is what V8 has not collected yet. It does not grow with what is posted. */
 const MAX_GROWTH_BYTES = 400 * 1024 * 1024;
 const TIMEOUT_MS = 60_000 + MESSAGES * 4;
@@ -67,6 +68,8 @@ describe.each(databaseKinds)("an agent on $name that is posted too much", ({ cre
     expect(new Set(refused)).toEqual(new Set(["503 OVERLOADED 5"]));
     expect(waits.length).toBeGreaterThan(1);
     expect(Math.max(...waits)).toBeLessThan(MAX_CONTROL_MS);
+    if (isLong)
+      expect(waits.toSorted((a, b) => a - b)[Math.floor(waits.length * 0.98)]).toBeLessThan(CONTROL_MS);
     const store = await openStore(location);
     t.onTestFinished(() => store.close());
     await expect.poll(() => store.admission.countOpen(1), { timeout: TIMEOUT_MS }).toBe(0);

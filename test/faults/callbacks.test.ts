@@ -1,13 +1,17 @@
 /** Receivers of callbacks that hang, close, or answer with garbage: they alone wait, and get each answer in the end. */
-import { once } from "node:events";
-import { createServer, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type TestEnd, temporaryFolder } from "../../src/testing/temporary-folder.ts";
+import { temporaryFolder } from "../../src/testing/temporary-folder.ts";
 import { PATIENTLY, startFaultAgent, TIMEOUT } from "./fault-agent.ts";
+import { startSickReceiver } from "./sick-receiver.ts";
 
 const SICK: { what: string; act: (socket: Socket) => void; told: RegExp }[] = [
-  { what: "hangs", act: () => undefined, told: /did not answer within 300 ms|took longer than sendTimeoutMs/ },
+  {
+    what: "hangs",
+    act: () => undefined,
+    told: /did not answer within 300 ms|took longer than sendTimeoutMs/,
+  },
   { what: "closes", act: (socket) => socket.end(), told: /other side closed/ },
   { what: "resets", act: (socket) => socket.resetAndDestroy(), told: /ECONNRESET|other side closed/ },
   {
@@ -31,64 +35,36 @@ const SICK: { what: string; act: (socket: Socket) => void; told: RegExp }[] = [
   },
 ];
 
-test("a callback receiver that hangs, closes, resets or answers garbage waits alone, and has its answer once it is well", TIMEOUT, async (t) => {
-  const location = join(await temporaryFolder(t), "robson.db");
-  const limits = "send_timeout_ms = 300\nmax_delivery_attempts = 1000";
-  const agent = await startFaultAgent(t, { location, limits });
-  const receivers = await Promise.all(SICK.map(({ act }) => startSick(t, act)));
+test(
+  "a callback receiver that hangs, closes, resets or answers garbage waits alone, and has its answer once it is well",
+  TIMEOUT,
+  async (t) => {
+    const location = join(await temporaryFolder(t), "robson.db");
+    const limits = "send_timeout_ms = 300\nmax_delivery_attempts = 1000";
+    const agent = await startFaultAgent(t, { location, limits });
+    const receivers = await Promise.all(SICK.map(({ act }) => startSickReceiver(t, act)));
 
-  const ids = await Promise.all(
-    receivers.map(({ url }, index) => agent.say(`/echo sick ${index}`, { callback: url })),
-  );
-  const well = Array.from({ length: 50 }, (_, index) => `/echo ${index}`);
-  await Promise.all(well.map((content) => agent.say(content)));
-  await agent.expectAnswers(well);
-  for (const [index, { what, told }] of SICK.entries()) {
-    const failures = () =>
-      agent
-        .logged("delivery attempt failed")
-        .filter(({ conversationId }) => conversationId === ids[index])
-        .map(({ error }) => error);
-    await expect.poll(() => failures().length, PATIENTLY).toBeGreaterThan(1);
-    expect(failures().at(-1), what).toMatch(told);
-  }
-  expect(await agent.why(ids[0] ?? 0)).toMatch(/failed[^]*next attempt|did not answer|took longer/);
-  expect(await agent.get("/readyz")).toMatchObject({ status: 200 });
+    const ids = await Promise.all(
+      receivers.map(({ url }, index) => agent.say(`/echo sick ${index}`, { callback: url })),
+    );
+    const well = Array.from({ length: 50 }, (_, index) => `/echo ${index}`);
+    await Promise.all(well.map((content) => agent.say(content)));
+    await agent.expectAnswers(well);
+    for (const [index, { what, told }] of SICK.entries()) {
+      const failures = () =>
+        agent
+          .logged("delivery attempt failed")
+          .filter(({ conversationId }) => conversationId === ids[index])
+          .map(({ error }) => error);
+      await expect.poll(() => failures().length, PATIENTLY).toBeGreaterThan(1);
+      expect(failures().at(-1), what).toMatch(told);
+    }
+    expect(await agent.why(ids[0] ?? 0)).toMatch(/did not answer|took longer/);
+    expect(await agent.get("/readyz")).toMatchObject({ status: 200 });
 
-  for (const receiver of receivers) receiver.heal();
-  for (const { taken } of receivers) await expect.poll(() => taken.size, PATIENTLY).toBe(1);
-  await expect.poll(() => agent.logged("delivered").length, PATIENTLY).toBe(well.length + SICK.length);
-  expect(await agent.stop()).toBe(0);
-});
-
-/** A receiver that treats each connection as it likes, until it is healed; then it takes what comes. */
-async function startSick(t: TestEnd, act: (socket: Socket) => void) {
-  const taken = new Set<string>();
-  const sockets = new Set<Socket>();
-  let isSick = true;
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on("error", () => socket.destroy());
-    socket.once("data", (chunk) => {
-      if (isSick) return act(socket);
-      const [, id = ""] = /^webhook-id: (\S+)/im.exec(chunk.toString("latin1")) ?? [];
-      taken.add(id);
-      socket.end("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n");
-    });
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.onTestFinished(async () => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const address = server.address();
-  const port = typeof address === "object" && address !== null ? address.port : 0;
-  return {
-    url: `http://127.0.0.1:${port}/`,
-    taken,
-    heal() {
-      isSick = false;
-    },
-  };
-}
+    for (const receiver of receivers) receiver.heal();
+    for (const { taken } of receivers) await expect.poll(() => taken.size, PATIENTLY).toBe(1);
+    await expect.poll(() => agent.logged("delivered").length, PATIENTLY).toBe(well.length + SICK.length);
+    expect(await agent.stop()).toBe(0);
+  },
+);

@@ -89,6 +89,8 @@ test(
     const logged = () => readFile(agent.onDisk("robson.log"), "utf8");
     await expect.poll(async () => (await logged()).split('"msg":"delivered"').length, PATIENTLY).toBe(3);
     expect(told()).toHaveLength(1);
+    // A stop does not wait for a disk that is full again.
+    agent.fillDisk();
     expect(await agent.stop()).toBe(0);
   },
 );

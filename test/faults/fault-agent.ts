@@ -113,7 +113,13 @@ async function start(t: TestEnd, { folder, port, receiver, ...options }: Place):
     },
     async expectAnswers(threads) {
       const answered = () => threads.filter((thread) => finalsIn(thread).length > 0);
-      await expect.poll(answered, PATIENTLY).toEqual(threads);
+      const log = () => `${agent.log.slice(-30).join("\n")}\nare the last lines of the log`;
+      await expect
+        .poll(answered, PATIENTLY)
+        .toEqual(threads)
+        .catch((error) => {
+          throw new Error(log(), { cause: error });
+        });
       expect(threads.filter((thread) => finalsIn(thread).length > 1)).toEqual([]);
     },
     async why(conversationId) {

@@ -42,7 +42,8 @@ function checkMessage(tables: MemoryTables, { plan, id, scenario, witness }: End
     if (plan.ending === "refusal" || plan.ending === "hanging")
       witness.violated(`${name} is done, and cannot be`);
     const expected = plan.ending === "answer" ? [...progress, answerText(plan.key)] : progress;
-    if (`${texts}` !== `${expected}`)
+    const isShorter = plan.isShorterAgain && `${texts}` === `${expected.toSpliced(plan.progress - 1, 1)}`;
+    if (`${texts}` !== `${expected}` && !isShorter)
       witness.violated(`${name} is done with events [${texts}], not [${expected}]`);
     return;
   }

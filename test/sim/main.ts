@@ -1,6 +1,7 @@
 /**
  * `npm run sim`: many seeds, or one again. `npm run sim -- --seed 4711` runs that seed and shows each turn;
- * `npm run sim -- --from 0 --count 100000` looks for a seed that fails.
+ * `npm run sim -- --from 0 --count 100000` looks for a seed that fails, and with
+ * `--first` stops there.
  */
 import { parseArgs } from "node:util";
 import { createRandom } from "./random.ts";
@@ -13,6 +14,7 @@ const { values } = parseArgs({
     from: { type: "string" },
     count: { type: "string" },
     quiet: { type: "boolean" },
+    first: { type: "boolean" },
   },
 });
 const from = Number(values.seed ?? values.from ?? 0);
@@ -30,6 +32,7 @@ for (let seed = from; seed < from + count; seed += 1) {
     say(`seed ${seed} (${result.steps} steps):`);
     for (const violation of result.violations) say(`  ${violation}`);
   }
+  if (failed > 0 && values.first) break;
   await new Promise((resolve) => setImmediate(resolve));
 }
 say(`${count} seeds, ${failed} failed, ${steps} steps, ${Math.round(performance.now() - startedAt)} ms`);

@@ -115,8 +115,17 @@ interface Operation {
   run(): unknown;
   mayWrite(): boolean;
   error(): Error;
+  mayComeLate: boolean;
   resolve(value: unknown): void;
   reject(error: unknown): void;
+}
+
+/** Who may write, and what he is told who may not. */
+export interface Fence {
+  mayWrite(): boolean;
+  error(): Error;
+  /** Whether it may be stored after it seemed to have failed, and after what was written meanwhile. */
+  mayComeLate?: boolean;
 }
 
 /** Writes in order; one batch is under way at a time. */
@@ -132,10 +141,11 @@ export class Connection {
     this.#host = host;
   }
 
-  submit<T>(label: string, run: () => T, fence?: { mayWrite(): boolean; error(): Error }): Promise<T> {
+  submit<T>(label: string, run: () => T, fence?: Fence): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const { mayWrite = () => true, error = unavailable } = fence ?? {};
-      this.#queue.push({ label, run, mayWrite, error, resolve: resolve as (value: unknown) => void, reject });
+      const { mayWrite = () => true, error = unavailable, mayComeLate = false } = fence ?? {};
+      const settle = { resolve: resolve as (value: unknown) => void, reject };
+      this.#queue.push({ label, run, mayWrite, error, mayComeLate, ...settle });
       if (this.#isBusy) return;
       this.#isBusy = true;
       this.#db.turns.later(this.#host, "commit", () => this.#commit());
@@ -158,7 +168,9 @@ export class Connection {
     const isStored = fate === "stored" || fate === "lost though stored";
     const answers = isStored ? batch.map((operation) => this.#attempt(operation)) : [];
     if (fate === "late")
-      turns.later(this.#host, "late commit", () => void batch.map((each) => this.#attempt(each)));
+      turns.later(this.#host, "late commit", () => {
+        for (const each of batch) if (each.mayComeLate) this.#attempt(each);
+      });
     turns.later(this.#host, fate === "stored" ? "answer" : fate, () => {
       for (const [index, operation] of batch.entries()) {
         const answer = fate === "stored" ? answers[index] : undefined;

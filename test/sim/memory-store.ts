@@ -40,11 +40,21 @@ export function openMemoryStore(db: MemoryDatabase, host: Host): Store {
       db.wake([{ gateway: message.gateway, shard }]);
       return stored;
     },
-    async currentOwner() {
+    async currentOwners() {
       await db.turns.turn(host, "look");
-      if (!db.isShared) return db.owner?.isLocked ? db.owner.name : undefined;
-      const names = [...db.processes.values()].map(({ name }) => name);
-      return names.length === 0 ? undefined : names.join(", ");
+      if (!db.isShared) return db.owner?.isLocked ? [db.owner.name] : [];
+      return [...db.processes.values()].map(({ name }) => name);
+    },
+    async requestStop(conversationId, by) {
+      const row = tables.inbox.get(conversationId);
+      const isOpenNow = await connection.submit(`stop ${conversationId}`, () => {
+        if (!row || tables.inbox.get(conversationId) !== row || !isOpen(row.status)) return false;
+        tables.update(row, { stoppedBy: by, isUnowned: true });
+        return true;
+      });
+      const { gateway = null, shard = 0 } = tables.conversations.get(conversationId) ?? {};
+      if (isOpenNow) db.wake([{ gateway, shard }]);
+      return isOpenNow;
     },
     admission: {
       countOpen: (atMost) => read(db, host, () => Math.min(atMost, tables.openMessages(() => true).length)),
@@ -87,9 +97,12 @@ function createOwnership({ db, host, options, membership, alone, connections }: 
   const work = openWork({ db, holds, options });
   let isReleased = false;
   const fence = { mayWrite: () => !isReleased && db.isValid(epoch), error: () => leaseLost(MEMORY_LOCATION) };
-  const write = <T>(label: string, { shard = 0, run }: { shard?: number; run: () => T }): Promise<T> => {
+  const write = <T>(
+    label: string,
+    { shard = 0, run, mayComeLate = false }: { shard?: number; run: () => T; mayComeLate?: boolean },
+  ): Promise<T> => {
     if (isReleased) return Promise.reject(fence.error());
-    return (connections[shard % 2] as Connection).submit(label, run, fence);
+    return (connections[shard % 2] as Connection).submit(label, run, { ...fence, mayComeLate });
   };
   return {
     epoch,
@@ -101,7 +114,11 @@ function createOwnership({ db, host, options, membership, alone, connections }: 
         const stored = tables.accept(message, { ...at, isUnowned: isForOther, by: host.name });
         return { ...stored, hasUnowned: hasUnowned && !stored.isDuplicate };
       };
-      const accepted = await write(`accept ${message.content} ${at.status}`, { shard: at.shard, run });
+      const accepted = await write(`accept ${message.content} ${at.status}`, {
+        shard: at.shard,
+        run,
+        mayComeLate: true,
+      });
       if (isForOther) db.wake([{ gateway: message.gateway, shard: at.shard }]);
       return accepted;
     },
@@ -115,7 +132,8 @@ function createOwnership({ db, host, options, membership, alone, connections }: 
       return made;
     },
     openMessages: (page) => read(db, host, () => work.messages(page)),
-    takeUnowned: (limit) => write("take unowned", { run: () => work.takeUnowned(limit) }),
+    takeUnowned: (limit) => write("take unowned", { run: () => work.takeUnowned(limit), mayComeLate: true }),
+    stopRequests: (limit) => read(db, host, () => work.stopRequests(limit)),
     openDeliveries: (page) => read(db, host, () => work.deliveries(page)),
     expireUnregistered: (before) => write("expire", { run: () => work.expireUnregistered(before) }),
     wasHinted: (thread) => read(db, host, () => tables.hints.has(thread)),
@@ -217,7 +235,7 @@ function retry(tables: MemoryTables, { conversationId, delivery }: DeadLetter): 
   }
   const row = tables.inbox.get(conversationId);
   if (row?.status !== "dead") return false;
-  tables.update(row, { ...anew, nextAttemptAt: null, isUnowned: true });
+  tables.update(row, { ...anew, nextAttemptAt: null, isUnowned: true, stoppedBy: null });
   tables.ends.delete(conversationId);
   return true;
 }

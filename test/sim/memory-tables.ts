@@ -30,6 +30,7 @@ export interface InboxRow {
   interruptions: number;
   nextAttemptAt: number | null;
   lastError: string | null;
+  stoppedBy: string | null;
   isUnowned: boolean;
   /** Who wrote it last. */
   by: string;
@@ -83,7 +84,7 @@ export class MemoryTables {
     this.conversations.set(conversationId, { ...message, conversationId, shard: at.shard });
     if (message.idempotencyKey !== null) this.#byKey.set(key, conversationId);
     const { status, attempts, isUnowned, by } = at;
-    const rest = { interruptions: 0, nextAttemptAt: null, lastError: null };
+    const rest = { interruptions: 0, nextAttemptAt: null, lastError: null, stoppedBy: null };
     this.inbox.set(conversationId, { status, attempts, ...rest, isUnowned, by });
     return { conversationId, isDuplicate: false };
   }
@@ -100,9 +101,9 @@ export class MemoryTables {
     const row = this.conversations.get(conversationId);
     if (!row) return undefined;
     const { shard: _shard, ...message } = row;
-    const { status, attempts, interruptions, nextAttemptAt, lastError } =
+    const { status, attempts, interruptions, nextAttemptAt, lastError, stoppedBy } =
       this.inbox.get(conversationId) ?? DONE;
-    return { ...message, status, attempts, interruptions, nextAttemptAt, lastError };
+    return { ...message, status, attempts, interruptions, nextAttemptAt, lastError, stoppedBy };
   }
 
   /** Open messages that match, in the order of their ids. */
@@ -155,7 +156,10 @@ export class MemoryTables {
     if (change.status === "done") {
       this.inbox.delete(conversationId);
       this.#undo.push(() => this.inbox.set(conversationId, row));
-    } else this.update(row, { ...change, isUnowned: false, by });
+    } else {
+      const isToBeTaken = row.stoppedBy !== null && change.status !== "dead" && row.isUnowned;
+      this.update(row, { ...change, isUnowned: isToBeTaken, by });
+    }
   }
 
   #countEnd(conversationId: number): void {
@@ -182,7 +186,11 @@ export class MemoryTables {
     const { deliveries, subscribersOf: _none, ...row } = event;
     const key = `${event.conversationId}/${event.sequence}`;
     const known = this.#bySequence.get(key);
-    if (known !== undefined) return { eventId: known, isNew: false };
+    if (known !== undefined) {
+      // With the same delivery, a former try at this very write has stored it.
+      const ids = this.deliveriesOf(known).map(({ deliveryId }) => deliveryId);
+      return { eventId: known, isNew: ids.includes(deliveries[0]?.deliveryId ?? "") };
+    }
     const eventId = this.events.size + 1;
     const deliveredAt = deliveries.length === 0 ? event.createdAt : null;
     this.events.set(eventId, { ...row, eventId, deliveredAt });
@@ -211,6 +219,7 @@ const DONE = {
   interruptions: 0,
   nextAttemptAt: null,
   lastError: null,
+  stoppedBy: null,
 } as const;
 
 export function isOpen(status: Status): boolean {

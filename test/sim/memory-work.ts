@@ -2,6 +2,7 @@
 import type {
   OwnOptions,
   Page,
+  StopRequest,
   StoredDelivery,
   StoredMessage,
   UnregisteredWork,
@@ -37,6 +38,14 @@ export function openWork({ db, holds, options }: WorkOptions) {
       }
       return taken;
     },
+
+    stopRequests: (limit: number): StopRequest[] =>
+      tables
+        .openMessages(
+          (row, { isUnowned, stoppedBy }) => isUnowned && stoppedBy !== null && holds(row.gateway, row.shard),
+        )
+        .slice(0, limit)
+        .map(({ conversationId, stoppedBy }) => ({ conversationId, by: stoppedBy ?? "" })),
 
     deliveries({ after, limit }: Page): StoredDelivery[] {
       const open = tables

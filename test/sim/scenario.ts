@@ -18,6 +18,8 @@ export interface MessagePlan {
   /** How many attempts fail, each after it has emitted all. */
   failures: number;
   ending: "answer" | "silence" | "refusal" | "hanging";
+  /** An attempt after the first emits one event less. */
+  isShorterAgain: boolean;
   /** Goes on when its signal is aborted. */
   isDeaf: boolean;
   /** How long its worker sleeps between two steps. */
@@ -101,6 +103,7 @@ function messageBy(random: Random, { index, threads }: { index: number; threads:
       "refusal",
       "hanging",
     ]),
+    isShorterAgain: random.chance(0.15),
     isDeaf: random.chance(0.1),
     sleepMs: random.pick([0, 0, 0, random.between(1, 8000)]),
   };

@@ -53,6 +53,7 @@ export class SimScheduler implements Turns {
   #now: number;
   #steps = 0;
   #current: Host | undefined;
+  #isCalm = false;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
@@ -105,11 +106,17 @@ export class SimScheduler implements Turns {
     const isPending = this.#order.count() > 0;
     if (!isPending && this.#timers.size === 0) return false;
     this.#steps += 1;
-    if (this.#timers.size > 0 && (!isPending || random.chance(tickProbability))) this.#tick();
+    if (this.#timers.size > 0 && (!isPending || (!this.#isCalm && random.chance(tickProbability))))
+      this.#tick();
     else await this.#order.waitNext(1);
     await settled();
     this.#current = undefined;
     return true;
+  }
+
+  /** From now on time moves only when nothing else can happen. */
+  calm(): void {
+    this.#isCalm = true;
   }
 
   kill(host: Host): void {

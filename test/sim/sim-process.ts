@@ -99,7 +99,8 @@ function worker(command: string, options: ProcessOptions & { process: SimProcess
       };
       try {
         await step();
-        for (let sequence = 1; sequence <= plan.progress; sequence += 1) {
+        const progress = plan.progress - (plan.isShorterAgain && attempt > 1 ? 1 : 0);
+        for (let sequence = 1; sequence <= progress; sequence += 1) {
           const content = progressText(key, sequence);
           emitting = content;
           await emit("progress", content);

@@ -50,6 +50,8 @@ export class Witness {
   readonly #acceptedAt = new Map<string, number>();
   /** Events that were being stored when their attempt was cut off: they come when they come. */
   readonly loose = new Set<string>();
+  /** Messages that a worker has had. */
+  readonly begun = new Set<number>();
   readonly #newKeys = new Set<string>();
   readonly #staleLanes = new Set<string>();
 
@@ -85,6 +87,7 @@ export class Witness {
   attemptBegins(process: Watched, message: ReceivedMessage, { attempt }: { attempt: number }): () => void {
     const { db } = this.#options;
     const { conversationId } = message;
+    this.begun.add(conversationId);
     const row = db.tables.conversations.get(conversationId);
     if (this.isStale(process) || !row) return () => undefined;
     const thread = threadKey(row);

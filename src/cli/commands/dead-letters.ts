@@ -75,7 +75,7 @@ async function changeAll({ io, config, isJson }: CommandContext, change: Change)
     const changed = ids.length > 0 ? await changeNamed(store, change) : await changeFiltered(store, change);
     if (isJson) return io.out(JSON.stringify({ [DONE[action]]: changed }));
     io.out(`${count(changed, "dead letter")} ${DONE[action]}`);
-    if (action === "retry" && changed > 0 && (await store.currentOwner()) === undefined)
+    if (action === "retry" && changed > 0 && (await store.currentOwners()).length === 0)
       io.err("No process runs the loop now; `robson agent` takes them up");
   });
 }

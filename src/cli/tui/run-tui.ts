@@ -10,7 +10,7 @@ import type { OpenedStore } from "../../store/opened-store.ts";
 import { createLog } from "../log.ts";
 import type { CommandContext } from "../program.ts";
 import { userName } from "../send-message.ts";
-import { workersOf } from "../surroundings.ts";
+import { agentStatus, workersOf } from "../surroundings.ts";
 import { withStore } from "../with-store.ts";
 import { openAttachedLink } from "./attached-link.ts";
 import { commandsOf } from "./commands.ts";
@@ -96,15 +96,20 @@ function shared(session: Pick<LinkOptions, "onEvent" | "onStatus">, threadTs: st
 
 /** To the loop of this process, unless another one has the database. */
 async function openLink(options: LocalLinkOptions): Promise<TerminalLink> {
-  const owner = await options.store.currentOwner();
-  if (owner !== undefined)
-    return openAttachedLink({ ...options, owner, client: robsonClient(options.config) });
+  const owners = await options.store.currentOwners();
+  if (owners.length > 0) return openAttachedLink(await attachedTo(owners, options));
   try {
     return await openLocalLink(options);
   } catch (error) {
     // Another process was quicker.
     if (!hasCode(error, "ALREADY_RUNNING")) throw error;
-    const quicker = (await options.store.currentOwner()) ?? "another process";
-    return openAttachedLink({ ...options, owner: quicker, client: robsonClient(options.config) });
+    return openAttachedLink(await attachedTo(await options.store.currentOwners(), options));
   }
+}
+
+/** Of several processes, the one that answers there. */
+async function attachedTo(owners: string[], options: LocalLinkOptions) {
+  const [first = "another process", ...others] = owners;
+  const status = others.length === 0 ? undefined : await agentStatus(options.config, owners);
+  return { ...options, owner: status?.process ?? first, client: robsonClient(options.config) };
 }

@@ -24,6 +24,8 @@ export interface CallbackRequest {
 }
 
 const MAX_REDIRECTS = 3;
+/** When the HTTP client is loaded: after the start, which is to be quick. */
+const LOAD_AFTER_MS = 1000;
 /** What is read of an answer's body, so that its connection can be used again; longer ones lose theirs. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 /** How long the body of an answer may take; its status has decided the outcome already. */
@@ -34,6 +36,7 @@ const MAX_CONNECT_MS = 10_000;
 export class CallbackClient {
   readonly #options: CallbackClientOptions;
   #agent: Promise<Agent> | undefined;
+  #cancelLoad: (() => void) | undefined;
   #underWay = 0;
   #isStopped = false;
 
@@ -58,12 +61,16 @@ export class CallbackClient {
 
   /** Allows deliveries to be made, after the start of the gateway. */
   start(): void {
+    const { clock } = this.#options;
     this.#isStopped = false;
+    // Not only when it is needed: then there may be no file descriptor left to load it with, and Node tries it once.
+    this.#cancelLoad = clock.schedule(clock.now() + LOAD_AFTER_MS, () => this.#load());
   }
 
   /** Closes the connections once no delivery is under way. A delivery made later opens its own. */
   stop(): void {
     this.#isStopped = true;
+    this.#cancelLoad?.();
     this.#closeWhenIdle();
   }
 
@@ -97,10 +104,17 @@ export class CallbackClient {
   }
 
   async #request(url: URL, { headers, body, signal }: CallbackRequest): Promise<Dispatcher.ResponseData> {
-    this.#agent ??= this.#createAgent();
-    const agent = await this.#agent;
+    const agent = await this.#load();
     const { origin, pathname, search } = url;
     return agent.request({ origin, path: `${pathname}${search}`, method: "POST", headers, body, signal });
+  }
+
+  #load(): Promise<Agent> {
+    this.#agent ??= this.#createAgent();
+    this.#agent.catch(() => {
+      this.#agent = undefined;
+    });
+    return this.#agent;
   }
 
   async #createAgent(): Promise<Agent> {
@@ -115,7 +129,10 @@ export class CallbackClient {
 
   #closeWhenIdle(): void {
     if (!this.#isStopped || this.#underWay > 0 || !this.#agent) return;
-    void this.#agent.then((agent) => agent.close());
+    this.#agent.then(
+      (agent) => agent.close(),
+      () => undefined,
+    );
     this.#agent = undefined;
   }
 }

@@ -2,7 +2,13 @@
 import type { DeliveryFacts, EventFacts, FailedAttempt } from "../../core/operator-records.ts";
 import type { Facts } from "./facts.ts";
 import { deliveryLetterId } from "./letter-id.ts";
-import { whatWaitsForGateway, whatWaitsForOwner } from "./waiting.ts";
+import {
+  holderElsewhere,
+  holderNow,
+  whatIsKnownElsewhere,
+  whatWaitsForGateway,
+  whatWaitsForOwner,
+} from "./waiting.ts";
 import { at, count, duration, errorText, quoted } from "./words.ts";
 
 interface Context {
@@ -76,27 +82,32 @@ function dead(delivery: DeliveryFacts, { limits }: Facts): string {
   return `a dead letter, ${why}; ${next}`;
 }
 
-function underWay({ attempts, gateway, failures }: DeliveryFacts, { event, facts, now }: Context): string {
+function underWay(delivery: DeliveryFacts, { event, facts, now }: Context): string {
+  const { attempts, failures } = delivery;
   const elsewhere =
-    whatWaitsForGateway({ gateway, since: event.createdAt }, { facts, now }) ?? whatWaitsForOwner(facts);
+    whatWaitsForGateway({ ...delivery, since: event.createdAt }, { facts, now }) ??
+    whatWaitsForOwner(delivery, facts);
   if (elsewhere) return `attempt ${attempts} was interrupted, and its outcome is unknown; ${elsewhere}`;
-  const { ownedSince } = facts;
-  const isOfThisOwner =
-    ownedSince !== null &&
-    (event.createdAt >= ownedSince || failures.some(({ failedAt }) => failedAt > ownedSince));
-  return `attempt ${attempts} is under way${isOfThisOwner ? "" : ", or about to be taken up again after an interruption"}`;
+  const since = holderNow(delivery, facts)?.since ?? Number.POSITIVE_INFINITY;
+  const isOfThisOwner = event.createdAt >= since || failures.some(({ failedAt }) => failedAt > since);
+  const holder = holderElsewhere(delivery, facts);
+  const where = holder === undefined ? "" : ` in ${holder}`;
+  return `attempt ${attempts} is under way${where}${isOfThisOwner ? "" : ", or about to be taken up again after an interruption"}`;
 }
 
 function waits(delivery: DeliveryFacts, { event, facts, now }: Context): string {
   const { attempts, interruptions, nextRetryAt, gateway, isBehindEvent } = delivery;
-  const elsewhere = whatWaitsForGateway({ gateway, since: event.createdAt }, { facts, now });
+  const elsewhere = whatWaitsForGateway({ ...delivery, since: event.createdAt }, { facts, now });
   if (elsewhere) return elsewhere;
-  const owner = whatWaitsForOwner(facts);
+  const owner = whatWaitsForOwner(delivery, facts);
   if (owner) return owner;
   if (isBehindEvent !== null)
     return `waits behind event ${isBehindEvent} of the same thread, so that they arrive in order`;
   if (nextRetryAt === null || nextRetryAt <= now)
-    return `waits for a free slot of gateway "${gateway}" (limits.max_concurrent_sends)`;
+    return (
+      whatIsKnownElsewhere(delivery, facts) ??
+      `waits for a free slot of gateway "${gateway}" (limits.max_concurrent_sends)`
+    );
   const maxAttempts = facts.limits.maxDeliveryAttempts + interruptions;
   return `waits for attempt ${attempts + 1} of ${maxAttempts}, ${at(nextRetryAt, now)}`;
 }

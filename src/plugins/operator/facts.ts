@@ -1,6 +1,6 @@
 /**
- * All that `why` explains of one message: what is on record, and what is known beside the records: who owns the
- * database, which gateways run, what the workers that are registered now would do with it.
+ * All that `why` explains of one message: what is on record, and what is known beside the records: who runs the
+ * loop, which gateways run, what the workers that are registered now would do with it.
  */
 import type { OpenMessage } from "../../core/control.ts";
 import { messageOf, RobsonError } from "../../core/errors.ts";
@@ -46,8 +46,10 @@ export type ExplainedLimits = Pick<
 
 /** What is known beside the records of one message. */
 export interface Surroundings {
-  /** The process that runs the loop; undefined for none. */
-  owner: string | undefined;
+  /** The processes that run the loop. */
+  owners: readonly string[];
+  /** The one of them whose gateways, limits and open messages are known here; undefined where none could be asked. */
+  answering: string | undefined;
   gateways: RunningGateways;
   limits: ExplainedLimits;
 }

@@ -14,7 +14,7 @@ import { whyWorker } from "./why-worker.ts";
 
 export interface OperatorOptions {
   records: OperatorRecords;
-  store: Pick<Store, "retryDeadLetter" | "discardDeadLetter">;
+  store: Pick<Store, "currentOwners" | "requestStop" | "retryDeadLetter" | "discardDeadLetter">;
   /** All workers of the loop, these included. */
   workers(): readonly Worker[];
   /** How the process calls itself. */

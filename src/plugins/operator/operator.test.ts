@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import { describe, expect, test } from "vitest";
 import { DEFAULT_LIMITS, type Limits } from "../../core/limits.ts";
 import type { Worker } from "../../core/worker.ts";
@@ -35,7 +36,7 @@ async function aChat(t: TestEnd, location: string, limits: Partial<Limits> = {})
     store,
     records: store.operator,
     workers: () => workers,
-    owner: "here",
+    owner: `process ${process.pid} on ${hostname()}`,
     limits: DEFAULT_LIMITS,
   };
   workers.push(...operatorWorkers({ ...options, operators: ["fake:boss"], localGateways: ["cli"], clock }));
@@ -53,7 +54,7 @@ async function aChat(t: TestEnd, location: string, limits: Partial<Limits> = {})
     for (const threadTs of threads) await gateway.say("hang", { threadTs });
     await expect.poll(() => hanging).toBe(threads.length);
   };
-  return { ...loop, gateway, ask, hangIn };
+  return { ...loop, gateway, ask, hangIn, hangs: () => hanging };
 }
 
 describe.each(databaseKinds)("on $name", ({ create }) => {
@@ -62,7 +63,9 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     await hangIn("T1");
     expect(await ask("/status", { threadTs: "T1" })).toContain("**message-1** (hang) has run for 0 ms");
     expect(await ask("/status", { threadTs: "T2" })).toContain("Nothing is open in this thread");
-    expect(await ask("/status", { threadTs: "T2" })).toContain("1 message and 0 deliveries are open");
+    const status = await ask("/status", { threadTs: "T2" });
+    expect(status).toContain("1 message and 0 deliveries are open");
+    expect(status).not.toContain("other process");
     expect(await ask("/status everything", { threadTs: "T2" })).toContain("scope must be thread or all");
     expect(await ask("/status all", { threadTs: "T2" })).toContain("for operators only");
     expect(await ask("/status all", { threadTs: "T2", userId: "boss" })).toContain("message-1");
@@ -78,18 +81,23 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     await expect.poll(() => gateway.texts()).toContain("failed: Stopped by U1.");
   });
 
-  test("/stop says so of what is open and not in memory, and ends what it can", async (t) => {
-    const { ask, gateway, loop, hangIn } = await aChat(t, await create(t), { maxLoaded: 2 });
+  test("/stop says so of what is open and not in memory, which ends before it is begun", async (t) => {
+    const { ask, gateway, loop, hangIn, hangs } = await aChat(t, await create(t), { maxLoaded: 2 });
     await hangIn("T1", "T2");
     for (const threadTs of ["T3", "T1"]) await gateway.say("hang", { threadTs });
     expect(loop.control?.openMessages().map(({ conversationId }) => conversationId)).toEqual([1, 2]);
 
-    expect(await ask("/stop message-3", { threadTs: "T3" })).toMatch(
-      /^message-3 is open, but waits in the database.*limits\.max_loaded/u,
-    );
     expect(await ask("/stop message-3", { threadTs: "T4" })).toContain("for operators only");
-    expect(await ask("/stop", { threadTs: "T3" })).toContain("message-3 is open, but");
-    expect(await ask("/stop", { threadTs: "T1" })).toMatch(/^Stopped message-1\. message-4 is open, but/u);
+    expect(await ask("/stop message-3", { threadTs: "T3" })).toMatch(
+      /^message-3 is not in the memory of this process; it ends as soon as whoever has the thread/u,
+    );
+    expect(await ask("/why message-3", { threadTs: "T3" })).toContain("; U1 has stopped it");
+    const both = /^Stopped message-1\. message-4 is not in the memory/u;
+    expect(await ask("/stop", { threadTs: "T1" })).toMatch(both);
+    expect(await ask("/stop", { threadTs: "T2" })).toBe("Stopped message-2.");
+    const stopped = () => gateway.texts().filter((text) => text === "failed: Stopped by U1.");
+    await expect.poll(() => stopped().length).toBe(4);
+    expect(hangs()).toBe(2);
   });
 
   test("/why explains a message of its channel", async (t) => {

@@ -5,7 +5,13 @@ import type { DeliveryFacts } from "../../core/operator-records.ts";
 import { isFinal } from "../../core/process-event.ts";
 import type { Facts } from "./facts.ts";
 import { letterId } from "./letter-id.ts";
-import { whatWaitsForGateway, whatWaitsForOwner } from "./waiting.ts";
+import {
+  holderElsewhere,
+  holderNow,
+  whatIsKnownElsewhere,
+  whatWaitsForGateway,
+  whatWaitsForOwner,
+} from "./waiting.ts";
 import { at, count, duration, errorText, quoted } from "./words.ts";
 
 export function standing(facts: Facts, now: number): string[] {
@@ -15,10 +21,16 @@ export function standing(facts: Facts, now: number): string[] {
     case "dead":
       return dead(facts, now);
     case "claimed":
-      return [`Now: ${underWay(facts, now)}`];
+      return [`Now: ${underWay(facts, now)}${stopped(facts)}`];
     default:
-      return [`Now: ${waits(facts, now)}`];
+      return [`Now: ${waits(facts, now)}${stopped(facts)}`];
   }
+}
+
+/** Someone wants it ended, and it is open still. */
+function stopped({ message: { stoppedBy } }: Facts): string {
+  if (stoppedBy === null) return "";
+  return `; ${stoppedBy} has stopped it: it ends without being begun again`;
 }
 
 /** An instant with a minus before it is what the loop's own last word about a message is known by. */
@@ -74,8 +86,9 @@ function openDeliveries(
 }
 
 /** Whatever time is written to it: it is not tried while nobody is there who could. */
-function isStuck({ gateway }: DeliveryFacts, { facts, now }: { facts: Facts; now: number }): boolean {
-  const waits = whatWaitsForOwner(facts) ?? whatWaitsForGateway({ gateway, since: now }, { facts, now });
+function isStuck(delivery: DeliveryFacts, { facts, now }: { facts: Facts; now: number }): boolean {
+  const waits =
+    whatWaitsForOwner(delivery, facts) ?? whatWaitsForGateway({ ...delivery, since: now }, { facts, now });
   return waits !== undefined;
 }
 
@@ -113,7 +126,7 @@ function dead(facts: Facts, now: number): string[] {
 }
 
 function underWay(facts: Facts, now: number): string {
-  const { message, owner, ownedSince, live, failures } = facts;
+  const { message, live, failures } = facts;
   const elsewhere = waitsElsewhere(facts, now);
   const attempt = `attempt ${message.attempts}`;
   if (elsewhere) return `${attempt} was interrupted when its process ended; it ${elsewhere}`;
@@ -122,11 +135,10 @@ function underWay(facts: Facts, now: number): string {
     return `${attempt} is under way${live.worker === undefined ? "" : `, by worker "${live.worker}"`}${since}`;
   }
   if (live) return `${attempt} was interrupted when its process ended; ${waitsAfterIt(facts)}`;
-  const isOfThisOwner =
-    ownedSince !== null &&
-    (message.createdAt >= ownedSince || failures.some(({ failedAt }) => failedAt > ownedSince));
+  const { process, since } = holderNow(facts, facts) ?? { process: "", since: Number.POSITIVE_INFINITY };
+  const isOfThisOwner = message.createdAt >= since || failures.some(({ failedAt }) => failedAt > since);
   const or = isOfThisOwner ? "" : ", or about to be taken up again after an interruption";
-  return `${attempt} is under way${or} in ${owner}`;
+  return `${attempt} is under way${or} in ${process}`;
 }
 
 /** The loop has it, and has not begun it again. */
@@ -146,21 +158,26 @@ function behind({ isBehindMessages }: Facts): string | undefined {
 }
 
 function waits(facts: Facts, now: number): string {
-  const { message, isUnowned, route, limits, owner } = facts;
+  const { message, isUnowned, route, limits } = facts;
   const elsewhere = waitsElsewhere(facts, now);
   if (elsewhere) return elsewhere;
   const { nextAttemptAt, attempts } = message;
   if (nextAttemptAt !== null && nextAttemptAt > now) {
     const maxAttempts = route.routes[0]?.maxAttempts ?? limits.maxMessageAttempts;
-    return `waits for attempt ${attempts + 1} of ${maxAttempts + message.interruptions}, ${at(nextAttemptAt, now)}`;
+    const holder = holderElsewhere(facts, facts);
+    const where = holder === undefined ? "" : `, in ${holder}`;
+    return `waits for attempt ${attempts + 1} of ${maxAttempts + message.interruptions}, ${at(nextAttemptAt, now)}${where}`;
   }
   const line = behind(facts);
   if (line) return line;
-  if (isUnowned) return `stored for ${owner}, which takes it over within seconds`;
+  if (isUnowned) return `stored for ${holderNow(facts, facts)?.process}, which takes it over within seconds`;
+  const known = whatIsKnownElsewhere(facts, facts);
+  if (known) return known;
   return "waits for a free slot (limits.max_concurrent_messages, or its worker's maxConcurrent)";
 }
 
 function waitsElsewhere(facts: Facts, now: number): string | undefined {
-  const { gateway, createdAt: since } = facts.message;
-  return whatWaitsForGateway({ gateway, since }, { facts, now }) ?? whatWaitsForOwner(facts);
+  const { holder, message } = facts;
+  const held = { gateway: message.gateway, since: message.createdAt, holder };
+  return whatWaitsForGateway(held, { facts, now }) ?? whatWaitsForOwner(facts, facts);
 }

@@ -29,7 +29,8 @@ export function statusWorker(options: OperatorOptions): Worker {
       const shown = isAll ? open : open.filter((each) => isSameThread(each, message));
       const where = isAll ? "Nothing is open." : "Nothing is open in this thread.";
       const lines = shown.length === 0 ? [where] : listed(shown, { now: options.clock.now(), isAll });
-      await emit("completed", [...lines, "", ...healthLines(control)].join("\n"));
+      const others = otherProcesses(await options.store.currentOwners(), options);
+      await emit("completed", [...lines, "", ...healthLines(control), ...others].join("\n"));
     },
   });
 }
@@ -69,6 +70,14 @@ function healthLines(control: LoopControl): string[] {
         `${count(messages, "message")} and ${count(deliveries, "delivery")} wait for gateway ${gateway}, which does not run here.`,
     ),
   ];
+}
+
+/** Where several share the database, each knows its own open work. */
+function otherProcesses(owners: string[], { owner }: OperatorOptions): string[] {
+  const others = owners.filter((name) => name !== owner).length;
+  if (others === 0) return [];
+  const run = others === 1 ? "other process runs" : "other processes run";
+  return [`${others} ${run} the loop on this database; this is what ${owner} has open.`];
 }
 
 function troubled({ name, state, lastError }: LoopHealth["gateways"][number]): string {

@@ -1,7 +1,9 @@
 /** `/stop`: ends what runs and waits in this thread, or one message; one of another thread only for operators. */
 import * as z from "zod";
-import type { LoopControl, OpenMessage } from "../../core/control.ts";
+import type { LoopControl } from "../../core/control.ts";
 import type { ReceivedMessage } from "../../core/message-event.ts";
+import type { MessageSummary } from "../../core/operator-records.ts";
+import { Routing } from "../../core/routing.ts";
 import { defineWorker, type Worker } from "../../core/worker.ts";
 import { isOperator, isSameThread, operatorsOnly } from "./access.ts";
 import type { OperatorOptions } from "./index.ts";
@@ -41,26 +43,25 @@ export function stopWorker(options: OperatorOptions): Worker {
   });
 }
 
-async function stopThread({ records }: OperatorOptions, { message, control }: Request): Promise<Answer> {
-  const { gateway } = message;
-  const open = control.openMessages();
-  const stopped = stopAll(
-    open.filter((each) => isSameThread(each, message)),
-    { message, control },
-  );
-  const waiting = await records.messages({ gateway, status: "pending", limit: MAX_STORED });
-  const held = new Set(open.map(({ conversationId }) => conversationId));
-  const left = waiting.filter((each) => isSameThread(each, message) && !held.has(each.conversationId));
-  const text =
-    stopped.length > 0 ? `Stopped ${names(stopped)}.` : "Nothing is open here that could be stopped.";
-  if (left.length === 0) return { kind: "completed", text };
-  const rest = notHeldText(left.toReversed());
-  return { kind: "failed", text: stopped.length > 0 ? `${text} ${rest}` : rest };
+async function stopThread(options: OperatorOptions, { message, control }: Request): Promise<Answer> {
+  const held = control.openMessages().filter((each) => isSameThread(each, message));
+  const stored = await storedOfThread(options, message);
+  const stopped = await stopAll(options, { messages: [...held, ...stored], message, control });
+  if (stopped.length === 0) return { kind: "completed", text: "Nothing is open here that could be stopped." };
+  return { kind: "completed", text: stoppedText(stopped) };
 }
 
-function notHeldText(messages: { conversationId: number }[]): string {
-  const wait = messages.length === 1 ? "is open, but waits" : "are open, but wait";
-  return `${names(messages)} ${wait} in the database: for room in memory (\`limits.max_loaded\`), or in another process. Send \`/stop\` again in a moment.`;
+/** Those that are open by the records, be it in another process or beyond what is in memory. */
+async function storedOfThread({ records, workers }: OperatorOptions, message: ReceivedMessage) {
+  const { gateway } = message;
+  const routing = new Routing();
+  for (const worker of workers()) routing.register(worker);
+  const found: MessageSummary[] = [];
+  for (const status of ["pending", "claimed"] as const)
+    found.push(...(await records.messages({ gateway, status, limit: MAX_STORED })));
+  // Control commands, this one among them, end by themselves.
+  const ofThread = found.filter((each) => isSameThread(each, message) && !routing.isControl(each.content));
+  return ofThread.toSorted((a, b) => a.conversationId - b.conversationId);
 }
 
 async function stopOne(
@@ -75,17 +76,18 @@ async function stopOne(
   }
   const { conversationId } = letter;
   const held = control.openMessages().find((each) => each.conversationId === conversationId);
-  const stored = held ?? (await storedMessage(options, conversationId));
-  if (stored === undefined) {
-    const text = `Message ${conversationId} is not open. \`/why ${letterId(letter)}\` tells what became of it.`;
-    return { kind: "failed", text };
-  }
-  if (!isSameThread(stored, message) && !isOperator(message, options)) {
+  const found = held ?? (await storedMessage(options, conversationId));
+  if (found === undefined) return notOpen(letter);
+  if (!isSameThread(found, message) && !isOperator(message, options)) {
     return { kind: "failed", text: operatorsOnly("Stopping what was asked in another thread") };
   }
-  const stopped = stopAll(held === undefined ? [] : [held], { message, control });
-  if (stopped.length > 0) return { kind: "completed", text: `Stopped ${names(stopped)}.` };
-  return { kind: "failed", text: notHeldText([stored]) };
+  const stopped = await stopAll(options, { messages: [found], message, control });
+  return stopped.length === 0 ? notOpen(letter) : { kind: "completed", text: stoppedText(stopped) };
+}
+
+function notOpen(letter: { conversationId: number }): Answer {
+  const text = `Message ${letter.conversationId} is not open. \`/why ${letterId(letter)}\` tells what became of it.`;
+  return { kind: "failed", text };
 }
 
 /** One that is open by the records, though not in the memory of this process. */
@@ -94,8 +96,43 @@ async function storedMessage({ records }: OperatorOptions, conversationId: numbe
   return stored?.status === "pending" || stored?.status === "claimed" ? stored : undefined;
 }
 
-function stopAll(messages: OpenMessage[], { message, control }: Request): OpenMessage[] {
-  return messages.filter(({ conversationId }) => control.stop(conversationId, message.userId || "someone"));
+interface Stopped {
+  conversationId: number;
+  /** False where whoever has it has been told to. */
+  isDone: boolean;
+}
+
+/**
+ * What is in memory ends at once. Each is stored as to be stopped besides: a crash before its end does not run it, and
+ * the process that has it ends it. What has ended meanwhile is left out.
+ */
+async function stopAll(
+  { store }: OperatorOptions,
+  { messages, message, control }: Request & { messages: { conversationId: number }[] },
+): Promise<Stopped[]> {
+  const by = message.userId || "someone";
+  const stopped: Stopped[] = [];
+  for (const conversationId of new Set(messages.map((each) => each.conversationId))) {
+    const isDone = control.stop(conversationId, by);
+    const isStored = await store.requestStop(conversationId, by);
+    if (isDone || isStored) stopped.push({ conversationId, isDone });
+  }
+  return stopped;
+}
+
+function stoppedText(stopped: Stopped[]): string {
+  const here = stopped.filter(({ isDone }) => isDone);
+  const elsewhere = stopped.filter(({ isDone }) => !isDone);
+  const is = elsewhere.length === 1 ? "is not" : "are not";
+  const ends = elsewhere.length === 1 ? "it ends" : "they end";
+  return [
+    ...(here.length === 0 ? [] : [`Stopped ${names(here)}.`]),
+    ...(elsewhere.length === 0
+      ? []
+      : [
+          `${names(elsewhere)} ${is} in the memory of this process; ${ends} as soon as whoever has the thread comes to it.`,
+        ]),
+  ].join(" ");
 }
 
 function names(messages: { conversationId: number }[]): string {

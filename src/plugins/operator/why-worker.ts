@@ -52,7 +52,7 @@ async function find({ records }: OperatorOptions, text: string): Promise<number[
 }
 
 async function factsOf(
-  { records, workers, owner, limits }: OperatorOptions,
+  { records, workers, owner, limits, store }: OperatorOptions,
   { id, control }: { id: number; control: LoopControl },
 ): Promise<Facts | undefined> {
   const facts = await records.facts(id);
@@ -60,7 +60,8 @@ async function factsOf(
   const names = control.health().gateways.map(({ name }) => name);
   return {
     ...facts,
-    owner,
+    owners: await store.currentOwners(),
+    answering: owner,
     limits,
     gateways: { names, isConfiguration: false },
     route: routeFacts(facts.message, workers()),

@@ -23,6 +23,8 @@ export interface Told {
   limits?: Partial<Limits>;
   /** What the loop knows of it. */
   live?: OpenMessage | undefined;
+  /** The process that tells it. Default: the first. */
+  answering?: string;
   /** Default: the latest. */
   conversationId?: number;
 }
@@ -33,18 +35,20 @@ export async function told(options: Told): Promise<string> {
   const [latest] = await store.operator.messages({ limit: 1 });
   const facts = await store.operator.facts(options.conversationId ?? latest?.conversationId ?? 0);
   if (!facts) return "no such message";
-  const owner = (await store.currentOwner()) === undefined ? undefined : "the owner";
+  const owners = await store.currentOwners();
   const lines = explain(
     {
       ...facts,
-      ...{ owner, limits: { ...DEFAULT_LIMITS, ...limits } },
+      ...{ owners, answering: options.answering ?? owners[0], limits: { ...DEFAULT_LIMITS, ...limits } },
       gateways: { names: gateways, isConfiguration: false },
       route: routeFacts(facts.message, workers),
       live,
     },
     clock.now(),
   );
-  return lines.join("\n").replace(/(delivery-\d+)-[0-9a-f]{8}/g, "$1-ID");
+  const text = lines.join("\n").replace(/(delivery-\d+)-[0-9a-f]{8}/g, "$1-ID");
+  const names = owners.length === 1 ? ["the owner"] : owners.map((_name, index) => `process ${index + 1}`);
+  return owners.reduce((told, name, index) => told.replaceAll(name, names[index] ?? name), text);
 }
 
 /** A process whose worker, or whose gateway, kills it with SIGKILL; resolves when it is gone. */

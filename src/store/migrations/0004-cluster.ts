@@ -12,6 +12,8 @@ export async function up(db: Kysely<unknown>, { dialect }: MigrationContext): Pr
     .addColumn("shard", "smallint", (column) => column.notNull().defaultTo(0))
     .execute();
   await giveShards(db);
+  // Who wants an open message ended: kept, so that a crash between the wish and the end does not run it.
+  await db.schema.alterTable("inbox").addColumn("stopped_by", "text").execute();
   if (dialect === "sqlite") return;
 
   await db.schema
@@ -22,6 +24,7 @@ export async function up(db: Kysely<unknown>, { dialect }: MigrationContext): Pr
     .addColumn("pid", "integer", (column) => column.notNull())
     .addColumn("workers", "text", (column) => column.notNull())
     .addColumn("gateway_ids", sql`bigint[]`, (column) => column.notNull())
+    .addColumn("joined_at", "bigint", (column) => column.notNull())
     // By the server's clock, like nothing else in these tables: the machines' clocks may differ.
     .addColumn("expires_at", "timestamptz", (column) => column.notNull())
     .addColumn("has_session", "smallint", (column) => column.notNull().defaultTo(0))
@@ -32,6 +35,7 @@ export async function up(db: Kysely<unknown>, { dialect }: MigrationContext): Pr
     .addColumn("gateway_id", "bigint", (column) => column.notNull())
     .addColumn("shard", "smallint", (column) => column.notNull())
     .addColumn("process_id", "integer", (column) => column.notNull())
+    .addColumn("acquired_at", "bigint", (column) => column.notNull())
     .addPrimaryKeyConstraint("shard_leases_identity", ["gateway_id", "shard"])
     .execute();
   // An owner of the former kind, which had the whole database, writes nothing any more.

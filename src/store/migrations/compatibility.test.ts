@@ -1,8 +1,10 @@
 import { sql } from "kysely";
+import { Client } from "pg";
 import { describe, expect, test } from "vitest";
 import type { Ownership } from "../../core/store.ts";
 import { aMessage } from "../../testing/builders.ts";
 import { databaseKinds } from "../../testing/databases.ts";
+import { createDatabase } from "../../testing/postgres/index.ts";
 import type { TestEnd } from "../../testing/temporary-folder.ts";
 import { openStore } from "../open-store.ts";
 import type { OpenedStore } from "../opened-store.ts";
@@ -170,6 +172,26 @@ describe.each(databaseKinds)("on $name", ({ name, create }) => {
 
     expect(whatBreaksOlderPrograms(before, after).join()).toContain(found);
   });
+});
+
+test("a migration that waits for a table lets others pass now and then, and is made once the table is free", async (t) => {
+  const { url } = await createDatabase(t);
+  const old = await opened(t, openStore(url));
+  const owner = await own(old);
+  const reader = new Client({ connectionString: url });
+  await reader.connect();
+  t.onTestFinished(() => reader.end());
+  await reader.query("begin; select from inbox");
+
+  const migrating = openAs(ADDING, url);
+  const waiting = async () =>
+    (await reader.query("select from pg_locks where not granted and relation = 'inbox'::regclass")).rowCount;
+  await expect.poll(waiting, { timeout: 20_000 }).toBe(1);
+  await accept(owner, "behind the migration, before the reader's end");
+  await reader.query("commit");
+
+  expect((await opened(t, migrating)).migrated.to).toBe(THIS_VERSION + 1);
+  await accept(owner, "after both");
 });
 
 async function opened(t: TestEnd, opening: Promise<OpenedStore>): Promise<OpenedStore> {

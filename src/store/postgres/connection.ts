@@ -40,8 +40,12 @@ function settings(url: string): pg.ClientConfig {
 const PATIENCE = { query_timeout: 0, statement_timeout: 0 };
 
 /** A connection of its own; `isPatient`: its statements may take for ever. */
-export async function connect(url: string, { isPatient = false } = {}): Promise<pg.Client> {
-  const patience = isPatient ? PATIENCE : {};
+export async function connect(
+  url: string,
+  { isPatient = false, timeoutMs = QUERY_TIMEOUT_MS } = {},
+): Promise<pg.Client> {
+  const limited = { query_timeout: timeoutMs, statement_timeout: Math.min(timeoutMs, STATEMENT_TIMEOUT_MS) };
+  const patience = isPatient ? PATIENCE : limited;
   const client = new pg.Client({ ...settings(url), ...patience });
   // Without a listener a connection that breaks would end the process; the query under way says what is wrong.
   client.on("error", () => undefined);
@@ -63,10 +67,15 @@ export function createPool(url: string, { isPatient = false } = {}): pg.Pool {
 
 /** Says goodbye, and hangs up where nobody answers: a peer that is gone must not hold up a stop. */
 export async function endClient(client: pg.Client): Promise<void> {
-  const { connection } = client as unknown as { connection: { stream: { destroy(): void } } };
-  const hangUp = setTimeout(() => connection.stream.destroy(), END_TIMEOUT_MS);
+  const timer = setTimeout(() => hangUp(client), END_TIMEOUT_MS);
   await client.end().catch(() => undefined);
-  clearTimeout(hangUp);
+  clearTimeout(timer);
+}
+
+/** Ends a connection without a word. */
+export function hangUp(client: pg.Client): void {
+  const { connection } = client as unknown as { connection: { stream: { destroy(): void } } };
+  connection.stream.destroy();
 }
 
 /** The URL as it may be shown: without its password and parameters. */

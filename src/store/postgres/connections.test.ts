@@ -88,7 +88,7 @@ test("an owner whose connection is cut makes it anew, goes on, and hears what is
   await vi.waitUntil(() => wakes.mock.calls.length > 0, { timeout: 10_000 });
   expect(await ownership.takeUnowned(10)).toHaveLength(1);
   expect(losses).toEqual([]);
-  expect(await store.currentOwner()).toBe("first");
+  expect(await store.currentOwners()).toEqual(["first"]);
 });
 
 test("an owner that another process has taken over is told once, even when it asks later", async (t) => {
@@ -195,6 +195,7 @@ test("the writer's statement finds its rows by index, planned on empty tables an
   for (const nodes of [onEmpty, onBig]) {
     expect(nodes.length).toBeGreaterThan(3);
     const byTable = nodes.filter((node) => !(node["Index Cond"] ?? node["Recheck Cond"]));
-    expect(byTable).toEqual([]);
+    // A few of the newest rows of an index that holds only what waits to be taken.
+    expect(byTable).toMatchObject([{ "Node Type": "Index Scan", "Index Name": "inbox_unowned" }]);
   }
 });

@@ -34,12 +34,16 @@ export class Membership {
   readonly #leases: ShardLeases;
   readonly #watch: PeerWatch;
   readonly #held = new ShardSet();
+  readonly #leaving = new ShardSet();
+  #letGoCount = 0;
   readonly #hello = HELLO + randomUUID();
   readonly #wakeCallbacks: (() => void)[] = [];
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #lost = Promise.withResolvers<Error>();
   #session!: Session;
   #suspects: ReadonlySet<number> = new Set();
+  /** When this process was found to have been frozen itself, by `performance.now`. */
+  #lateAt = Number.NEGATIVE_INFINITY;
   #looking: Promise<void> | undefined;
   #mustLookAgain = false;
   #isRetired = false;
@@ -54,6 +58,7 @@ export class Membership {
     membership.#session = await Session.open(
       {
         url: options.url,
+        timeoutMs: options.leaseMs,
         channels: [WAKE_CHANNEL],
         onNotification: (channel, payload) => membership.#onNotification(channel, payload),
         onReconnected: () => membership.#onReconnected(),
@@ -112,15 +117,16 @@ export class Membership {
     this.#onReach = callback;
   }
 
-  /** Gives shards up, and says so to the others. */
+  /** Gives shards up, and says so to the others. Once begun it is gone through with: see `#tryToLetGo`. */
   async letGo(keys: ShardKey[]): Promise<void> {
-    for (const key of keys) this.#held.delete(key);
-    try {
-      await this.#leases.letGo(this.processId, keys);
-    } catch (error) {
-      for (const key of keys) this.#held.add(key);
-      throw error;
+    for (const key of keys) {
+      this.#held.delete(key);
+      this.#leaving.add(key);
     }
+    this.#letGoCount += 1;
+    while (!(await this.#tryToLetGo(keys)))
+      await new Promise((resolve) => this.#later(RECONNECT_MS, () => resolve(undefined)));
+    for (const key of keys) this.#leaving.delete(key);
     await this.#notifyMembers();
   }
 
@@ -144,6 +150,18 @@ export class Membership {
       ])
       .catch(() => undefined);
     await this.#session.end();
+  }
+
+  /** A try that failed may have been carried out: another process may work on them, and they are not ours any more. */
+  async #tryToLetGo(keys: ShardKey[]): Promise<boolean> {
+    try {
+      await this.#leases.letGo(this.processId, keys);
+      return true;
+    } catch (error) {
+      if (this.#isOver) throw error;
+      this.#onReach?.(toStoreError(error, this.#options.location));
+      return false;
+    }
   }
 
   async #lookForTheFirstTime(): Promise<void> {
@@ -190,10 +208,18 @@ export class Membership {
     const peers = await this.#endWhoIsGone(await readPeers(this.#options.pool));
     if (!peers.some(({ id }) => id === this.processId)) return this.#lose();
     this.#watch.watch(nextAfter(this.processId, peers));
-    const { due, wanted } = await this.#leases.read(this.processId, peers);
+    const letGoCount = this.#leaving.isEmpty ? this.#letGoCount : undefined;
+    const { due, wanted, own } = await this.#leases.read(this.processId, peers);
     if (this.#isRetired) return;
-    const gained = due.length > 0 ? await this.#leases.claim(this.processId, due) : [];
+    const free = due.filter(({ gateway, shard }) => !this.#leaving.has(gateway, shard));
+    const claimed =
+      free.length > 0
+        ? await this.#leases.claim(this.processId, { keys: free, now: this.#options.clock.now() })
+        : [];
     if (this.#isOver) return;
+    // Ours without our knowing: the answer to a claim was lost. What is being let go meanwhile looks the same.
+    const stranded = letGoCount === this.#letGoCount ? own : [];
+    const gained = [...claimed, ...stranded];
     const fresh = gained.filter(({ gateway, shard }) => !this.#held.has(gateway, shard));
     for (const key of fresh) this.#held.add(key);
     const held = wanted.filter(({ gateway, shard }) => this.#held.has(gateway, shard));
@@ -204,7 +230,10 @@ export class Membership {
   async #endWhoIsGone(peers: Peer[]): Promise<Peer[]> {
     const { pool, leaseMs } = this.#options;
     const others = peers.filter(({ id }) => id !== this.processId);
-    const { settledMs } = this.#session;
+    // Who slept himself judges nobody by the time: the others may have slept with him, and are about to wake up.
+    if (peers.some(({ id, is_expired }) => id === this.processId && is_expired))
+      this.#lateAt = performance.now();
+    const settledMs = Math.min(this.#session.settledMs, performance.now() - this.#lateAt);
     const verdict = await judge(pool, others, { settledMs, leaseMs, suspects: this.#suspects });
     this.#suspects = new Set(verdict.suspects);
     if (this.#suspects.size > 0) this.#later(RECONNECT_MS, () => void this.#look());
@@ -248,13 +277,16 @@ export class Membership {
   }
 
   async #beat(): Promise<void> {
-    const { pool, leaseMs } = this.#options;
+    const { leaseMs } = this.#options;
     try {
-      const { rowCount } = await pool.query(
-        "update processes set expires_at = now() + $2 * interval '1 millisecond' where id = $1",
+      const [row] = await this.#session.query<{ was_late: boolean }>(
+        `with former as (select expires_at from processes where id = $1)
+         update processes set expires_at = now() + $2 * interval '1 millisecond' where id = $1
+         returning (select expires_at < now() from former) as was_late`,
         [this.processId, leaseMs],
       );
-      if (rowCount === 0) this.#lose();
+      if (row?.was_late) this.#lateAt = performance.now();
+      if (!row) this.#lose();
       else await this.#look();
     } catch (error) {
       this.#onReach?.(toStoreError(error, this.#options.location));
@@ -301,12 +333,12 @@ async function registerGateways({ pool, gateways, now }: JoinOptions): Promise<M
 
 async function register(
   client: Client,
-  { owner, workers, gatewayIds, leaseMs }: JoinOptions & { gatewayIds: number[] },
+  { owner, workers, gatewayIds, leaseMs, now }: JoinOptions & { gatewayIds: number[] },
 ): Promise<number> {
   const { rows } = await client.query<{ id: number }>(
-    `insert into processes (name, host, pid, workers, gateway_ids, expires_at)
-     values ($1, $2, $3, $4, $5, now() + $6 * interval '1 millisecond') returning id`,
-    [owner, hostname(), process.pid, workers, gatewayIds, leaseMs],
+    `insert into processes (name, host, pid, workers, gateway_ids, joined_at, expires_at)
+     values ($1, $2, $3, $4, $5, $6, now() + $7 * interval '1 millisecond') returning id`,
+    [owner, hostname(), process.pid, workers, gatewayIds, now, leaseMs],
   );
   return Number(rows[0]?.id);
 }

@@ -3,9 +3,11 @@
  * the statements about them. Every write asks for the process's row in `processes`, its right to write.
  */
 import type { Client, Pool } from "pg";
+import { systemClock } from "../../core/clock.ts";
 import type {
   Ownership,
   OwnOptions,
+  StopRequest,
   StoredDelivery,
   StoredMessage,
   UnregisteredWork,
@@ -23,8 +25,8 @@ export interface PostgresOwnOptions extends OwnOptions {
   pool: Pool;
 }
 
-/** Where whoever owns does not say so: no gateway for one listener, no workers, 10 s. */
-const DEFAULTS = { exclusiveGateways: [], workers: "", leaseMs: 10_000 };
+/** Where whoever owns does not say so: no gateway for one listener, no workers, 10 s, the system's clock. */
+const DEFAULTS = { exclusiveGateways: [], workers: "", leaseMs: 10_000, clock: systemClock };
 
 /** Joins the processes that own the database's open work. */
 export async function own(options: PostgresOwnOptions): Promise<Ownership> {
@@ -35,10 +37,10 @@ export async function own(options: PostgresOwnOptions): Promise<Ownership> {
   }
 }
 
-/** How those who own the database now call themselves; undefined for nobody. */
-export async function ownerNames(db: Pool | Client): Promise<string | undefined> {
+/** How those who own the database now call themselves, in the order of their joining. */
+export async function ownerNames(db: Pool | Client): Promise<string[]> {
   const alive = (await readPeers(db)).filter(({ lost_lock, is_expired }) => !(lost_lock || is_expired));
-  return alive.length === 0 ? undefined : alive.map(({ name }) => name).join(", ");
+  return alive.map(({ name }) => name);
 }
 
 function createOwnership(membership: Membership, { pool, url, location }: PostgresOwnOptions): Ownership {
@@ -83,6 +85,7 @@ function createOwnership(membership: Membership, { pool, url, location }: Postgr
       if (rows.length === 0) await checkLease();
       return rows.map(toStoredMessage);
     },
+    stopRequests: (limit) => read<StopRequest>(STOP_REQUESTS, [epoch, limit]),
     openDeliveries: async ({ after, limit }): Promise<StoredDelivery[]> =>
       (await read<DeliveryRow>(OPEN_DELIVERIES, [epoch, after, limit])).map(toStoredDelivery),
     wasHinted: async (threadKey) =>
@@ -112,7 +115,7 @@ function createOwnership(membership: Membership, { pool, url, location }: Postgr
 }
 
 const MESSAGE_COLUMNS =
-  "c.*, g.name as gateway, i.status, i.attempts, i.interruptions, i.next_attempt_at, i.last_error";
+  "c.*, g.name as gateway, i.status, i.attempts, i.interruptions, i.next_attempt_at, i.last_error, i.stopped_by";
 /** $1: the process. */
 const MINE = "l.process_id = $1 and l.shard = c.shard";
 const OPEN = "status in ('pending', 'claimed')";
@@ -132,6 +135,11 @@ const TAKE_UNOWNED = `with i as (update inbox set is_unowned = 0
     and ${FENCE} returning *)
   select ${MESSAGE_COLUMNS} from i join conversations c on c.id = i.conversation_id
   left join gateways g on g.id = c.gateway_id order by c.id`;
+
+const STOP_REQUESTS = `select i.conversation_id as "conversationId", i.stopped_by as by
+  from inbox i join conversations c on c.id = i.conversation_id
+  join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE}
+  where i.${OPEN} and i.is_unowned = 1 and i.stopped_by is not null order by i.conversation_id limit $2`;
 
 const OPEN_DELIVERIES = `select d.*, g.name as gateway, e.kind, e.content, e.created_at, e.conversation_id,
     c.gateway_channel_id, c.thread_ts, c.user_id, o.name as origin_gateway

@@ -2,9 +2,13 @@
  * Waits for the end of one other process: its lock is asked for on a connection of its own, and granted by the
  * server in the moment when the process's connection ends. That is how a death is known at once.
  */
+import { setTimeout } from "node:timers/promises";
 import type { Client, Pool } from "pg";
 import { connect, endClient } from "./connection.ts";
 import { PROCESS_LOCK_CLASS } from "./session.ts";
+
+/** How long after trouble with its connection the next try is made. */
+const RETRY_MS = 1000;
 
 export interface PeerWatchOptions {
   url: string;
@@ -45,6 +49,7 @@ export class PeerWatch {
       await client.query("select pg_advisory_lock_shared($1, $2)", [PROCESS_LOCK_CLASS, peerId]);
     } catch {
       // The connection broke: whether the peer lives is seen at the next look, which watches again.
+      await setTimeout(RETRY_MS, undefined, { ref: false });
     }
     if (this.#client !== connecting) return;
     await this.#hangUp();

@@ -3,8 +3,8 @@
  * frees when the connection ends, and listens for what other processes have to say. When it breaks it is made
  * anew, for as long as it takes.
  */
-import type { Client } from "pg";
-import { connect, endClient } from "./connection.ts";
+import { type Client, DatabaseError, type QueryResultRow } from "pg";
+import { connect, endClient, hangUp } from "./connection.ts";
 
 /** The advisory locks of Robson's processes: a class of our own, and the process's id in it. */
 export const PROCESS_LOCK_CLASS = 7_626_000;
@@ -13,6 +13,8 @@ export const MEMBERS_CHANNEL = "robson_members";
 
 export interface SessionOptions {
   url: string;
+  /** How long an answer may take. */
+  timeoutMs: number;
   /** The channels to listen on, beside `MEMBERS_CHANNEL`. */
   channels: string[];
   onNotification(channel: string, payload: string): void;
@@ -37,7 +39,7 @@ export class Session {
     options: SessionOptions,
     register: (client: Client) => Promise<number>,
   ): Promise<Session> {
-    const client = await connect(options.url);
+    const client = await connect(options.url, { timeoutMs: options.timeoutMs });
     try {
       await client.query("begin");
       const processId = await register(client);
@@ -64,6 +66,20 @@ export class Session {
   /** How long ago the connection was made anew; Infinity when it never broke. */
   get settledMs(): number {
     return performance.now() - this.#reconnectedAt;
+  }
+
+  /**
+   * Asks on this connection, which nothing else can keep busy. One that does not answer in time is given up and
+   * made anew: the network may be gone without a word.
+   */
+  async query<Row extends QueryResultRow>(text: string, values: unknown[]): Promise<Row[]> {
+    const client = this.#client;
+    try {
+      return (await client.query<Row>({ text, values })).rows;
+    } catch (error) {
+      if (!(error instanceof DatabaseError)) hangUp(client);
+      throw error;
+    }
   }
 
   async end(): Promise<void> {
@@ -93,7 +109,7 @@ export class Session {
   }
 
   async #connectAgain(): Promise<Client> {
-    const client = await connect(this.#options.url);
+    const client = await connect(this.#options.url, { timeoutMs: this.#options.timeoutMs });
     try {
       // The server may not have noticed yet that the former connection is gone.
       await client.query(

@@ -36,8 +36,11 @@ export class ShardLeases {
     ]);
   }
 
-  /** What is free and the process's due; what it holds and is another's due. */
-  async read(processId: number, peers: Peer[]): Promise<{ due: ShardKey[]; wanted: ShardKey[] }> {
+  /** What is free and the process's due; what it holds and is another's due; all that it holds. */
+  async read(
+    processId: number,
+    peers: Peer[],
+  ): Promise<{ due: ShardKey[]; wanted: ShardKey[]; own: ShardKey[] }> {
     const { rows } = await this.#pool.query<LeaseRow>(
       "select gateway_id, shard, process_id from shard_leases",
     );
@@ -47,6 +50,7 @@ export class ShardLeases {
     );
     const due: ShardKey[] = [];
     const wanted: ShardKey[] = [];
+    const own: ShardKey[] = [];
     for (const [gatewayId, gateway] of this.#names) {
       const runners = peers.filter(
         ({ gateway_ids, is_leaving }) => !is_leaving && (gateway === null || gateway_ids.includes(gatewayId)),
@@ -59,25 +63,28 @@ export class ShardLeases {
         const holder = holders.get(leaseKey({ gateway_id: gatewayId, shard }));
         if (owner === processId && holder === undefined) due.push({ gateway, shard });
         if (owner !== processId && holder === processId) wanted.push({ gateway, shard });
+        if (holder === processId) own.push({ gateway, shard });
       }
       // Who listens goes on listening: there is nothing to be shared out.
       const listener = { gateway_id: gatewayId, shard: LISTENER_SHARD };
+      if (holders.get(leaseKey(listener)) === processId) own.push({ gateway, shard: LISTENER_SHARD });
       if (gateway !== null && this.#exclusive.has(gateway) && !holders.has(leaseKey(listener)))
         due.push({ gateway, shard: LISTENER_SHARD });
     }
-    return { due, wanted };
+    return { due, wanted, own };
   }
 
-  /** Takes those of them that are free; resolves with these. */
-  async claim(processId: number, keys: ShardKey[]): Promise<ShardKey[]> {
+  /** Takes those of them that are free, at the instant `now`; resolves with these. */
+  async claim(processId: number, { keys, now }: { keys: ShardKey[]; now: number }): Promise<ShardKey[]> {
     const { rows } = await this.#pool.query<{ gateway_id: number; shard: number }>(
-      `insert into shard_leases (gateway_id, shard, process_id)
-       select x.gateway_id, x.shard, $1 from unnest($2::int8[], $3::int2[]) as x (gateway_id, shard)
+      `insert into shard_leases (gateway_id, shard, process_id, acquired_at)
+       select x.gateway_id, x.shard, $1, $4 from unnest($2::int8[], $3::int2[]) as x (gateway_id, shard)
        where exists (select from processes where id = $1 for key share) order by 1, 2
-       on conflict (gateway_id, shard) do update set process_id = excluded.process_id
+       on conflict (gateway_id, shard) do update set process_id = excluded.process_id,
+         acquired_at = excluded.acquired_at
        where not exists (select from processes p where p.id = shard_leases.process_id)
        returning gateway_id, shard`,
-      [processId, ...this.#columns(keys)],
+      [processId, ...this.#columns(keys), now],
     );
     return rows.map(({ gateway_id, shard }) => ({ gateway: this.#names.get(gateway_id) ?? null, shard }));
   }

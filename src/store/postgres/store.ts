@@ -11,7 +11,7 @@ import { type Program, thisProgram } from "../migrations/compatibility.ts";
 import type { OpenedStore } from "../opened-store.ts";
 import { createOperatorRecords } from "../operator-records.ts";
 import { createPullRequestStore } from "../pull-requests.ts";
-import { createRecords } from "../records.ts";
+import { createRecords, type WrittenShard } from "../records.ts";
 import { createRetentionStore } from "../retention.ts";
 import { conversationValues } from "../rows.ts";
 import type { Schema } from "../schema.ts";
@@ -68,8 +68,8 @@ function createStore({ url, location, program, pool, kysely, migrated }: Parts):
     write: (queries) => write(inTransaction(pool, queries)),
   };
   // A wake-up that is lost is made good by the loop's fallback poll.
-  const wake = () =>
-    pool.query(`notify ${WAKE_CHANNEL}`).then(
+  const wake = (to?: WrittenShard) =>
+    pool.query("select pg_notify($1, $2)", [WAKE_CHANNEL, to ? `${to.gatewayId}:${to.shard}` : ""]).then(
       () => undefined,
       () => undefined,
     );
@@ -96,7 +96,7 @@ function createStore({ url, location, program, pool, kysely, migrated }: Parts):
       return ownership;
     },
     insertUnowned: (message) => write(insertMessage(pool, message)),
-    currentOwner: () => ownerNames(pool).catch((error) => Promise.reject(toStoreError(error, location))),
+    currentOwners: () => ownerNames(pool).catch((error) => Promise.reject(toStoreError(error, location))),
     async close() {
       for (const ownership of owned) await ownership.release();
       await Promise.allSettled(writes);

@@ -55,7 +55,8 @@ opened as (
   select accepted.id, x.status, x.attempts, x.is_unowned from accepted join ${unnest(ACCEPTANCES)} using (message_id)),
 changed as (
   update inbox set status = x.status, attempts = x.attempts, interruptions = x.interruptions,
-    next_attempt_at = x.next_attempt_at, last_error = x.last_error, is_unowned = 0
+    next_attempt_at = x.next_attempt_at, last_error = x.last_error,
+    is_unowned = case when inbox.stopped_by is null or x.status = 'dead' then 0 else inbox.is_unowned end
   from ${unnest(INBOX_CHANGES)}, lease where inbox.conversation_id = x.id),
 closed as (delete from inbox using ${unnest(INBOX_ENDS)}, lease where inbox.conversation_id = x.id),
 subscribed as materialized (
@@ -115,8 +116,13 @@ select exists (select from lease) as is_owner,
 export const CONVERSATION_BY_KEY = `select id from conversations
   where coalesce(gateway_id, 0) = coalesce($1::int8, 0) and idempotency_key = $2`;
 
-/** Parameters: the conversation's id, the sequence. */
-export const EVENT_BY_SEQUENCE = "select id from process_events where conversation_id = $1 and sequence = $2";
+/**
+ * Parameters: the conversation's id, the sequence, the ids of its deliveries as they were to be stored. The same ones:
+ * a former try at this very write has stored it.
+ */
+export const EVENT_BY_SEQUENCE = `select e.id, exists (select from process_event_deliveries d
+    where d.event_id = e.id and d.delivery_id = any ($3::text[])) as is_same
+  from process_events e where e.conversation_id = $1 and e.sequence = $2`;
 
 /** What the statement answers: the rows it made; what it did not make was there before. */
 export interface WayResult {

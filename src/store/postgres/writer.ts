@@ -23,7 +23,7 @@ import {
 /** How many operations one statement carries at the most. */
 const MAX_BATCH_OPERATIONS = 256;
 /** How many connections write side by side. */
-const WRITER_CONNECTIONS = 1;
+const WRITER_CONNECTIONS = 2;
 
 /** How long closing waits for the batches under way. */
 const CLOSE_TIMEOUT_MS = 5000;
@@ -215,9 +215,14 @@ async function lookUp(
   }
   const events: StoredEvent[] = [];
   for (const [index, made] of written.eventsOf(operation.change).entries()) {
-    const { conversationId, sequence } = operation.change.events?.[index] ?? {};
-    const { rows } = await client.query<{ id: number }>(EVENT_BY_SEQUENCE, [conversationId, sequence]);
-    events.push(made ?? { eventId: Number(rows[0]?.id), isNew: false });
+    const { conversationId, sequence, deliveries = [] } = operation.change.events?.[index] ?? {};
+    const ids = deliveries.map(({ deliveryId }) => deliveryId);
+    const { rows } = await client.query<{ id: number; is_same: boolean }>(EVENT_BY_SEQUENCE, [
+      conversationId,
+      sequence,
+      ids,
+    ]);
+    events.push(made ?? { eventId: Number(rows[0]?.id), isNew: rows[0]?.is_same ?? false });
   }
   return events;
 }

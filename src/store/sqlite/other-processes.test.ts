@@ -84,7 +84,7 @@ test("the database of a process killed as its owner is owned at once, with all t
   );
   const store = await openStore(file);
   t.onTestFinished(() => store.close());
-  expect(await store.currentOwner()).toBe("killed");
+  expect(await store.currentOwners()).toEqual(["killed"]);
 
   owner.child.kill("SIGKILL");
   await owner.ended;

@@ -63,6 +63,7 @@ export async function own({ file, db, writer, way, owner, gateways, now }: OwnOp
       },
       openMessages: async (page) => reading(file, () => readings.openMessages(page)),
       takeUnowned: (limit) => writer.submit(() => readings.takeUnowned(limit), fence),
+      stopRequests: async (limit) => reading(file, () => readings.stopRequests(limit)),
       openDeliveries: async (page) => reading(file, () => readings.openDeliveries(page)),
       wasHinted: async (threadKey) => reading(file, () => readings.wasHinted(threadKey)),
       expireUnregistered: (before) => writer.submit(() => readings.expireUnregistered(before), fence),

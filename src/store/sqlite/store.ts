@@ -88,8 +88,8 @@ export async function openSqliteStore(file: string, options: SqliteStoreOptions)
       await wake();
       return accepted;
     },
-    async currentOwner() {
-      return isOwnerLocked(file) ? ownerName(db) : undefined;
+    async currentOwners() {
+      return isOwnerLocked(file) ? [ownerName(db)] : [];
     },
     async close() {
       for (const ownership of owned) await ownership.release();

@@ -11,6 +11,7 @@ import type {
   NewFailure,
   NewMessage,
   Placement,
+  StopRequest,
   StoredDelivery,
   StoredEvent,
   StoredMessage,
@@ -90,8 +91,11 @@ export class Way {
       worker,
       createdAt,
     );
-    if (changes === 0)
-      return { eventId: Number(eventBySequence.get(conversationId, sequence)?.id), isNew: false };
+    if (changes === 0) {
+      // With the same delivery, a former try at this very write has stored it.
+      const known = eventBySequence.get(event.deliveries[0]?.deliveryId ?? null, conversationId, sequence);
+      return { eventId: Number(known?.id), isNew: known?.is_same === 1 };
+    }
     for (const { gateway, target, deliveryId, status, attempts, subscriberId = null } of deliveries) {
       const gatewayId = this.#gateways.idOf(gateway);
       insertDelivery.run(lastInsertRowid, gatewayId, target, deliveryId, status, attempts, subscriberId);
@@ -146,8 +150,8 @@ function prepareMessageWrites(db: DatabaseSync) {
       "insert into inbox (conversation_id, status, attempts, is_unowned) values (?, ?, ?, ?)",
     ),
     updateInbox:
-      db.prepare(`update inbox set status = ?, attempts = ?, interruptions = ?, next_attempt_at = ?, last_error = ?,
-      is_unowned = 0 where conversation_id = ?`),
+      db.prepare(`update inbox set status = ?1, attempts = ?2, interruptions = ?3, next_attempt_at = ?4, last_error = ?5,
+      is_unowned = case when stopped_by is null or ?1 = 'dead' then 0 else is_unowned end where conversation_id = ?6`),
     deleteInbox: db.prepare("delete from inbox where conversation_id = ?"),
   };
 }
@@ -156,7 +160,8 @@ function prepareEventWrites(db: DatabaseSync) {
   return {
     insertEvent: db.prepare(`insert into process_events (conversation_id, sequence, kind, content, worker,
       created_at) values (?, ?, ?, ?, ?, ?) on conflict (conversation_id, sequence) do nothing`),
-    eventBySequence: db.prepare("select id from process_events where conversation_id = ? and sequence = ?"),
+    eventBySequence: db.prepare(`select id, exists (select 1 from process_event_deliveries
+      where event_id = id and delivery_id = ?) as is_same from process_events where conversation_id = ? and sequence = ?`),
     insertDelivery:
       db.prepare(`insert into process_event_deliveries (event_id, gateway_id, target, delivery_id,
       status, attempts, subscriber_id) values (?, ?, ?, ?, ?, ?, ?)`),
@@ -181,7 +186,8 @@ const LOOKED_AT = 20;
 /** The readings of the open work, for the gateways with the given ids. */
 export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
   const ours = gatewayIds.join(", "); // SQLite takes "in ()" for the empty list
-  const messages = `select c.*, g.name as gateway, i.status, i.attempts, i.interruptions, i.next_attempt_at, i.last_error
+  const messages = `select c.*, g.name as gateway, i.status, i.attempts, i.interruptions, i.next_attempt_at, i.last_error,
+      i.stopped_by
     from inbox i join conversations c on c.id = i.conversation_id left join gateways g on g.id = c.gateway_id
     where (c.gateway_id is null or c.gateway_id in (${ours})) and i.status in ('pending', 'claimed')`;
   const open = "status in ('pending', 'claimed')";
@@ -191,6 +197,10 @@ export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
   const newestUnowned = db.prepare(`select c.gateway_id is null or c.gateway_id in (${ours}) as is_ours
     from inbox i join conversations c on c.id = i.conversation_id where i.is_unowned = 1
     order by i.conversation_id desc limit ${LOOKED_AT}`);
+  const stopRequests = db.prepare(`select i.conversation_id as conversationId, i.stopped_by as by
+    from inbox i join conversations c on c.id = i.conversation_id
+    where (c.gateway_id is null or c.gateway_id in (${ours})) and i.status in ('pending', 'claimed')
+      and i.is_unowned = 1 and i.stopped_by is not null order by i.conversation_id limit ?`);
   const own = db.prepare("update inbox set is_unowned = 0 where conversation_id = ?");
   const openDeliveries = db.prepare(`select d.*, g.name as gateway, e.kind, e.content, e.created_at,
       e.conversation_id, c.gateway_channel_id, c.thread_ts, c.user_id, o.name as origin_gateway
@@ -228,6 +238,7 @@ export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
       for (const { id } of rows) own.run(id);
       return rows.map(toStoredMessage);
     },
+    stopRequests: (limit: number): StopRequest[] => stopRequests.all(limit) as unknown as StopRequest[],
     openDeliveries: (page: { after: number; limit: number }): StoredDelivery[] =>
       (openDeliveries.all(page.after, page.limit) as unknown as DeliveryRow[]).map(toStoredDelivery),
     wasHinted: (threadKey: string): boolean => hinted.get(threadKey) !== undefined,

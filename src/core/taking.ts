@@ -1,0 +1,117 @@
+/**
+ * Takes over what other processes have stored for this one: messages, dead letters to be tried again, and that someone
+ * wants a message ended. One taking at a time; what comes in meanwhile is the next one's. Where memory has no room, or
+ * the backlog is still being read, messages stay for the reading of pages, and only what is to be ended is looked up.
+ */
+import { hasCode } from "./errors.ts";
+import type { Limits } from "./limits.ts";
+import type { Ownership, StoredMessage } from "./store.ts";
+import type { StoreHealth } from "./store-health.ts";
+
+export interface TakingOptions {
+  ownership: Ownership;
+  limits: Limits;
+  storeHealth: StoreHealth;
+  /** Whether all open work is in memory, so that what is taken may go there. */
+  isLive(): boolean;
+  /** How much of `maxLoaded` is taken. */
+  roomTaken(): number;
+  /** A message that was not in memory has been taken. */
+  load(message: StoredMessage): void;
+  isLoaded(message: StoredMessage): boolean;
+  tellAccepted(message: StoredMessage): void;
+  /** Ends a message that is in memory; see `LoopControl`. */
+  stop(conversationId: number, by: string): void;
+  /** What was taken is to be read from the database. */
+  fallBehind(): void;
+  /** What was taken is known to the database alone, if anything was. */
+  becomeUncertain(): void;
+  onBug(error: unknown): void;
+}
+
+/** How many messages of other processes are taken over at once. */
+const MAX_TAKEN = 500;
+
+export class Taking {
+  readonly #options: TakingOptions;
+  /** Set while messages are being taken: what has ended meanwhile, and may still be among them. */
+  #endedMeanwhile: Set<number> | undefined;
+  #underWay: Promise<void> | undefined;
+  /** Begins when the taking under way has ended. */
+  #next: Promise<void> | undefined;
+  #count = 0;
+  #isStopped = false;
+
+  constructor(options: TakingOptions) {
+    this.#options = options;
+  }
+
+  get underWay(): Promise<void> | undefined {
+    return this.#underWay;
+  }
+
+  /** How many messages have been taken so far. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Resolves when what others had stored by now is in its lanes, or is left to the reading of pages. */
+  take(): Promise<void> {
+    if (!this.#underWay) return this.#begin();
+    this.#next ??= this.#underWay.then(() => this.#begin());
+    return this.#next;
+  }
+
+  /** A message has left memory. */
+  ended(conversationId: number): void {
+    this.#endedMeanwhile?.add(conversationId);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  #begin(): Promise<void> {
+    this.#next = undefined;
+    if (this.#isStopped) return Promise.resolve();
+    const ended = new Set<number>();
+    this.#endedMeanwhile = ended;
+    this.#underWay = this.#takeAll(ended).finally(() => {
+      this.#underWay = undefined;
+      this.#endedMeanwhile = undefined;
+    });
+    return this.#underWay;
+  }
+
+  async #takeAll(ended: Set<number>): Promise<void> {
+    const { ownership, limits, storeHealth, isLive, roomTaken, isLoaded, tellAccepted } = this.#options;
+    try {
+      for (let isMore = true; isMore && !this.#isStopped; ) {
+        const limit = isLive() ? Math.min(limits.maxLoaded - roomTaken(), MAX_TAKEN) : 0;
+        if (limit <= 0) return await this.#takeStops();
+        const messages = await ownership.takeUnowned(limit);
+        storeHealth.worked();
+        this.#count += messages.length;
+        for (const message of messages) {
+          // What someone wants ended was accepted before, if it is here.
+          const isHere = isLoaded(message) || ended.has(message.conversationId);
+          if (message.stoppedBy === null || !isHere) tellAccepted(message);
+        }
+        // Shards have come meanwhile, say, with older messages: all are read anew, in their order.
+        if (!isLive()) return this.#options.fallBehind();
+        for (const message of messages) if (!ended.has(message.conversationId)) this.#options.load(message);
+        isMore = messages.length === limit;
+      }
+    } catch (error) {
+      storeHealth.failed(error);
+      if (hasCode(error, "STORE_UNAVAILABLE")) this.#options.becomeUncertain();
+      else if (!hasCode(error, "STORE_BUSY")) this.#options.onBug(error);
+    }
+  }
+
+  /** A read: what is not in memory is ended when the pages come to it. */
+  async #takeStops(): Promise<void> {
+    const requests = await this.#options.ownership.stopRequests(MAX_TAKEN);
+    for (const { conversationId, by } of requests) this.#options.stop(conversationId, by);
+  }
+}

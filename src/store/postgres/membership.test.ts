@@ -1,0 +1,68 @@
+/** What becomes of shards when the answer of the database is lost. How a cluster works: core/cluster.test.ts. */
+import { Client } from "pg";
+import { expect, type TestContext, test, vi } from "vitest";
+import { createDatabase } from "../../testing/postgres/database.ts";
+import { openStore } from "../open-store.ts";
+
+const PATIENTLY = { timeout: 10_000, interval: 10 };
+
+/** Processes on a new database, and a client of another program on it. */
+async function openCluster(t: TestContext) {
+  const { url } = await createDatabase(t);
+  const join = async (owner: string) => {
+    const store = await openStore(url);
+    t.onTestFinished(() => store.close());
+    return store.own({ owner, gateways: ["a"], now: 0 });
+  };
+  const other = new Client({ connectionString: url });
+  await other.connect();
+  t.onTestFinished(() => other.end());
+  return { join, other };
+}
+
+test("shards whose letting go is cut off are not held meanwhile, and are free in the end", async (t) => {
+  const { join, other } = await openCluster(t);
+  const ownership = await join("first");
+  await ownership.retire();
+  const keys = ownership.shards().slice(0, 3);
+  const [key] = keys;
+  if (!key) throw new Error("it holds all shards");
+  await other.query("begin; lock table shard_leases in exclusive mode");
+
+  const letGo = ownership.letGo(keys);
+  const cutOff = () =>
+    other.query(`select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and query like 'delete from shard_leases%' and wait_event_type = 'Lock'`);
+  await vi.waitUntil(async () => {
+    await other.query("select pg_stat_clear_snapshot()");
+    return (await cutOff()).rowCount;
+  }, PATIENTLY);
+  expect(ownership.holds(key.gateway, key.shard)).toBe(false);
+  await other.query("rollback");
+  await letGo;
+
+  expect(ownership.holds(key.gateway, key.shard)).toBe(false);
+  const { rows } = await other.query("select count(*)::int4 as count from shard_leases where shard >= 0");
+  expect(rows).toEqual([{ count: 2 * 64 - keys.length }]);
+});
+
+test("a shard that is ours by the database's word is held, although the answer to its claim was lost", async (t) => {
+  const { join, other } = await openCluster(t);
+  const first = await join("first");
+  first.onShards(({ wanted }) => {
+    if (wanted.length > 0) void first.letGo(wanted);
+  });
+  const second = await join("second");
+  await vi.waitFor(() => expect(second.shards()).toHaveLength(64), PATIENTLY);
+  expect(first.shards()).toHaveLength(64);
+  await second.retire();
+  await second.letGo(second.shards().slice(1));
+  await vi.waitFor(() => expect(first.shards()).toHaveLength(127), PATIENTLY);
+
+  // As if its own claim had been carried out, and nobody had told it.
+  const update = "update shard_leases set process_id = $1 where process_id = $2";
+  await other.query(update, [first.epoch, second.epoch]);
+  await other.query("notify robson_members");
+
+  await vi.waitFor(() => expect(first.shards()).toHaveLength(128), PATIENTLY);
+});
