@@ -5,7 +5,6 @@ import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { openStore } from "../src/store/open-store.ts";
 import { aMessage } from "../src/testing/builders.ts";
-import { databaseKinds } from "../src/testing/databases.ts";
 import { temporaryFolder } from "../src/testing/temporary-folder.ts";
 import { expectClear, refusal, runChild, withFileLimit, withSmallDisk } from "./bad-databases.fixture.ts";
 
@@ -227,26 +226,23 @@ test("a file that may not grow refuses writes, and all that was acknowledged is 
   expect(await ownership.openMessages({ after: 0, limit: 100_000 })).toHaveLength(full.acknowledged);
 });
 
-test.for(databaseKinds)(
-  "a second agent on one $name database is refused, and the first goes on",
-  async ({ create }, t) => {
-    const location = await create(t);
-    const [first, second] = [await openStore(location), await openStore(location)];
-    t.onTestFinished(() => first.close());
-    t.onTestFinished(() => second.close());
-    const ownership = await first.own({ owner: "agent 17 on host-a", gateways: ["a"], now: 0 });
+test("a second agent on one file is refused, and the first goes on", async (t) => {
+  const location = join(await temporaryFolder(t), "robson.db");
+  const [first, second] = [await openStore(location), await openStore(location)];
+  t.onTestFinished(() => first.close());
+  t.onTestFinished(() => second.close());
+  const ownership = await first.own({ owner: "agent 17 on host-a", gateways: ["a"], now: 0 });
 
-    const error = await refusal(second.own({ owner: "agent 18", gateways: ["a"], now: 0 }));
+  const error = await refusal(second.own({ owner: "agent 18", gateways: ["a"], now: 0 }));
 
-    expect(error).toMatchObject({
-      code: "ALREADY_RUNNING",
-      hint: expect.stringContaining("Stop that process"),
-    });
-    expect(error.message).toContain("agent 17 on host-a is working on it");
-    const at = { shard: 0, status: "pending", attempts: 0 } as const;
-    expect(await ownership.accept(aMessage({ gateway: "a" }), at)).toMatchObject({ isDuplicate: false });
-  },
-);
+  expect(error).toMatchObject({
+    code: "ALREADY_RUNNING",
+    hint: expect.stringContaining("Stop that process"),
+  });
+  expect(error.message).toContain("agent 17 on host-a is working on it");
+  const at = { shard: 0, status: "pending", attempts: 0 } as const;
+  expect(await ownership.accept(aMessage({ gateway: "a" }), at)).toMatchObject({ isDuplicate: false });
+});
 
 function execute(file: string, statements: string): void {
   const db = new DatabaseSync(file);

@@ -4,28 +4,18 @@
  * next attempt asks the platform first whether it is there.
  */
 import { backoffMs } from "./backoff.ts";
-import type { Clock } from "./clock.ts";
-import { DeliveryError, messageOf, type Retry, retryOf } from "./errors.ts";
-import type { Gateway } from "./gateway.ts";
 import type { HookRegistry, Hooks } from "./hooks.ts";
 import { waitAfterInterruption } from "./interruption.ts";
-import { LazySignal, onAbort } from "./lazy-signal.ts";
-import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
-import type { Delivery } from "./message-event.ts";
 import type { OutboxEntry } from "./outbox-entry.ts";
+import { attemptToSend, type SendOptions, type SendOutcome, toDelivery } from "./send-attempt.ts";
 import type { Change, DeliveryChange, NewFailure, StoredDelivery } from "./store.ts";
 import { toStorable } from "./text.ts";
 
-export interface DeliverOptions {
-  gateway: Gateway;
-  clock: Clock;
+export interface DeliverOptions extends SendOptions {
   random: () => number;
-  limits: Limits;
   log: Logger;
   hooks: HookRegistry;
-  /** Aborted when the loop's time to stop is over: the attempt is given up. */
-  signal: AbortSignal;
   /** The gateway's part is over; what is left is to be stored. */
   onSent(): void;
   /** Whether another event waits behind this one in its lane. */
@@ -37,157 +27,146 @@ export interface DeliverOptions {
 
 const INTERRUPTED = "The process stopped during this attempt";
 
-/** Resolves with the instant of the next attempt, or with undefined when the delivery has ended. */
-export async function deliver(entry: OutboxEntry, options: DeliverOptions): Promise<number | undefined> {
-  const { delivery } = entry;
-  const { clock, limits, log, gateway } = options;
-  const record = (change: Partial<DeliveryChange>, failure?: NewFailure) => {
-    Object.assign(delivery, change);
-    return options.persist({ shard: entry.shard, delivery: toChange(delivery), ...(failure && { failure }) });
-  };
-  const failedWith = (error: string, nextAt: number | null = null) =>
-    toFailure(delivery, { error, nextAt, failedAt: clock.now() });
-  const tellEnded = (end: Omit<Hooks["delivery.ended"], "delivery">) =>
-    options.hooks.tell("delivery.ended", () => ({ delivery: toDelivery(delivery), ...end }));
-  const ids = {
-    deliveryId: delivery.deliveryId,
-    eventId: delivery.eventId,
-    conversationId: delivery.conversationId,
-    gateway: gateway.name,
-  };
+/**
+ * Resolves with the instant of the next attempt, or with undefined when the delivery has ended. By the clock of that
+ * moment: it may have been set back since the instant was stored.
+ */
+export function deliver(entry: OutboxEntry, options: DeliverOptions): Promise<number | undefined> {
+  return new DeliveryAttempt(entry, options).run();
+}
 
-  // Progress that failed is old news as soon as there is a later event: it closes, and never holds that up.
-  const isSuperseded = () =>
-    delivery.kind === "progress" && delivery.lastError !== null && options.hasLater();
-  const supersede = async () => {
-    await record({ status: "done", nextRetryAt: null });
-    log.info({ ...ids, attempts: delivery.attempts }, "delivery superseded");
-    tellEnded({ outcome: "superseded" });
-    return undefined;
-  };
-  const giveUp = async (lastError: string) => {
-    await record({ status: "dead", nextRetryAt: null, lastError }, failedWith(lastError));
-    log.error({ ...ids, attempts: delivery.attempts, error: lastError }, "delivery dead");
-    tellEnded({ outcome: "dead", error: lastError });
-    return undefined;
-  };
+class DeliveryAttempt {
+  readonly #entry: OutboxEntry;
+  readonly #delivery: StoredDelivery;
+  readonly #options: DeliverOptions;
 
-  if (isSuperseded()) return supersede();
-  const isEarly = !options.isDue && delivery.nextRetryAt !== null && delivery.nextRetryAt > clock.now();
-  if (isEarly) return delivery.nextRetryAt ?? undefined;
-  // The loop's time to stop is over: what has not begun keeps its lane, and is left to the next start.
-  if (options.signal.aborted && !entry.isCounted) return Number.POSITIVE_INFINITY;
-  if (!entry.isCounted) {
-    const waitMs = entry.hasWaited ? 0 : waitFor(delivery, options);
-    entry.hasWaited = true;
-    if (waitMs > 0) return clock.now() + waitMs;
-    const begun = toBegun(delivery);
-    const wasInterrupted = delivery.status === "claimed";
-    if (wasInterrupted && begun.interruptions >= limits.maxInterruptions) return giveUp(INTERRUPTED);
-    const { attempts } = delivery;
-    await record(begun, wasInterrupted ? failedWith(INTERRUPTED) : undefined);
-    if (wasInterrupted) log.warn({ ...ids, attempts }, "delivery attempt was interrupted");
+  constructor(entry: OutboxEntry, options: DeliverOptions) {
+    this.#entry = entry;
+    this.#delivery = entry.delivery;
+    this.#options = options;
   }
-  entry.isCounted = false;
-  log.debug({ ...ids, attempts: delivery.attempts }, "delivery attempt begins");
 
-  const outcome = await attempt(delivery, options);
-  options.onSent();
+  async run(): Promise<number | undefined> {
+    const { clock, signal, isDue } = this.#options;
+    const { nextRetryAt } = this.#delivery;
+    if (this.#isSuperseded()) return this.#supersede();
+    if (!isDue && nextRetryAt !== null && nextRetryAt > clock.now()) return nextRetryAt;
+    // The loop's time to stop is over: what has not begun keeps its lane, and is left to the next start.
+    if (signal.aborted && !this.#entry.isCounted) return Number.POSITIVE_INFINITY;
+    if (!this.#entry.isCounted) {
+      const waitMs = this.#waitMs();
+      if (waitMs > 0) return clock.now() + waitMs;
+      if (!(await this.#begin())) return undefined;
+    }
+    this.#entry.isCounted = false;
+    this.#log("debug", "delivery attempt begins");
 
-  if (outcome.kind === "delivered") {
-    await record({ status: "done", deliveredAt: clock.now(), nextRetryAt: null });
-    log.info({ ...ids, attempts: delivery.attempts }, "delivered");
-    tellEnded({ outcome: "delivered" });
-    return undefined;
+    const outcome = await attemptToSend(this.#delivery, this.#options);
+    this.#options.onSent();
+    if (outcome.kind === "delivered") return this.#delivered();
+    return signal.aborted ? this.#handBack() : this.#failed(outcome);
   }
-  if (options.signal.aborted) {
-    // Given up because the loop stops: the platform is asked at the next start. It counts as no failure.
-    await record({ status: "pending", interruptions: delivery.interruptions + 1, nextRetryAt: null });
-    log.info({ ...ids, attempts: delivery.attempts }, "delivery handed back");
-    // Nothing of its lane may pass it: it keeps the lane for as long as the loop lives.
+
+  /** Progress that failed is old news as soon as there is a later event: it closes, and never holds that up. */
+  #isSuperseded(): boolean {
+    const { kind, lastError } = this.#delivery;
+    return kind === "progress" && lastError !== null && this.#options.hasLater();
+  }
+
+  /** What was interrupted more than once waits first, and its lane with it. */
+  #waitMs(): number {
+    const { status, interruptions } = this.#delivery;
+    const mustWait = status === "claimed" && !this.#entry.hasWaited;
+    this.#entry.hasWaited = true;
+    return mustWait ? waitAfterInterruption({ ...this.#options, interruptions }) : 0;
+  }
+
+  /** Counts the attempt; one that ended with the process is counted apart. False: there were too many of these. */
+  async #begin(): Promise<boolean> {
+    const { status, attempts, interruptions } = this.#delivery;
+    const wasInterrupted = status === "claimed";
+    const begun = {
+      status: "claimed",
+      attempts: attempts + 1,
+      interruptions: interruptions + (wasInterrupted ? 1 : 0),
+      nextRetryAt: null,
+    } as const;
+    if (wasInterrupted && begun.interruptions >= this.#options.limits.maxInterruptions) {
+      await this.#giveUp(INTERRUPTED);
+      return false;
+    }
+    await this.#record(begun, wasInterrupted ? this.#failure(INTERRUPTED) : undefined);
+    if (wasInterrupted) this.#log("warn", "delivery attempt was interrupted", { attempts });
+    return true;
+  }
+
+  async #delivered(): Promise<undefined> {
+    await this.#record({ status: "done", deliveredAt: this.#options.clock.now(), nextRetryAt: null });
+    this.#log("info", "delivered");
+    this.#tellEnded({ outcome: "delivered" });
+  }
+
+  async #supersede(): Promise<undefined> {
+    await this.#record({ status: "done", nextRetryAt: null });
+    this.#log("info", "delivery superseded");
+    this.#tellEnded({ outcome: "superseded" });
+  }
+
+  /**
+   * Given up because the loop stops: the platform is asked at the next start. It counts as no failure. Nothing of
+   * its lane may pass it: it keeps the lane for as long as the loop lives.
+   */
+  async #handBack(): Promise<number> {
+    const interruptions = this.#delivery.interruptions + 1;
+    await this.#record({ status: "pending", interruptions, nextRetryAt: null });
+    this.#log("info", "delivery handed back");
     return Number.POSITIVE_INFINITY;
   }
-  const lastError = toStorable(outcome.error);
-  delivery.lastError = lastError;
-  if (isSuperseded()) return supersede();
-  const failures = delivery.attempts - delivery.interruptions;
-  if (outcome.retry === "never" || failures >= limits.maxDeliveryAttempts) return giveUp(lastError);
-  const waitMs = retryWaitMs({ attempts: failures, outcome, options });
-  const nextRetryAt = clock.now() + waitMs;
-  await record({ status: "pending", nextRetryAt, lastError }, failedWith(lastError, nextRetryAt));
-  log.warn({ ...ids, attempts: delivery.attempts, nextRetryAt, error: lastError }, "delivery attempt failed");
-  // Not `nextRetryAt`: the clock may have been set back while that was written.
-  return clock.now() + waitMs;
-}
 
-/** What was interrupted more than once waits first, and its lane with it. */
-function waitFor({ status, interruptions }: StoredDelivery, { limits, random }: DeliverOptions): number {
-  return status === "claimed" ? waitAfterInterruption({ interruptions, limits, random }) : 0;
-}
-
-/** The delivery with its next attempt counted; one that ended with the process is counted apart. */
-function toBegun({ status, attempts, interruptions }: StoredDelivery) {
-  const wasInterrupted = status === "claimed";
-  return {
-    status: "claimed",
-    attempts: attempts + 1,
-    interruptions: interruptions + (wasInterrupted ? 1 : 0),
-    nextRetryAt: null,
-  } as const;
-}
-
-type AttemptOutcome =
-  | { kind: "delivered" }
-  | { kind: "failed"; error: string; retry: Retry; retryAfterMs: number | undefined };
-
-/** Never rejects. */
-async function attempt(delivery: StoredDelivery, options: DeliverOptions): Promise<AttemptOutcome> {
-  const { gateway, clock, limits } = options;
-  const over = Promise.withResolvers<never>();
-  const lazy = new LazySignal();
-  const end = (reason: unknown) => {
-    lazy.abort(reason);
-    over.reject(reason);
-  };
-  const cancelTimeout = clock.schedule(clock.now() + limits.sendTimeoutMs, () =>
-    end(timedOut(gateway, limits)),
-  );
-  const cancelStop = onAbort(options.signal, end);
-  try {
-    await Promise.race([send(gateway, toDelivery(delivery), lazy), over.promise]);
-    return { kind: "delivered" };
-  } catch (error) {
-    return { kind: "failed", error: messageOf(error), ...retryOf(error) };
-  } finally {
-    cancelTimeout();
-    cancelStop();
-    lazy.abort(SENT);
+  async #failed(outcome: SendOutcome & { kind: "failed" }): Promise<number | undefined> {
+    const { clock, limits } = this.#options;
+    const lastError = toStorable(outcome.error);
+    this.#delivery.lastError = lastError;
+    if (this.#isSuperseded()) return this.#supersede();
+    const failures = this.#delivery.attempts - this.#delivery.interruptions;
+    if (outcome.retry === "never" || failures >= limits.maxDeliveryAttempts) return this.#giveUp(lastError);
+    const waitMs = retryWaitMs({ attempts: failures, outcome, options: this.#options });
+    const nextRetryAt = clock.now() + waitMs;
+    await this.#record({ status: "pending", nextRetryAt, lastError }, this.#failure(lastError, nextRetryAt));
+    this.#log("warn", "delivery attempt failed", { nextRetryAt, error: lastError });
+    return clock.now() + waitMs;
   }
-}
 
-/** Why the signal of an attempt that has ended is aborted; made once, for its stack costs. */
-const SENT = new Error("The attempt is over");
+  async #giveUp(lastError: string): Promise<undefined> {
+    await this.#record({ status: "dead", nextRetryAt: null, lastError }, this.#failure(lastError));
+    this.#log("error", "delivery dead", { error: lastError });
+    this.#tellEnded({ outcome: "dead", error: lastError });
+  }
 
-function timedOut({ name }: Gateway, { sendTimeoutMs }: Limits): DeliveryError {
-  return new DeliveryError(`Gateway "${name}" did not answer within ${sendTimeoutMs} ms`, {
-    code: "DELIVERY_TIMED_OUT",
-    retry: "later",
-    hint: "The limit is sendTimeoutMs",
-  });
-}
+  #record(change: Partial<DeliveryChange>, failure?: NewFailure): Promise<unknown> {
+    Object.assign(this.#delivery, change);
+    const delivery = toChange(this.#delivery);
+    return this.#options.persist({ shard: this.#entry.shard, delivery, ...(failure && { failure }) });
+  }
 
-/** Sends, unless a former attempt turns out to have arrived. */
-async function send(gateway: Gateway, delivery: Delivery, context: LazySignal): Promise<void> {
-  context.throwIfAborted();
-  if (delivery.attempt > 1 && gateway.find && (await gateway.find(delivery, context))) return;
-  // An answer that comes after the attempt's time is of no use: the next attempt may be under way.
-  context.throwIfAborted();
-  await gateway.send(delivery, context);
+  #failure(error: string, nextAt: number | null = null): NewFailure {
+    return toFailure(this.#delivery, { error, nextAt, failedAt: this.#options.clock.now() });
+  }
+
+  #tellEnded(end: Omit<Hooks["delivery.ended"], "delivery">): void {
+    const delivery = this.#delivery;
+    this.#options.hooks.tell("delivery.ended", () => ({ delivery: toDelivery(delivery), ...end }));
+  }
+
+  #log(level: keyof Logger, text: string, more: object = {}): void {
+    const { deliveryId, eventId, conversationId, gateway, attempts } = this.#delivery;
+    this.#options.log[level]({ deliveryId, eventId, conversationId, gateway, attempts, ...more }, text);
+  }
 }
 
 interface Failed {
   attempts: number;
-  outcome: AttemptOutcome & { kind: "failed" };
+  outcome: SendOutcome & { kind: "failed" };
   options: DeliverOptions;
 }
 
@@ -195,27 +174,6 @@ function retryWaitMs({ attempts, outcome, options }: Failed): number {
   const { backoffBaseMs: baseMs, maxBackoffMs: maxMs, maxRetryAfterMs } = options.limits;
   const { retryAfterMs } = outcome;
   return backoffMs({ attempts, baseMs, maxMs, maxRetryAfterMs, retryAfterMs, random: options.random });
-}
-
-/** The delivery as gateways and plugins see it. */
-export function toDelivery(stored: StoredDelivery): Delivery {
-  const isOrigin = stored.originGateway === stored.gateway;
-  return {
-    kind: "delivered",
-    id: stored.deliveryId,
-    content: stored.content,
-    // A copy for a gateway that the message did not come through has only its own channel to go to.
-    channelId: isOrigin ? stored.channelId : stored.target,
-    userId: stored.userId,
-    ...(isOrigin && stored.threadTs !== "" ? { threadTs: stored.threadTs } : {}),
-    conversationId: stored.conversationId,
-    gateway: stored.gateway,
-    target: stored.target,
-    eventId: stored.eventId,
-    eventKind: stored.kind,
-    attempt: stored.attempts,
-    createdAt: stored.createdAt,
-  };
 }
 
 function toFailure(

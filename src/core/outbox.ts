@@ -6,7 +6,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { Backlog, roomTaken } from "./backlog.ts";
-import { type DeliverOptions, deliver, toDelivery } from "./delivery.ts";
+import { type DeliverOptions, deliver } from "./delivery.ts";
 import { hasCode } from "./errors.ts";
 import type { Gateway } from "./gateway.ts";
 import { type Lane, Lanes } from "./lanes.ts";
@@ -22,6 +22,7 @@ import {
 } from "./outbox-entry.ts";
 import { type PersistOptions, persist } from "./persist.ts";
 import { toReceived } from "./received.ts";
+import { toDelivery } from "./send-attempt.ts";
 import { type ShardKey, shardOf, threadKey } from "./shards.ts";
 import type { Change, NewEvent, StoredDelivery, StoredEvent, StoredMessage } from "./store.ts";
 import { toStorable } from "./text.ts";

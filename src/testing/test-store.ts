@@ -16,6 +16,7 @@ import {
 import { testAccepting, testChanging, testDuplicates, testOpenMessages } from "./store-suite/messages.ts";
 import { testFencing, testOwning, testOwningAlone, testUnowned } from "./store-suite/ownership.ts";
 import { type StoreKind, setUpWith } from "./store-suite/set-up.ts";
+import { testStops } from "./store-suite/stops.ts";
 import { testText } from "./store-suite/text.ts";
 
 export type { StoreKind } from "./store-suite/set-up.ts";
@@ -38,6 +39,7 @@ export function testStore(name: string, kind: StoreKind): void {
     testOwning(setUp);
     testFencing(setUp, kind);
     testUnowned(setUp);
+    testStops(setUp);
     testDeadLetters(setUp);
     testConcurrency(setUp);
     testRefusedRows(setUp);

@@ -58,7 +58,8 @@ for (const { name, create } of databaseKinds)
       await agent.expectAnswers([content, ...slow]);
       expect(agent.answersIn(content)).toMatchObject([{ kind: "completed", content: "survived" }]);
       expect(agent.logged("message attempt was interrupted").length).toBeGreaterThan(0);
-      expect(await agent.why(id)).toContain("was interrupted: the process ended during it");
+      if (content === "/exit")
+        expect(await agent.why(id)).toContain("was interrupted: the process ended during it");
     }
     expect(await agent.stop()).toBe(0);
   });

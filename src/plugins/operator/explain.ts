@@ -8,6 +8,7 @@ import { explainDelivery } from "./explain-delivery.ts";
 import type { Facts, RouteFact } from "./facts.ts";
 import { letterId } from "./letter-id.ts";
 import { standing } from "./standing.ts";
+import { holderNow } from "./waiting.ts";
 import { at, duration, errorText, quoted } from "./words.ts";
 
 /** One line for each thing, indented below what it belongs to. Bounded, however much is on record. */
@@ -18,6 +19,7 @@ export function explain(facts: Facts, now: number): string[] {
     matched(facts),
     ...shortened(facts.failures.map((failure, index) => failed(failure, { facts, index, now }))),
     ...shortened(facts.events.map((event) => emitted(event, { facts, now }))).flat(),
+    ...held(facts, now),
     ...standing(facts, now),
   ].map((line, index) => (index === 0 ? line : `  ${line}`));
 }
@@ -66,6 +68,14 @@ function matched({ route, message, gateways }: Facts): string {
 function notAllowed({ mayUseError }: RouteFact): string {
   if (mayUseError === undefined) return "its user may not use it there";
   return `whether its user may use it cannot be said: ${errorText(mayUseError)}`;
+}
+
+/** By which of several processes, while there is something to be done about it. */
+function held(facts: Facts, now: number): string[] {
+  const { status } = facts.message;
+  const holder = holderNow(facts, facts);
+  if (facts.owners.length < 2 || !holder || (status !== "pending" && status !== "claimed")) return [];
+  return [`Its thread is held by ${holder.process}, since ${at(holder.since, now)}`];
 }
 
 function failed(

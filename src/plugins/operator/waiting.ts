@@ -31,7 +31,7 @@ export function whatIsKnownElsewhere(held: Held, surroundings: Surroundings): st
     surroundings.answering === undefined
       ? "which does not answer at the configured address"
       : "another process than the one that answers here";
-  return `is held by ${holder}, ${who}: whether it waits for a free slot there, or is about to begin, is known to that one alone`;
+  return `is left to ${holder}, ${who}: whether it waits for a free slot there, or is about to begin, is known to that one alone`;
 }
 
 /** Undefined when a process that runs the loop holds it. */

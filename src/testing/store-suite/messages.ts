@@ -19,6 +19,7 @@ export function testAccepting(setUp: SetUp): void {
       interruptions: 0,
       nextAttemptAt: null,
       lastError: null,
+      stoppedBy: null,
     };
     expect(isDuplicate).toBe(false);
     expect(await store.conversation(conversationId)).toEqual(stored);

@@ -165,6 +165,7 @@ export function testUnowned(setUp: SetUp): void {
       interruptions: 0,
       nextAttemptAt: null,
       lastError: null,
+      stoppedBy: null,
     };
     expect(await ownership.takeUnowned(10)).toEqual([{ ...message, ...pending, conversationId }]);
     expect(await ownership.takeUnowned(10)).toEqual([]);
