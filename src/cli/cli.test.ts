@@ -58,20 +58,36 @@ describe.each(["SQLite", "PostgreSQL"] as const)("on %s", (name) => {
     expect(JSON.parse(handedOver.stdout)).toEqual({ conversationId: 2, isDuplicate: false });
     expect((await agent.finished).exitCode).toBe(0);
   });
+});
 
-  test("a second agent is refused, and the first goes on", async (t) => {
-    const cwd = aFolder();
-    const database = ["--db", await DATABASES[name](t)];
-    const first = await startAgentProcess(cwd, ...database);
+test("a second agent of a file is refused, and the first goes on", async () => {
+  const cwd = aFolder();
+  const database = ["--db", await DATABASES.SQLite()];
+  const first = await startAgentProcess(cwd, ...database);
 
-    const second = await robson(cwd, "agent", "--json", ...database);
+  const second = await robson(cwd, "agent", "--json", ...database);
 
-    expect(second.exitCode).toBe(3);
-    expect(JSON.parse(second.stderr.trim().split("\n").at(-1) ?? "")).toMatchObject({
-      code: "ALREADY_RUNNING",
-    });
-    expect((await fetch(`${first.url}/readyz`)).status).toBe(200);
+  expect(second.exitCode).toBe(3);
+  expect(JSON.parse(second.stderr.trim().split("\n").at(-1) ?? "")).toMatchObject({
+    code: "ALREADY_RUNNING",
   });
+  expect((await fetch(`${first.url}/readyz`)).status).toBe(200);
+});
+
+test("a second agent of a PostgreSQL database works beside the first", async (t) => {
+  const database = ["--db", await DATABASES.PostgreSQL(t)];
+  const agents = [
+    await startAgentProcess(aFolder(), ...database),
+    await startAgentProcess(aFolder(), ...database),
+  ];
+
+  const sent = await robson(aFolder(), "send", "--wait", "/echo whoever", ...database);
+
+  expect(sent).toEqual({ stdout: "whoever\n", stderr: "", exitCode: 0 });
+  for (const { child, finished } of agents) {
+    child.kill("SIGTERM");
+    expect((await finished).exitCode).toBe(0);
+  }
 });
 
 test("a message that an agent leaves behind is finished by the command that waits for it", async () => {

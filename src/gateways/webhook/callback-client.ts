@@ -24,8 +24,6 @@ export interface CallbackRequest {
 }
 
 const MAX_REDIRECTS = 3;
-/** When the HTTP client is loaded: after the start, which is to be quick. */
-const LOAD_AFTER_MS = 1000;
 /** What is read of an answer's body, so that its connection can be used again; longer ones lose theirs. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 /** How long the body of an answer may take; its status has decided the outcome already. */
@@ -36,7 +34,6 @@ const MAX_CONNECT_MS = 10_000;
 export class CallbackClient {
   readonly #options: CallbackClientOptions;
   #agent: Promise<Agent> | undefined;
-  #cancelLoad: (() => void) | undefined;
   #underWay = 0;
   #isStopped = false;
 
@@ -61,16 +58,12 @@ export class CallbackClient {
 
   /** Allows deliveries to be made, after the start of the gateway. */
   start(): void {
-    const { clock } = this.#options;
     this.#isStopped = false;
-    // Not only when it is needed: then there may be no file descriptor left to load it with, and Node tries it once.
-    this.#cancelLoad = clock.schedule(clock.now() + LOAD_AFTER_MS, () => this.#load());
   }
 
   /** Closes the connections once no delivery is under way. A delivery made later opens its own. */
   stop(): void {
     this.#isStopped = true;
-    this.#cancelLoad?.();
     this.#closeWhenIdle();
   }
 
@@ -109,6 +102,7 @@ export class CallbackClient {
     return agent.request({ origin, path: `${pathname}${search}`, method: "POST", headers, body, signal });
   }
 
+  /** What could not be loaded, as for want of a file descriptor, is loaded by the next attempt. */
   #load(): Promise<Agent> {
     this.#agent ??= this.#createAgent();
     this.#agent.catch(() => {

@@ -170,7 +170,9 @@ function waits(facts: Facts, now: number): string {
   }
   const line = behind(facts);
   if (line) return line;
-  if (isUnowned) return `stored for ${holderNow(facts, facts)?.process}, which takes it over within seconds`;
+  // One that is to be stopped is to be taken once more, though it was long ago.
+  if (isUnowned && message.stoppedBy === null)
+    return `stored for ${holderNow(facts, facts)?.process}, which takes it over within seconds`;
   const known = whatIsKnownElsewhere(facts, facts);
   if (known) return known;
   return "waits for a free slot (limits.max_concurrent_messages, or its worker's maxConcurrent)";

@@ -89,7 +89,7 @@ describe("two processes on PostgreSQL", () => {
     await store.requestStop(waiting, "ada");
     expect(await end(ask(waiting))).toMatchInlineSnapshot(`
       "  Its thread is held by process 2, since 2030-01-01 00:00:00 UTC (1 s ago)
-        Now: stored for process 2, which takes it over within seconds; ada has stopped it: it ends without being begun again"
+        Now: is left to process 2, another process than the one that answers here: whether it waits for a free slot there, or is about to begin, is known to that one alone; ada has stopped it: it ends without being begun again"
     `);
   });
 

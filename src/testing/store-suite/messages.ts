@@ -133,12 +133,13 @@ export function testChanging(setUp: SetUp): void {
     });
 
     await ownership.record({ shard: 0, message: failed });
-    expect(await store.conversation(conversationId)).toEqual({ ...message, ...failed });
+    expect(await store.conversation(conversationId)).toEqual({ ...message, ...failed, stoppedBy: null });
 
     await ownership.record({ shard: 0, message: aChange(conversationId, { attempts: 3 }) });
     expect(await store.conversation(conversationId)).toEqual({
       ...message,
       ...aChange(conversationId, { attempts: 3 }),
+      stoppedBy: null,
     });
   });
 
