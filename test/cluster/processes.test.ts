@@ -86,7 +86,9 @@ export const plugin = {
     host.registerWorker({
       name: "child", description: "Starts a process", example: "/child", command: "/child",
       async handle(_message, _args, { signal }) {
-        const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "ignore" });
+        // Should the test fail half way, the end of its input ends it.
+        const idle = "process.stdin.resume().on('end', () => process.exit())";
+        const child = spawn(process.execPath, ["-e", idle], { stdio: ["pipe", "ignore", "ignore"] });
         signal.addEventListener("abort", () => child.kill("SIGKILL"));
         appendFileSync(import.meta.dirname + "/pids", child.pid + "\\n");
         await once(child, "exit");
