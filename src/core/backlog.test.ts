@@ -130,3 +130,23 @@ test("when memory is full the next write is let in as behind", async () => {
 
   expect(await backlog.admit()).toBe("behind");
 });
+
+test("whoever waits for the rows up to his own is told when they are read, or when there is no room to read on", async () => {
+  const { backlog, loads, store, answerReads } = setUp({ maxLoaded: 4 });
+  backlog.catchUp();
+  await answerReads();
+  await backlog.reached(9);
+
+  store(1, 2, 3);
+  backlog.fallBehind();
+  const seen: number[][] = [];
+  const reached = [2, 99].map((id) => backlog.reached(id).then(() => seen.push([...loads])));
+  await answerReads();
+  await Promise.all(reached);
+
+  expect(seen).toEqual([
+    [1, 2, 3],
+    [1, 2, 3],
+  ]);
+  await backlog.reached(100);
+});

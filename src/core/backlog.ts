@@ -43,6 +43,7 @@ export class Backlog<Row> {
   #endedWhileReading: Set<string | number> | undefined;
   #isStopped = false;
   #quietCallbacks: (() => void)[] = [];
+  #reachCallbacks: { id: number; resolve(): void }[] = [];
 
   constructor(options: BacklogOptions<Row>) {
     this.#options = options;
@@ -80,6 +81,16 @@ export class Backlog<Row> {
     this.catchUp();
   }
 
+  /**
+   * Resolves when every row up to this id has been read, or as far as there is room for now: what was stored while
+   * it fell behind may have older ones before it.
+   */
+  reached(id: number): Promise<void> {
+    if (this.#state === "live" || this.#isStopped || !this.#isReading || this.#cursor >= id)
+      return Promise.resolve();
+    return new Promise((resolve) => this.#reachCallbacks.push({ id, resolve }));
+  }
+
   /** A row has left memory because it has ended; reads on when there is room again. */
   ended(key: string | number): void {
     this.#endedWhileReading?.add(key);
@@ -96,6 +107,7 @@ export class Backlog<Row> {
       seen = generation();
     }).finally(() => {
       this.#isReading = false;
+      this.#tellReached(Number.POSITIVE_INFINITY);
       // It fell behind anew in the very moment of becoming live.
       if (seen !== generation()) this.catchUp();
     });
@@ -104,6 +116,7 @@ export class Backlog<Row> {
   /** Reads no more, and lets waiting writes in. */
   stop(): void {
     this.#isStopped = true;
+    this.#tellReached(Number.POSITIVE_INFINITY);
     this.#openGate();
     this.#quietCallbacks.splice(0).forEach((callback) => void callback());
   }
@@ -138,6 +151,7 @@ export class Backlog<Row> {
       const ids = new Set(rows.map(this.#options.idOf));
       for (const row of rows) if (!ended.has(this.#options.keyOf(row))) this.#options.load(row);
       for (const id of ids) this.#cursor = Math.max(this.#cursor, id);
+      this.#tellReached(this.#cursor);
       return ids.size < PAGE_SIZE;
     } catch (error) {
       this.#openGate();
@@ -155,6 +169,13 @@ export class Backlog<Row> {
     this.#state = "live";
     this.#openGate();
     this.#options.onLive();
+  }
+
+  #tellReached(cursor: number): void {
+    if (this.#reachCallbacks.length === 0) return;
+    const callbacks = this.#reachCallbacks;
+    this.#reachCallbacks = callbacks.filter(({ id }) => id > cursor);
+    for (const { id, resolve } of callbacks) if (id <= cursor) resolve();
   }
 
   #openGate(): void {

@@ -114,6 +114,35 @@ test.for(PASSING)(
   },
 );
 
+test("a message waits for one of its thread whose storing seemed to have failed, although it was under way by then", async (t) => {
+  const gateway = fakeGateway();
+  const firstIsLost = Promise.withResolvers<void>();
+  const { idle } = await startInterferedLoop(t, {
+    gateways: [gateway],
+    workers: [echo],
+    interfere: (ownership) => ({
+      async accept(message, at) {
+        if (message.content === "/echo second") {
+          await firstIsLost.promise;
+          return ownership.accept(message, at);
+        }
+        await ownership.accept(message, at);
+        // It is stored; its answer is lost with the connection.
+        setImmediate(firstIsLost.resolve);
+        throw trouble("STORE_UNAVAILABLE");
+      },
+    }),
+  });
+  await idle();
+
+  const first = gateway.say("/echo first");
+  const second = gateway.say("/echo second");
+  await expect(first).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+  await second;
+
+  await expect.poll(() => gateway.texts(), PATIENTLY).toEqual(["completed: first", "completed: second"]);
+});
+
 test("an answer that the database refuses as such is not tried again: the message is a dead letter", async (t) => {
   const gateway = fakeGateway();
   const refused: string[] = [];

@@ -22,7 +22,7 @@ import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Overload } from "./overload.ts";
 import { type ShardKey, shardOf, threadKey } from "./shards.ts";
-import type { NewMessage, Ownership, StoredMessage } from "./store.ts";
+import type { AcceptedByOwner, NewMessage, Ownership, StoredMessage } from "./store.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { Taking } from "./taking.ts";
 
@@ -252,7 +252,7 @@ export class Inbox {
         if (isOurs) this.#loaded.set(accepted.conversationId, entry);
         this.#tellAccepted(entry.message);
       }
-      taken = accepted.hasUnowned ? this.takeUnowned() : this.#taking.underWay;
+      taken = this.#olderOnes(entry, accepted);
       entry.mayBeEarly = taken !== undefined || this.#taking.count !== takenBefore;
       return accepted;
     } finally {
@@ -260,6 +260,16 @@ export class Inbox {
       if (isOurs && taken) void taken.then(() => stored.resolve(true));
       else stored.resolve(isOurs);
     }
+  }
+
+  /** When the older messages of its thread that memory does not know are in its lane; undefined: there are none. */
+  #olderOnes(
+    { isControl }: InboxEntry,
+    { conversationId, hasUnowned }: AcceptedByOwner,
+  ): Promise<void> | undefined {
+    // Fallen behind while it was being stored: what others had stored is among what is read.
+    if (!(this.#backlog.isLive || isControl)) return this.#backlog.reached(conversationId);
+    return hasUnowned ? this.takeUnowned() : this.#taking.underWay;
   }
 
   /** Answered at once although the thread is another process's, which would not know of the refusal. */
