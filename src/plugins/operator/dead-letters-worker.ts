@@ -26,7 +26,7 @@ export function deadLettersWorker(options: OperatorOptions): Worker {
     }),
     isControl: true,
     mayUse: (asker) => isOperator(asker, options),
-    async handle(_message, { action, ids }, { emit }) {
+    async handle({ userId }, { action, ids }, { emit, log }) {
       if (action === "list" && ids.length === 0) return emit("completed", await list(options));
       if (action === "list" || ids.length === 0 || ids.length > MAX_IDS) {
         return emit(
@@ -35,7 +35,9 @@ export function deadLettersWorker(options: OperatorOptions): Worker {
         );
       }
       try {
-        return await emit("completed", await change(options, { action, ids }));
+        const changed = await change(options, { action, ids });
+        for (const letter of changed.letters) log.info({ letter, by: userId }, `dead letter: ${action}`);
+        return await emit("completed", changed.text);
       } catch (error) {
         if (!hasCode(error, "NOT_FOUND", "USAGE_INVALID")) throw error;
         return emit("failed", mistake(error));
@@ -60,8 +62,9 @@ function lineOf(letter: ListedDeadLetter, now: number): string {
 async function change(
   { records, store }: OperatorOptions,
   { action, ids }: { action: "retry" | "discard"; ids: string[] },
-): Promise<string> {
+): Promise<{ text: string; letters: string[] }> {
   const letters: ListedDeadLetter[] = [];
+  const changed: string[] = [];
   for (const id of ids) letters.push(await findLetter(records, id));
   const lines: string[] = [];
   for (const letter of letters) {
@@ -69,9 +72,10 @@ async function change(
       ? store.retryDeadLetter(letter)
       : store.discardDeadLetter(letter));
     const done = action === "retry" ? "is tried again" : "is closed";
+    if (isChanged) changed.push(letterId(letter));
     lines.push(`${letterId(letter)} ${isChanged ? done : "is no dead letter any more"}.`);
   }
-  return lines.join("\n");
+  return { text: lines.join("\n"), letters: changed };
 }
 
 function mistake({ message, hint }: RobsonError): string {

@@ -1,9 +1,11 @@
 /** `why` of what ended with its process. */
 import { describe, expect, test } from "vitest";
+import { RobsonError } from "../../core/errors.ts";
 import { openStore } from "../../store/open-store.ts";
-import { aWorker } from "../../testing/builders.ts";
+import { aWorker, echoWorker } from "../../testing/builders.ts";
 import { databaseKinds } from "../../testing/databases.ts";
 import { fakeGateway } from "../../testing/fake-gateway.ts";
+import { startInterferedLoop } from "../../testing/interfered-loop.ts";
 import { startTestLoop } from "../../testing/start-test-loop.ts";
 import { createTestClock } from "../../testing/test-clock.ts";
 import { killedAt, told } from "./why.fixture.ts";
@@ -126,4 +128,33 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
         Next: 1 delivery dead"
     `);
   }, 60_000);
+});
+
+test("an answer that the database refuses as such", async (t) => {
+  const gateway = fakeGateway();
+  const workers = [echoWorker];
+  const loop = await startInterferedLoop(t, {
+    gateways: [gateway],
+    workers,
+    interfere: (ownership) => ({
+      async record(change) {
+        if (change.events?.[0]?.content !== "odd") return ownership.record(change);
+        const hint = "Report this with the row's ids; its neighbours are stored";
+        throw new RobsonError("STORE_REFUSED_ROW", "Cannot write a row to the database: it is odd", { hint });
+      },
+    }),
+  });
+  await gateway.say("/echo odd");
+  await loop.idle();
+
+  expect(await told({ ...loop, workers })).toMatchInlineSnapshot(`
+    "message-1: "/echo odd"
+      Received 2030-01-01 00:00:00 UTC (now) through gateway "fake", channel "C1", from user "U1", without an idempotency key: a second copy counts as another message
+      Matched by the command /echo, of worker "echo" (recomputed from the workers that are registered now)
+      Attempt 1 by worker "echo" failed 2030-01-01 00:00:00 UTC (now): Cannot write a row to the database: it is odd; there was no other
+      Event 1, failed, emitted by the loop itself 2030-01-01 00:00:00 UTC (now): "I could not do this: Cannot write a row to the database: it is odd Report this …"
+        delivery-1-ID to "C1" through gateway "fake": delivered 2030-01-01 00:00:00 UTC (now) by attempt 1
+      Now: a dead letter; attempt 1 failed for good: Cannot write a row to the database: it is odd
+      Next: nothing by itself; \`robson dead-letters retry message-1\` tries it again, \`robson dead-letters discard message-1\` closes it"
+  `);
 });
