@@ -23,6 +23,11 @@ export function toNewMessage({ gateway, inbound, limits, now }: Inbound): NewMes
       limit: "maxIdBytes",
       key: "max_id_bytes",
     });
+  if (typeof inbound.content === "string" && inbound.content.trim() === "") {
+    throw new RobsonError("MESSAGE_INVALID", "Cannot accept a message: its content is empty", {
+      hint: "Leave it out in the gateway, or pass what there is to say about it, such as the names of its attachments",
+    });
+  }
   return {
     id: randomUUID(),
     gateway,

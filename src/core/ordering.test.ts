@@ -80,13 +80,15 @@ describe.each(databaseKinds)("on $name", ({ name, create }) => {
       unit: fc.integer({ min: 0, max: 0xffff }).map((unit) => String.fromCharCode(unit)),
     });
     const aMessage = fc.record({
-      content: anyText,
+      content: anyText.filter((text) => text.trim() !== ""),
       channelId: anyText,
       userId: anyText,
       threadTs: anyText,
       idempotencyKey: fc.uuid(),
     });
 
+    for (const content of ["", " \n\t"])
+      await expect(gateway.say(content)).rejects.toMatchObject({ code: "MESSAGE_INVALID" });
     await fc.assert(
       fc.asyncProperty(fc.uniqueArray(aMessage, { minLength: 1, maxLength: 20 }), async (messages) => {
         gateway.sent.length = 0;
