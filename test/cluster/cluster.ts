@@ -5,6 +5,7 @@ import { Client } from "pg";
 import { expect } from "vitest";
 import { type TestEnd, temporaryFolder } from "../../src/testing/temporary-folder.ts";
 import { type AgentProcess, startAgentProcess } from "../crash/agent-process.ts";
+import { configuration } from "../crash/configuration.ts";
 import { postAll, textOf } from "../crash/poster.ts";
 import { freePort, type Receiver, startReceiver } from "../crash/receiver.ts";
 
@@ -56,7 +57,10 @@ export async function startCluster(
     const port = await freePort();
     const own = join(folder, `agent-${++count}`);
     await mkdir(own);
-    await writeFile(join(own, "robson.toml"), configuration({ url, port, more }));
+    await writeFile(
+      join(own, "robson.toml"),
+      configuration({ location: url, port, more: `lease_ms = ${LEASE_MS}\n${more}` }),
+    );
     const agent = startAgentProcess(own, options);
     t.onTestFinished(() => agent.kill());
     await agent.listening;
@@ -97,18 +101,4 @@ export async function startCluster(
       }
     },
   };
-}
-
-function configuration({ url, port, more }: { url: string; port: number; more: string }): string {
-  return `[database]
-url = "${url}"
-[server]
-port = ${port}
-[webhook]
-allow_callback_hosts = ["127.0.0.1"]
-[limits]
-backoff_base_ms = 50
-lease_ms = ${LEASE_MS}
-${more}
-`;
 }

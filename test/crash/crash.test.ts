@@ -10,6 +10,7 @@ import { openStore } from "../../src/store/open-store.ts";
 import { databaseKinds } from "../../src/testing/databases.ts";
 import { temporaryFolder } from "../../src/testing/temporary-folder.ts";
 import { type AgentProcess, startAgentProcess } from "./agent-process.ts";
+import { configuration } from "./configuration.ts";
 import { postAll, textOf } from "./poster.ts";
 import { freePort, type Received, startReceiver } from "./receiver.ts";
 
@@ -106,18 +107,6 @@ function seededRandom(seed: number): () => number {
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   };
-}
-
-function configuration({ location, port }: { location: string; port: number }): string {
-  return `[database]
-url = "${location}"
-[server]
-port = ${port}
-[webhook]
-allow_callback_hosts = ["127.0.0.1"]
-[limits]
-backoff_base_ms = 50
-`;
 }
 
 function orderOfFirstArrivals(received: Received[]): Record<string, string[]> {
