@@ -3,7 +3,7 @@ import { aMessage, aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { type FakeGateway, type FakeGatewayOptions, fakeGateway } from "../testing/fake-gateway.ts";
 import { createDatabase } from "../testing/postgres/database.ts";
 import { startTestLoop, type TestLoop, type TestLoopOptions } from "../testing/start-test-loop.ts";
-import { LISTENER_SHARD, SHARD_COUNT } from "./shards.ts";
+import { SHARD_COUNT } from "./shards.ts";
 
 interface Member extends TestLoop {
   gateway: FakeGateway;
@@ -20,7 +20,7 @@ async function cluster(t: TestContext) {
     const loop = await startTestLoop(t, { location: url, workers: [echo], ...options, gateways: [gateway] });
     return { ...loop, gateway };
   };
-  return { url, join };
+  return { join };
 }
 
 /** How many shards of each gateway the living processes hold, by the process's id. */
@@ -185,7 +185,7 @@ test("a process never owns the threads of a gateway that it does not run", async
 });
 
 test("a message of no gateway is announced by whoever owns the thread of the channel it goes to", async (t) => {
-  const { url, join } = await cluster(t);
+  const { join } = await cluster(t);
   const members = [
     await join({ gateway: { defaultChannelId: "news" } }),
     await join({ gateway: { defaultChannelId: "news" } }),
@@ -200,7 +200,6 @@ test("a message of no gateway is announced by whoever owns the thread of the cha
 
   await expect.poll(() => members.flatMap(({ gateway }) => gateway.sent).length, PATIENTLY).toBe(20);
   for (const { gateway } of members) expect(gateway.sent.length).toBeGreaterThan(0);
-  expect(url).toContain("postgres");
 });
 
 test("one process at a time listens to an exclusive gateway, and the next one when it has gone", async (t) => {
@@ -214,7 +213,6 @@ test("one process at a time listens to an exclusive gateway, and the next one wh
   await first.stop();
 
   await expect.poll(() => state(second), PATIENTLY).toBe("listening");
-  expect(LISTENER_SHARD).toBeLessThan(0);
 });
 
 test("a process with other workers is refused and told what to do, and the others go on", async (t) => {
