@@ -16,11 +16,14 @@ import type { InboundMessage } from "./message-event.ts";
 import { Outbox } from "./outbox.ts";
 import { Overload } from "./overload.ts";
 import type { Routing } from "./routing.ts";
+import { RunThreads } from "./run-threads.ts";
 import type { LoopHealth } from "./sensorium-loop.ts";
+import type { Probe } from "./steps.ts";
 import type { Ownership, Store } from "./store.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { Sweep } from "./sweep.ts";
 import { Tenure } from "./tenure.ts";
+import type { Asker } from "./worker.ts";
 
 export interface AssembleOptions {
   ownership: Ownership;
@@ -34,6 +37,9 @@ export interface AssembleOptions {
   hooks: HookRegistry;
   storeHealth: StoreHealth;
   rules: AccessRules;
+  probe?: Probe | undefined;
+  /** See `SensoriumLoopOptions`. */
+  isOperator(asker: Asker): boolean;
   health(): LoopHealth;
   onBug(error: unknown): void;
   onEvents(): void;
@@ -45,6 +51,7 @@ export interface Running {
   inbox: Inbox;
   outbox: Outbox;
   dispatcher: Dispatcher;
+  runThreads: RunThreads;
   control: LoopControl;
   tenure: Tenure;
   sweep: Sweep;
@@ -68,11 +75,15 @@ export function assemble(options: AssembleOptions): Running {
   const onReadError = (error: unknown, failures: number) =>
     waitAfterReadError(error, { ...options, failures, signal: grace.signal });
 
-  const tenure: Tenure = new Tenure({ ...options, holders: () => [inbox, outbox, ...supervisors] });
+  const tenure: Tenure = new Tenure({
+    ...options,
+    holders: () => [inbox, outbox, runThreads, ...supervisors],
+  });
   const shared = {
     holds: (gateway: string | null, shard: number) => tenure.holds(gateway, shard),
     onEnded: () => tenure.ended(),
   };
+  const runThreads = new RunThreads({ ...options, ...shared, runs: options.store.runs });
   const access = new Access({ ...options, store: options.store.admission });
   const outbox: Outbox = new Outbox({ ...options, ...shared, signal: grace.signal, onReadError });
   const control = createControl({ ...options, dispatcher: () => dispatcher, inbox: () => inbox });
@@ -82,6 +93,10 @@ export function assemble(options: AssembleOptions): Running {
     control,
     access,
     resume: (key) => inbox.resume(key),
+    runs: options.store.runs,
+    runThreads,
+    onAnswered: () => void inbox.takeUnowned(),
+    onReadError,
     wasHinted: (threadKey) => ownership.wasHinted(threadKey),
   });
   const overload = new Overload({ ...options, store: options.store.admission });
@@ -95,6 +110,7 @@ export function assemble(options: AssembleOptions): Running {
     stop: (conversationId, by) => void control.stop(conversationId, by),
     isControl,
     onReadError,
+    onRunWaits: (until) => sweep.runWaits(until),
   });
   const admission = new Admission({
     ...{ ...options, overload, access, isControl },
@@ -104,12 +120,12 @@ export function assemble(options: AssembleOptions): Running {
     const accept = (message: InboundMessage) => admission.accept(gateway.name, message);
     return new GatewaySupervisor({ ...options, ...shared, gateway, accept, signal: listening.signal });
   });
-  const sweep = new Sweep({ ...options, inbox, outbox });
+  const sweep: Sweep = new Sweep({ ...options, inbox, outbox });
   // The loop's timers do not keep a process alive; the loop itself does.
   const keepAlive = setInterval(() => undefined, MAX_INTERVAL_MS);
   const gatewaysEnded = Promise.resolve();
   return {
-    ...{ ownership, inbox, outbox, dispatcher, control, tenure, sweep },
+    ...{ ownership, inbox, outbox, dispatcher, runThreads, control, tenure, sweep },
     ...{ supervisors, gatewaysEnded, listening, grace, keepAlive },
   };
 }

@@ -10,6 +10,9 @@ import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { EventToStore } from "./outbox-entry.ts";
 import { EVENT_KINDS, type EventKind, isFinal } from "./process-event.ts";
+import { Suspended } from "./run.ts";
+import type { RunDetails } from "./run-store.ts";
+import { type Probe, Steps, type StepsOptions } from "./steps.ts";
 import { byteLength, toStorable } from "./text.ts";
 import type { Worker, WorkerContext } from "./worker.ts";
 
@@ -24,6 +27,12 @@ export interface AttemptOptions {
   /** Stores an event that does not end the message. */
   store(event: EventToStore): Promise<void>;
   control: LoopControl;
+  /** How often the message's run was begun; 1 for a message without one. */
+  round: number;
+  loadRun(): Promise<RunDetails | undefined>;
+  /** Commits a change of the message's run together with events. */
+  storeRun(change: Parameters<StepsOptions["store"]>[0] & { worker: string | null }): Promise<void>;
+  probe?: Probe | undefined;
   /** Told of a worker that goes on although its attempt is over. */
   onLeftover(handled: Promise<unknown>): void;
 }
@@ -35,6 +44,7 @@ export class Attempt {
   readonly #lazy = new LazySignal();
   readonly #over = Promise.withResolvers<never>();
   readonly startedAt: number;
+  readonly steps: Steps;
   #emitCount = 0;
   #worker: string | null = null;
   #endedBy: RobsonError | undefined;
@@ -46,6 +56,20 @@ export class Attempt {
   constructor(options: AttemptOptions) {
     this.#options = options;
     this.startedAt = options.clock.now();
+    this.steps = new Steps({
+      ...options,
+      signal: () => this.#lazy.signal,
+      load: options.loadRun,
+      store: async (change) => {
+        this.#checkOpen();
+        await options.storeRun({ ...change, worker: this.#worker });
+      },
+      tell: async (event) => {
+        this.#checkOpen();
+        await options.store(event);
+      },
+      toEvent: (kind, content) => this.#toEvent(kind, content),
+    });
     this.#over.promise.catch(() => undefined);
   }
 
@@ -60,6 +84,7 @@ export class Attempt {
     const timeoutMs = worker.timeoutMs ?? limits.workerTimeoutMs;
     const cancel = clock.schedule(clock.now() + timeoutMs, () => this.end(timedOut(worker, timeoutMs)));
     this.#worker = worker.name;
+    const { steps } = this;
     const lazy = this.#lazy;
     const context: WorkerContext = {
       emit: (kind, content) => {
@@ -75,8 +100,14 @@ export class Attempt {
       attempt: number,
       log: this.#options.log,
       control: this.#options.control,
+      round: this.#options.round,
+      step: (name, work) => steps.step(name, work),
+      effect: (name, effect) => steps.effect(name, effect),
+      ask: (name, question) => steps.ask(name, question),
+      sleep: (name, ms) => steps.sleep(name, ms),
+      waitFor: (name, event) => steps.waitFor(name, event),
     };
-    const handled = handle(context);
+    const handled = this.#untilSettled(handle(context));
     try {
       const result = await Promise.race([handled, this.#over.promise]);
       // What was refused may be the answer: done without a word is not what its worker meant.
@@ -148,9 +179,36 @@ export class Attempt {
     handled.then(cancel, cancel);
   }
 
-  async #emit(kind: EventKind, content: string): Promise<void> {
+  /** What is at work beside the step that waits goes on to its end, and is stored. */
+  async #untilSettled(handled: Promise<unknown>): Promise<unknown> {
+    try {
+      const result = await handled;
+      this.steps.check();
+      return result;
+    } catch (error) {
+      if (!this.steps.isWaiting) throw error;
+      await this.steps.settled();
+      throw new Suspended();
+    }
+  }
+
+  #checkOpen(): void {
     if (this.#endedBy) throw this.#endedBy;
     if (this.#isClosed) throw this.#tooLate();
+  }
+
+  async #emit(kind: EventKind, content: string): Promise<void> {
+    this.#checkOpen();
+    this.steps.check();
+    const event = this.#toEvent(kind, content);
+    const sequence = (this.#options.round - 1) * EVENTS_PER_ROUND + this.#emitCount;
+    // A former attempt may have emitted more before it was interrupted: its events must not stand in the way of
+    // how this one ends. Final events count apart; they are stored once, together with the end.
+    if (isFinal(kind)) this.finalEvents.push({ ...event, sequence: -sequence });
+    else await this.#options.store({ ...event, sequence });
+  }
+
+  #toEvent(kind: EventKind, content: string): Omit<EventToStore, "sequence"> {
     const { limits, clock } = this.#options;
     if (!EVENT_KINDS.includes(kind)) {
       throw new WorkerError(`Cannot emit an event of kind "${kind}"`, {
@@ -170,19 +228,12 @@ export class Attempt {
     }
     this.#emitCount += 1;
     const text = within(toStorable(content), limits.maxContentBytes);
-    const event = {
-      sequence: this.#emitCount,
-      kind,
-      content: text,
-      worker: this.#worker,
-      createdAt: clock.now(),
-    };
-    // A former attempt may have emitted more before it was interrupted: its events must not stand in the way of
-    // how this one ends. Final events count apart; they are stored once, together with the end.
-    if (isFinal(kind)) this.finalEvents.push({ ...event, sequence: -this.#emitCount });
-    else await this.#options.store(event);
+    return { kind, content: text, worker: this.#worker, createdAt: clock.now() };
   }
 }
+
+/** Beyond the events of all rounds before: a run that goes on after its end reports anew. */
+const EVENTS_PER_ROUND = 2 ** 31;
 
 /** Why the signal of an attempt that has simply ended is aborted; made once, for its stack costs. */
 const ENDED = new RobsonError("WORKER_ENDED", "The attempt is over", {

@@ -25,7 +25,7 @@ async function cluster(t: TestContext) {
 
 /** How many shards of each gateway the living processes hold, by the process's id. */
 async function shares({ store }: Member, gateway = "fake"): Promise<number[]> {
-  const { rows } = await store.sql.read.executeQuery<{ count: number }>({
+  const { rows } = await (await store.sql()).read.executeQuery<{ count: number }>({
     sql: `select count(*)::int4 as count from shard_leases l join processes p on p.id = l.process_id
       join gateways g on g.id = l.gateway_id where g.name = $1 and l.shard >= 0 group by p.id order by p.id`,
     parameters: [gateway],

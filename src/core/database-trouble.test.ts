@@ -3,7 +3,7 @@ import { aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
 import { keptLog, startInterferedLoop } from "../testing/interfered-loop.ts";
 import type { TestEnd } from "../testing/temporary-folder.ts";
-import { type ErrorCode, RobsonError } from "./errors.ts";
+import { type ErrorCode, RobsonError, WorkerError } from "./errors.ts";
 import type { Accepted } from "./gateway.ts";
 
 const MINUTE_MS = 60_000;
@@ -110,7 +110,7 @@ test.for(PASSING)(
       .toEqual(["completed: done"]);
 
     expect(attempts).toEqual([1]);
-    expect(await store.sql.read.selectFrom("failed_attempts").selectAll().execute()).toEqual([]);
+    expect(await (await store.sql()).read.selectFrom("failed_attempts").selectAll().execute()).toEqual([]);
   },
 );
 
@@ -165,6 +165,32 @@ test("an answer that the database refuses as such is not tried again: the messag
   expect(refused).toEqual(["odd"]);
   expect(await store.deadLetters({ limit: 9 })).toMatchObject([{ conversationId }]);
   expect(gateway.texts()).toEqual([expect.stringMatching(/^failed: I could not do this: Cannot write/)]);
+});
+
+test("a message does not die without a word to its asker because the database is busy while the loop stops", async (t) => {
+  const gateway = fakeGateway();
+  const isTried = Promise.withResolvers<void>();
+  const refusing = aWorker(async () => {
+    throw new WorkerError("no", { retry: "never" });
+  });
+  const { loop, store, clock } = await startInterferedLoop(t, {
+    ...{ gateways: [gateway], workers: [refusing], limits: { stopGraceMs: 0 } },
+    interfere: (ownership) => ({
+      async record(change) {
+        if (change.message?.status !== "dead" || change.events?.length === 0) return ownership.record(change);
+        isTried.resolve();
+        throw trouble("STORE_BUSY");
+      },
+    }),
+  });
+  const { conversationId } = await gateway.say("/work");
+  await isTried.promise;
+
+  const stopped = loop.stop();
+  await clock.advance(MINUTE_MS);
+  await stopped;
+
+  expect(await store.conversation(conversationId)).toMatchObject({ status: "claimed" });
 });
 
 test("a message that met a fault of this program is tried again after a minute, and the fault is told", async (t) => {

@@ -6,6 +6,7 @@
 import { backoffMs } from "./backoff.ts";
 import type { HookRegistry, Hooks } from "./hooks.ts";
 import { waitAfterInterruption } from "./interruption.ts";
+import type { Lane } from "./lanes.ts";
 import type { Logger } from "./logger.ts";
 import type { OutboxEntry } from "./outbox-entry.ts";
 import { attemptToSend, type SendOptions, type SendOutcome, toDelivery } from "./send-attempt.ts";
@@ -16,13 +17,14 @@ export interface DeliverOptions extends SendOptions {
   random: () => number;
   log: Logger;
   hooks: HookRegistry;
+  persist(change: Change): Promise<unknown>;
+}
+
+/** The delivery's place in its lane. */
+export interface Place {
+  lane: Pick<Lane, "hasLater" | "isDue">;
   /** The gateway's part is over; what is left is to be stored. */
   onSent(): void;
-  /** Whether another event waits behind this one in its lane. */
-  hasLater(): boolean;
-  /** Its time has come: what the clock says does not count, should it have been set back meanwhile. */
-  isDue: boolean;
-  persist(change: Change): Promise<unknown>;
 }
 
 const INTERRUPTED = "The process stopped during this attempt";
@@ -31,26 +33,32 @@ const INTERRUPTED = "The process stopped during this attempt";
  * Resolves with the instant of the next attempt, or with undefined when the delivery has ended. By the clock of that
  * moment: it may have been set back since the instant was stored.
  */
-export function deliver(entry: OutboxEntry, options: DeliverOptions): Promise<number | undefined> {
-  return new DeliveryAttempt(entry, options).run();
+export function deliver(
+  entry: OutboxEntry,
+  { place, options }: { place: Place; options: DeliverOptions },
+): Promise<number | undefined> {
+  return new DeliveryAttempt(entry, place, options).run();
 }
 
 class DeliveryAttempt {
   readonly #entry: OutboxEntry;
   readonly #delivery: StoredDelivery;
+  readonly #place: Place;
   readonly #options: DeliverOptions;
 
-  constructor(entry: OutboxEntry, options: DeliverOptions) {
+  constructor(entry: OutboxEntry, place: Place, options: DeliverOptions) {
     this.#entry = entry;
+    this.#place = place;
     this.#delivery = entry.delivery;
     this.#options = options;
   }
 
   async run(): Promise<number | undefined> {
-    const { clock, signal, isDue } = this.#options;
+    const { clock, signal } = this.#options;
     const { nextRetryAt } = this.#delivery;
     if (this.#isSuperseded()) return this.#supersede();
-    if (!isDue && nextRetryAt !== null && nextRetryAt > clock.now()) return nextRetryAt;
+    // That its lane says it is due counts, should the clock have been set back meanwhile.
+    if (nextRetryAt !== null && !this.#place.lane.isDue && nextRetryAt > clock.now()) return nextRetryAt;
     // The loop's time to stop is over: what has not begun keeps its lane, and is left to the next start.
     if (signal.aborted && !this.#entry.isCounted) return Number.POSITIVE_INFINITY;
     if (!this.#entry.isCounted) {
@@ -62,7 +70,7 @@ class DeliveryAttempt {
     this.#log("debug", "delivery attempt begins");
 
     const outcome = await attemptToSend(this.#delivery, this.#options);
-    this.#options.onSent();
+    this.#place.onSent();
     if (outcome.kind === "delivered") return this.#delivered();
     return signal.aborted ? this.#handBack() : this.#failed(outcome);
   }
@@ -70,7 +78,7 @@ class DeliveryAttempt {
   /** Progress that failed is old news as soon as there is a later event: it closes, and never holds that up. */
   #isSuperseded(): boolean {
     const { kind, lastError } = this.#delivery;
-    return kind === "progress" && lastError !== null && this.#options.hasLater();
+    return kind === "progress" && lastError !== null && this.#place.lane.hasLater();
   }
 
   /** What was interrupted more than once waits first, and its lane with it. */

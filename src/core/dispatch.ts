@@ -8,7 +8,7 @@ import { parseArguments } from "./arguments/parse-arguments.ts";
 import { Attempt } from "./attempt.ts";
 import type { Clock } from "./clock.ts";
 import type { LoopControl } from "./control.ts";
-import { hasCode, RobsonError } from "./errors.ts";
+import { hasCode, messageOf, RobsonError } from "./errors.ts";
 import {
   commandHelpText,
   helpText,
@@ -26,11 +26,18 @@ import type { Outbox } from "./outbox.ts";
 import { parseKv } from "./parse-kv.ts";
 import { toReceived } from "./received.ts";
 import { helpAbout, isHelp, type Route, type Routing } from "./routing.ts";
+import { type RunEnd, Suspended } from "./run.ts";
+import { checkVersion, rememberBegin, roundOf, toNewRun, withBegin } from "./run-begin.ts";
+import { RunOffers } from "./run-offers.ts";
+import type { OwnWrite, RunDetails, RunRecords } from "./run-store.ts";
+import type { RunThreads } from "./run-threads.ts";
 import { storableThreadKey } from "./shards.ts";
+import type { Probe } from "./steps.ts";
+import { isStoreTrouble } from "./store-health.ts";
 import { Turns } from "./turns.ts";
 import type { Asker, Worker, WorkerContext } from "./worker.ts";
 
-export interface DispatcherOptions extends EndOptions {
+export interface DispatcherOptions extends Omit<EndOptions, "endWrites"> {
   routing: Routing;
   outbox: Outbox;
   clock: Clock;
@@ -39,6 +46,15 @@ export interface DispatcherOptions extends EndOptions {
   control: LoopControl;
   /** Runs the first message of a lane that was held. */
   resume(laneKey: string): void;
+  runs: Pick<RunRecords, "run" | "runs">;
+  runThreads: RunThreads;
+  /** Whether someone may answer a run that others have asked for. */
+  isOperator(asker: Asker): boolean;
+  /** A run has the answer that it waited for. */
+  onAnswered(): void;
+  /** Resolves when to read again, rejects to give up. */
+  onReadError(error: unknown, failures: number): Promise<void>;
+  probe?: Probe | undefined;
   /** Whether this thread has had its hint that a message matched nothing. */
   wasHinted(threadKey: string): Promise<boolean>;
   access: Pick<Access, "mayBeWorkedOn">;
@@ -50,6 +66,7 @@ const HELD: DispatchOutcome = { kind: "held" };
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #end: MessageEnd;
+  readonly #offers: RunOffers;
   readonly #turns: Turns;
   /** By conversation id. */
   readonly #attempts = new Map<number, Attempt>();
@@ -59,7 +76,8 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    this.#end = new MessageEnd(options);
+    this.#end = new MessageEnd({ ...options, endWrites: (entry, end) => this.#endWrites(entry, end) });
+    this.#offers = new RunOffers({ ...options, end: this.#end });
     this.#turns = new Turns(options.resume);
   }
 
@@ -129,6 +147,8 @@ export class Dispatcher {
   }
 
   #routesFor({ message, refusal }: InboxEntry): Route[] {
+    // Whatever else would match now: it goes on with the worker that began it.
+    if (message.run) return this.#options.routing.routeTo(message.run.worker, message.content);
     return refusal !== undefined || isHelp(message.content)
       ? []
       : this.#options.routing.match(message.content);
@@ -163,6 +183,9 @@ export class Dispatcher {
     if (entry.stoppedBy !== undefined) return this.#end.stopped(entry, entry.stoppedBy);
     const { conversationId, gateway, attempts } = message;
     this.#options.log.debug({ conversationId, gateway, attempts }, "message attempt begins");
+    const isOffered = this.#offers.isFor(entry);
+    const passedOn = isOffered === false ? undefined : await this.#offered(entry, { isOffered, maxAttempts });
+    if (passedOn) return passedOn;
     const asker = toReceived(message);
     const allowed = routes.filter(({ worker }) => worker.mayUse?.(asker) ?? true);
     const about = helpAbout(message.content);
@@ -174,7 +197,42 @@ export class Dispatcher {
     if (routes.length > 0 && allowed.length === 0) {
       return this.#end.answered(entry, { kind: "failed", content: NOT_ALLOWED_TEXT });
     }
+    const first = allowed[0];
+    if (message.run) checkVersion(message, first?.worker);
+    if (first?.worker.run && !message.run?.isOpen) return this.#detach(entry, first);
     return this.#attempt(entry, { routes: allowed, maxAttempts });
+  }
+
+  /** To the runs of its thread; undefined where none takes it. */
+  async #offered(
+    entry: InboxEntry,
+    { isOffered, maxAttempts }: { isOffered: boolean | Promise<boolean>; maxAttempts: number },
+  ): Promise<DispatchOutcome | undefined> {
+    try {
+      return (await isOffered) ? await this.#offers.offer(entry) : undefined;
+    } catch (error) {
+      if (hasCode(error, "LEASE_LOST")) throw error;
+      return this.#end.failed(entry, { error, maxAttempts, worker: null });
+    }
+  }
+
+  /** Stores the run that the message starts, or has one that has ended go on; the attempt is the run's. */
+  async #detach(entry: InboxEntry, { worker, text }: Route): Promise<DispatchOutcome> {
+    const { message } = entry;
+    try {
+      const args = await argumentsFor(worker, { content: message.content, text });
+      return await this.#end.detached(
+        entry,
+        toNewRun(worker, { args, content: message.content, ...this.#options }),
+      );
+    } catch (error) {
+      if (error instanceof WrongArguments) {
+        return this.#end.answered(entry, { kind: "failed", content: error.message });
+      }
+      if (!hasCode(error, "RUN_EXISTS")) throw error;
+      const content = `${error.message}\n${error.hint}`;
+      return this.#end.answered(entry, { kind: "failed", content });
+    }
   }
 
   /** Of a message that waited: its channel may have left the allow list, or another process took it in. */
@@ -208,6 +266,13 @@ export class Dispatcher {
       return await this.#end.done(entry, { events: attempt.finalEvents, worker });
     } catch (error) {
       if (hasCode(error, "LEASE_LOST")) throw error;
+      if (error instanceof Suspended && !attempt.endedBy) {
+        attempt.close();
+        return await this.#end.suspended(entry, {
+          ...(await attempt.steps.suspension()),
+          worker: attempt.worker,
+        });
+      }
       if (error instanceof WrongArguments) {
         return await this.#end.answered(entry, { kind: "failed", content: error.message });
       }
@@ -222,14 +287,49 @@ export class Dispatcher {
     }
   }
 
+  /** What cannot be read any more, or fails, must not stand in the way of the end. */
+  async #endWrites({ message, ...entry }: InboxEntry, end: RunEnd): Promise<OwnWrite[]> {
+    try {
+      const route = this.#routesFor({ message, ...entry })[0];
+      const endWrites = route?.worker.run?.endWrites;
+      if (!route || !endWrites) return [];
+      return endWrites(await argumentsFor(route.worker, { content: message.content, text: route.text }), end);
+    } catch (error) {
+      const { conversationId } = message;
+      this.#options.log.warn({ conversationId, error: messageOf(error) }, "a run's end was told to nobody");
+      return [];
+    }
+  }
+
+  /** That the database is away is no fault of the run: it waits. */
+  async #loadRun(conversationId: number): Promise<RunDetails | undefined> {
+    for (let failures = 1; ; failures += 1) {
+      try {
+        return await this.#options.runs.run(conversationId);
+      } catch (error) {
+        if (!isStoreTrouble(error)) throw error;
+        await this.#options.onReadError(error, failures);
+      }
+    }
+  }
+
   #createAttempt({ message }: InboxEntry): Attempt {
-    const { clock, limits, log, outbox, control } = this.#options;
+    const { clock, limits, log, outbox, control, probe } = this.#options;
+    const { conversationId } = message;
     return new Attempt({
+      round: roundOf(message),
+      loadRun: () => this.#loadRun(conversationId),
+      storeRun: async ({ events, run, worker }) => {
+        const change = withBegin(message, { run, worker, clock });
+        await outbox.record(message, { events, run: change });
+        rememberBegin(message, change);
+      },
+      probe,
       clock,
       limits,
       log,
       control,
-      conversationId: message.conversationId,
+      conversationId,
       number: message.attempts,
       store: (event) => outbox.record(message, { events: [event] }),
       onLeftover: (handled) => {

@@ -21,8 +21,8 @@ async function interrupted(location: string, { attempts }: { attempts: number })
   await store.close();
 }
 
-const failedAttempts = (store: OpenedStore) =>
-  store.sql.read.selectFrom("failed_attempts").selectAll().orderBy("id").execute();
+const failedAttempts = async (store: OpenedStore) =>
+  (await store.sql()).read.selectFrom("failed_attempts").selectAll().orderBy("id").execute();
 
 const failing = aWorker(
   async () => {

@@ -98,6 +98,7 @@ export class HookRegistry {
     message: StoredMessage,
     more: Omit<Hooks[Point], "message">,
   ): void {
+    if (!this.#callbacks.has(point)) return;
     this.tell(point, () => ({ message: toReceived(message), ...more }) as Hooks[Point]);
   }
 

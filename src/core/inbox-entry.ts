@@ -4,7 +4,7 @@ import { shardOf, threadKey } from "./shards.ts";
 import type { NewMessage, StoredMessage } from "./store.ts";
 
 export interface InboxEntry {
-  /** The lane: its thread. */
+  /** The lane: its thread, or its run. */
   key: string;
   shard: number;
   message: StoredMessage;
@@ -26,23 +26,35 @@ export interface InboxEntry {
   mayBeEarly?: boolean;
   /** Left to another process. */
   isForgotten?: boolean;
+  /** What its run waits for has come while it was in memory. */
+  isWoken?: boolean;
 }
 
-/** What became of an attempt: the message has ended, comes back later, or keeps its lane until `resume`. */
+/** What became of an attempt: the message has ended, comes back later, keeps its lane until `resume`, … */
 export type DispatchOutcome =
   | { kind: "ended" }
   | { kind: "retry"; at: number }
-  | { kind: "held"; until?: number };
+  | { kind: "held"; until?: number }
+  /** Its run is stored: it goes on in a lane of its own. */
+  | { kind: "detached" }
+  /** Its run waits for something; it is in memory no more. */
+  | { kind: "suspended"; until?: number };
 
 /** How a message begins in memory. */
 export function toEntry(
   message: StoredMessage,
   more: Pick<InboxEntry, "stored" | "isControl" | "refusal">,
 ): InboxEntry {
-  const key = threadKey(message);
+  const thread = threadKey(message);
+  const key = message.run?.isDetached ? runKey(message) : thread;
   const isSuspect = message.status === "claimed" && message.interruptions >= 1;
   const stopped = message.stoppedBy === null ? {} : { stoppedBy: message.stoppedBy };
-  return { key, shard: shardOf(key), message, isCounted: false, isSuspect, ...stopped, ...more };
+  return { key, shard: shardOf(thread), message, isCounted: false, isSuspect, ...stopped, ...more };
+}
+
+/** The lane of a run; no thread's key has such a form. */
+export function runKey({ conversationId }: { conversationId: number }): string {
+  return `run ${conversationId}`;
 }
 
 /** A message that is about to be stored; its id comes with the commit. */

@@ -12,6 +12,7 @@ import type { HookRegistry } from "./hooks.ts";
 import {
   type DispatchOutcome,
   type InboxEntry,
+  runKey,
   stoppingError,
   toEntry,
   toRefused,
@@ -42,6 +43,8 @@ export interface InboxOptions {
   /** Ends a message that is in memory; see `LoopControl`. */
   stop(conversationId: number, by: string): void;
   onEnded(): void;
+  /** A run waits until that instant. */
+  onRunWaits(until: number): void;
   /** Whether the loop itself is meant: such a message waits behind no limit of admission. */
   isControl(content: string): boolean;
   /** See `Lanes` and `Backlog`. */
@@ -58,6 +61,7 @@ export class Inbox {
   readonly #options: InboxOptions;
   readonly #lanes: Lanes<InboxEntry>;
   readonly #controlLanes: Lanes<InboxEntry>;
+  readonly #runLanes: Lanes<InboxEntry>;
   readonly #backlog: Backlog<StoredMessage>;
   /** By conversation id, or by message id while that is not known. */
   readonly #loaded = new Map<number | string, InboxEntry>();
@@ -80,6 +84,7 @@ export class Inbox {
     };
     this.#lanes = new Lanes({ ...shared, slots: limits.maxConcurrentMessages });
     this.#controlLanes = new Lanes({ ...shared, slots: limits.maxConcurrentControl });
+    this.#runLanes = new Lanes({ ...shared, slots: limits.maxConcurrentRuns });
     this.#backlog = new Backlog({
       read: (page) => ownership.openMessages(page),
       idOf: (message) => message.conversationId,
@@ -146,8 +151,7 @@ export class Inbox {
   /** See `Holder`. What is being stored is found by whoever reads the database after it. */
   forget(isLeft: (key: ShardKey) => boolean): void {
     const matches = ({ message, shard }: InboxEntry) => isLeft({ gateway: message.gateway, shard });
-    for (const lanes of [this.#lanes, this.#controlLanes])
-      for (const entry of lanes.remove(matches)) this.#forget(entry);
+    for (const lanes of this.#allLanes()) for (const entry of lanes.remove(matches)) this.#forget(entry);
     for (const [id, cancel] of this.#cancelRetries) {
       const entry = this.#loaded.get(id);
       if (!entry || !matches(entry)) continue;
@@ -159,8 +163,8 @@ export class Inbox {
 
   *busy(): Iterable<ShardKey> {
     yield* this.#accepting;
-    for (const { message, shard } of [...this.#lanes.running(), ...this.#controlLanes.running()])
-      yield { gateway: message.gateway, shard };
+    for (const lanes of this.#allLanes())
+      for (const { message, shard } of lanes.running()) yield { gateway: message.gateway, shard };
   }
 
   /** Reads the open messages again. */
@@ -170,8 +174,7 @@ export class Inbox {
 
   /** Runs the first message of a lane that was held. */
   resume(key: string): void {
-    this.#lanes.resume(key);
-    this.#controlLanes.resume(key);
+    for (const lanes of this.#allLanes()) lanes.resume(key);
   }
 
   /** The messages in memory that are stored, in the order of their acceptance. */
@@ -208,15 +211,14 @@ export class Inbox {
   stop(): void {
     this.#isStopped = true;
     this.#taking.stop();
-    this.#lanes.stop();
-    this.#controlLanes.stop();
+    for (const lanes of this.#allLanes()) lanes.stop();
     this.#backlog.stop();
     for (const cancel of this.#cancelRetries.values()) cancel();
   }
 
   /** Resolves when nothing is handled and nothing waits for a slot; retries to come do not count. */
   async idle(): Promise<void> {
-    await Promise.all([this.#lanes.idle(), this.#controlLanes.idle()]);
+    await Promise.all(this.#allLanes().map((lanes) => lanes.idle()));
   }
 
   #store(
@@ -259,6 +261,8 @@ export class Inbox {
       this.#loaded.delete(message.id);
       if (isOurs && taken) void taken.then(() => stored.resolve(true));
       else stored.resolve(isOurs);
+      // What it took of memory is free without anything having ended.
+      if (!isOurs) this.#backlog.catchUp();
     }
   }
 
@@ -303,7 +307,7 @@ export class Inbox {
 
   #load(message: StoredMessage): void {
     const known = this.#known(message);
-    if (known) this.#stopKnown(known, message);
+    if (known) this.#wakeKnown(known, message);
     if (known || this.#isStopped) return;
     const isControl = this.#options.isControl(message.content);
     const entry = toEntry(message, { stored: Promise.resolve(true), isControl });
@@ -313,7 +317,8 @@ export class Inbox {
     else this.#enterLater(entry, message.nextAttemptAt);
   }
 
-  #stopKnown(entry: InboxEntry, { conversationId, stoppedBy }: StoredMessage): void {
+  #wakeKnown(entry: InboxEntry, { conversationId, stoppedBy, status }: StoredMessage): void {
+    if (entry.message.run && status === "pending") entry.isWoken = true;
     if (stoppedBy === null || entry.isControl) return;
     // Also where its id is not known here yet.
     entry.stoppedBy = stoppedBy;
@@ -327,12 +332,18 @@ export class Inbox {
   }
 
   #roomTaken(): number {
-    const held = this.#cancelRetries.size + this.#lanes.heldCount;
+    const held = this.#cancelRetries.size + this.#lanes.heldCount + this.#runLanes.heldCount;
     return roomTaken({ loaded: this.#loaded.size, held, limits: this.#options.limits });
   }
 
   #enter(entry: InboxEntry): boolean {
-    return (entry.isControl ? this.#controlLanes : this.#lanes).enter(entry.key, entry);
+    const isRun = entry.message.run?.isDetached;
+    const lanes = entry.isControl ? this.#controlLanes : isRun ? this.#runLanes : this.#lanes;
+    return lanes.enter(entry.key, entry);
+  }
+
+  #allLanes(): Lanes<InboxEntry>[] {
+    return [this.#lanes, this.#controlLanes, this.#runLanes];
   }
 
   #enterLater(entry: InboxEntry, at: number): void {
@@ -349,18 +360,35 @@ export class Inbox {
     if (!(await entry.stored)) return undefined;
     if (entry.mayBeEarly && lane.later().some((other) => byAcceptance(other, entry) < 0)) return IN_ORDER;
     if (!(entry.isCounted || this.#holds(entry))) return this.#forget(entry);
+    entry.isWoken = false;
     const outcome = await this.#dispatch(entry);
     this.#options.onEnded();
+    if (outcome.kind === "suspended") {
+      if (outcome.until !== undefined) this.#options.onRunWaits(outcome.until);
+      return this.#suspend(entry);
+    }
     if (outcome.kind !== "ended" && !this.#holds(entry)) return this.#forget(entry);
     if (outcome.kind === "held") return outcome.until ?? Number.POSITIVE_INFINITY;
     if (outcome.kind === "retry") this.#enterLater(entry, outcome.at);
-    else {
+    else if (outcome.kind === "detached") {
+      entry.key = runKey(entry.message);
+      this.#enter(entry);
+    } else {
       this.#loaded.delete(entry.message.conversationId);
       this.#options.overload.ended();
       this.#taking.ended(entry.message.conversationId);
       this.#backlog.ended(entry.message.conversationId);
     }
     return undefined;
+  }
+
+  /** It leaves memory, and comes back when what it waits for is there; perhaps that is so by now. */
+  #suspend(entry: InboxEntry): undefined {
+    const { message } = entry;
+    this.#loaded.delete(message.conversationId);
+    this.#backlog.ended(message.conversationId);
+    if (entry.isWoken) this.#load({ ...message, status: "pending" });
+    void this.takeUnowned();
   }
 
   #holds({ message, shard }: InboxEntry): boolean {

@@ -117,3 +117,69 @@ test("a stop begins no item more, not even one of a lane that is resumed", async
 
   expect(ran).toEqual(["a"]);
 });
+
+test("items that begin ahead of their slots run at once, and no more of them go on than there are slots", async () => {
+  const stored = Promise.withResolvers<void>();
+  let sending = 0;
+  const counts: number[] = [];
+  const { lanes, ran } = lanesOf(
+    async (_, lane) => {
+      await stored.promise;
+      await lane.takeSlot();
+      sending += 1;
+      counts.push(sending);
+      await Promise.resolve();
+      sending -= 1;
+      return undefined;
+    },
+    { maxAhead: 3 },
+  );
+
+  const begun = ["a", "b", "c", "d", "e", "f"].map((item) => lanes.enterAhead(item, item));
+  expect(begun).toEqual([true, true, true, true, true, false]);
+  expect(ran).toEqual(["a", "b", "c", "d", "e"]);
+  stored.resolve();
+  await lanes.idle();
+
+  expect(ran).toHaveLength(6);
+  expect(Math.max(...counts)).toBe(2);
+});
+
+test("nothing begins ahead of what waits for a slot", async () => {
+  const held = Promise.withResolvers<undefined>();
+  const { lanes, ran } = lanesOf(() => held.promise, { slots: 1, maxAhead: 3 });
+
+  lanes.enter("one", "a");
+  lanes.enter("two", "b");
+
+  expect(lanes.enterAhead("three", "c")).toBe(false);
+  expect(ran).toEqual(["a"]);
+  held.resolve(undefined);
+  await lanes.idle();
+  expect(ran).toEqual(["a", "b", "c"]);
+});
+
+test("what began ahead gets its slot after a stop too, and counts until it has ended", async () => {
+  const first = Promise.withResolvers<undefined>();
+  const { lanes, ran } = lanesOf(
+    async (item, lane) => {
+      if (item === "a") return first.promise;
+      await lane.takeSlot();
+      ran.push(`${item} goes on`);
+      return undefined;
+    },
+    { slots: 1, maxAhead: 1 },
+  );
+
+  lanes.enter("one", "a");
+  expect(lanes.enterAhead("two", "b")).toBe(true);
+  lanes.enter("three", "c");
+  lanes.stop();
+  const idle = lanes.idle();
+  await Promise.resolve();
+  expect(ran).toEqual(["a", "b"]);
+  first.resolve(undefined);
+  await idle;
+
+  expect(ran).toEqual(["a", "b", "b goes on"]);
+});

@@ -1,7 +1,7 @@
 /**
  * Order within a lane, parallel work across lanes. A lane runs its items one after another; at most `slots`
- * items of all lanes run at once. An item may hold its lane until later without keeping a slot. The lanes know
- * nothing of what their items are.
+ * items of all lanes run at once. An item may hold its lane until later without keeping a slot, and begin with what
+ * needs none before it has one. The lanes know nothing of what their items are.
  */
 import type { Clock } from "./clock.ts";
 
@@ -14,12 +14,16 @@ export interface Lane<Item = unknown> {
   readonly isDue: boolean;
   /** Gives the item's slot to another lane, although the item goes on: only its own lane waits for it now. */
   freeSlot(): void;
+  /** The slot of an item that was begun ahead of it: undefined when it has it now, else it resolves then. */
+  takeSlot(): Promise<void> | undefined;
 }
 
 export interface LanesOptions<Item> {
   clock: Clock;
   /** How many items run at once. */
   slots: number;
+  /** How many items may have begun ahead of their slots. Default: none. */
+  maxAhead?: number;
   /**
    * Works on one item. Resolve with an instant to hold the lane and be run again then (Infinity: at `resume`),
    * with undefined to leave the lane, with `IN_ORDER` to have the lane begin with whatever is its first. The first
@@ -47,6 +51,7 @@ interface LaneState<Item> extends Lane<Item> {
   isResumed: boolean;
   cancelTimer: (() => void) | undefined;
   hasSlot: boolean;
+  isAhead: boolean;
 }
 
 export class Lanes<Item> {
@@ -54,10 +59,13 @@ export class Lanes<Item> {
   readonly #lanes = new Map<string, LaneState<Item>>();
   /** Lanes whose first item waits for a slot, longest wait first. */
   readonly #waiting: LaneState<Item>[] = [];
+  /** Gives their slots to the items that were begun ahead and need one now, longest wait first. */
+  readonly #late: (() => void)[] = [];
   readonly #idleCallbacks: (() => void)[] = [];
   /** How many items run, and how many of them have a slot. */
   #running = 0;
   #slotsTaken = 0;
+  #aheadCount = 0;
   #heldCount = 0;
   #isStopped = false;
 
@@ -67,6 +75,15 @@ export class Lanes<Item> {
 
   /** Puts an item at the end of its lane. True when it runs at once. */
   enter(key: string, item: Item): boolean {
+    return this.#enter(key, item, false);
+  }
+
+  /** The same for an item that begins with what needs no slot: it runs at once, unless others wait for theirs. */
+  enterAhead(key: string, item: Item): boolean {
+    return this.#enter(key, item, this.#aheadCount < (this.#options.maxAhead ?? 0));
+  }
+
+  #enter(key: string, item: Item, isAhead: boolean): boolean {
     const known = this.#lanes.get(key);
     if (known) {
       known.items.push(item);
@@ -82,19 +99,21 @@ export class Lanes<Item> {
       isResumed: false,
       cancelTimer: undefined,
       hasSlot: false,
+      isAhead: false,
       freeSlot: () => {
         this.#giveSlot(lane);
         this.#fillSlots();
       },
+      takeSlot: () => this.#slotOf(lane),
       later: () => items.slice(1),
       hasLater: () => items.slice(1).some((later) => this.#options.counts?.(later) ?? true),
     };
     this.#lanes.set(key, lane);
-    if (this.#slotsTaken >= this.#options.slots || this.#isStopped || this.#waiting.length > 0) {
+    if (this.#isStopped || this.#waiting.length > 0 || !(isAhead || this.#hasFreeSlot)) {
       this.#waiting.push(lane);
       return false;
     }
-    this.#begin(lane);
+    this.#begin(lane, isAhead);
     return true;
   }
 
@@ -182,8 +201,13 @@ export class Lanes<Item> {
     this.#fillSlots();
   }
 
+  get #hasFreeSlot(): boolean {
+    return this.#slotsTaken < this.#options.slots;
+  }
+
   #fillSlots(): void {
-    while (this.#slotsTaken < this.#options.slots && !this.#isStopped) {
+    while (this.#hasFreeSlot && this.#late.length > 0) this.#late.shift()?.();
+    while (this.#hasFreeSlot && !this.#isStopped) {
       const lane = this.#waiting.shift();
       if (!lane) break;
       this.#begin(lane);
@@ -191,13 +215,13 @@ export class Lanes<Item> {
     this.#announceIdle();
   }
 
-  #begin(lane: LaneState<Item>): void {
+  #begin(lane: LaneState<Item>, isAhead = false): void {
     const item = lane.items[0] as Item;
     lane.state = "running";
     lane.isResumed = false;
     this.#running += 1;
-    this.#slotsTaken += 1;
-    lane.hasSlot = true;
+    if (isAhead) this.#goAhead(lane);
+    else this.#takeSlot(lane);
     this.#options.run(item, lane).then(
       (outcome) => this.#end(lane, outcome),
       (error) => {
@@ -207,7 +231,38 @@ export class Lanes<Item> {
     );
   }
 
+  #goAhead(lane: LaneState<Item>): void {
+    this.#aheadCount += 1;
+    lane.isAhead = true;
+  }
+
+  #slotOf(lane: LaneState<Item>): Promise<void> | undefined {
+    if (!lane.isAhead) return undefined;
+    if (this.#hasFreeSlot) {
+      this.#takeSlot(lane);
+      return undefined;
+    }
+    return new Promise((resolve) => {
+      this.#late.push(() => {
+        this.#takeSlot(lane);
+        resolve();
+      });
+    });
+  }
+
+  #takeSlot(lane: LaneState<Item>): void {
+    this.#isAheadNoMore(lane);
+    lane.hasSlot = true;
+    this.#slotsTaken += 1;
+  }
+
+  #isAheadNoMore(lane: LaneState<Item>): void {
+    if (lane.isAhead) this.#aheadCount -= 1;
+    lane.isAhead = false;
+  }
+
   #giveSlot(lane: LaneState<Item>): void {
+    this.#isAheadNoMore(lane);
     if (!lane.hasSlot) return;
     lane.hasSlot = false;
     this.#slotsTaken -= 1;

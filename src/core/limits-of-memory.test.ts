@@ -2,10 +2,12 @@ import { expect, test } from "vitest";
 import { openStore } from "../store/open-store.ts";
 import { aMessage, echoWorker as echo } from "../testing/builders.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
+import { startInterferedLoop } from "../testing/interfered-loop.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
 import { temporaryFolder } from "../testing/temporary-folder.ts";
 import { roomTaken } from "./backlog.ts";
 import { DeliveryError } from "./errors.ts";
+import { defineWorker } from "./worker.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -51,6 +53,45 @@ test("messages that wait for a far retry do not keep others from being handled a
 
   await clock.advance(HOUR_MS);
   await expect.poll(() => gateway.sent.length, PATIENTLY).toBe(21);
+});
+
+test("a copy of a control command that takes the last room gives it back to the messages that wait for it", async (t) => {
+  const gateway = fakeGateway();
+  const [begins, copyIsAnswered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const about = { description: "Does it", example: "/it" };
+  const slow = defineWorker({
+    ...{ ...about, name: "slow", command: "/slow" },
+    async handle(_message, _args, { emit, text }) {
+      await begins.promise;
+      await emit("completed", text);
+    },
+  });
+  const ping = defineWorker({
+    ...{ ...about, name: "ping", command: "/ping", isControl: true },
+    handle: async (_message, _args, { emit }) => emit("completed", "pong"),
+  });
+  const { loop } = await startInterferedLoop(t, {
+    ...{ gateways: [gateway], workers: [slow, ping], limits: { maxLoaded: 2 } },
+    interfere: (real) => ({
+      async accept(message, at) {
+        const accepted = await real.accept(message, at);
+        if (accepted.isDuplicate) await copyIsAnswered.promise;
+        return accepted;
+      },
+    }),
+  });
+  for (const threadTs of ["A", "B", "C"]) await gateway.say(`/slow ${threadTs}`, { threadTs });
+  await gateway.say("/ping", { idempotencyKey: "P" });
+  await expect.poll(() => gateway.texts(), PATIENTLY).toEqual(["completed: pong"]);
+
+  const copy = gateway.say("/ping", { idempotencyKey: "P" });
+  begins.resolve();
+  await expect.poll(() => gateway.texts().toSorted(), PATIENTLY).toContain("completed: B");
+  await expect.poll(() => loop.health().openMessages, PATIENTLY).toBe(1);
+  copyIsAnswered.resolve();
+
+  expect(await copy).toMatchObject({ isDuplicate: true });
+  await expect.poll(() => gateway.texts(), PATIENTLY).toContain("completed: C");
 });
 
 test("what waits for its retry takes no room, until maxHeld of it are in memory", () => {

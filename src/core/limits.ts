@@ -31,6 +31,12 @@ export interface Limits {
   maxDeliveryAttempts: number;
   /** How many events one message may emit. */
   maxEventsPerMessage: number;
+  /** How many runs (long work) are worked on at once; those that wait for something do not count. */
+  maxConcurrentRuns: number;
+  /** How many steps one run may have. */
+  maxStepsPerRun: number;
+  /** The size of one step's result as JSON, in bytes of UTF-8. */
+  maxStepResultBytes: number;
   /** How many calls of one plugin's hooks may be under way; beyond it they are not made. */
   maxHookCalls: number;
   /** How long a worker may take, where it does not say so itself. */
@@ -80,6 +86,9 @@ export const DEFAULT_LIMITS: Limits = {
   maxInterruptions: 20,
   maxDeliveryAttempts: 20,
   maxEventsPerMessage: 10_000,
+  maxConcurrentRuns: 8,
+  maxStepsPerRun: 1000,
+  maxStepResultBytes: 256 * 1024,
   maxHookCalls: 1000,
   workerTimeoutMs: 10 * MINUTE_MS,
   workerAbortGraceMs: 7 * SECOND_MS,

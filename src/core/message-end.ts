@@ -11,9 +11,14 @@ import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Outbox } from "./outbox.ts";
 import type { EventToStore } from "./outbox-entry.ts";
+import type { RunEnd } from "./run.ts";
+import { rememberBegin, roundOf, withBegin } from "./run-begin.ts";
+import type { NewDecision, NewRun, OwnWrite, RunChange, RunStatus } from "./run-store.ts";
+import type { RunThreads } from "./run-threads.ts";
 import { storableThreadKey } from "./shards.ts";
-import type { Change, MessageChange, Status } from "./store.ts";
-import { toStorable } from "./text.ts";
+import type { Change, MessageChange, MessageStatus, StoredMessage } from "./store.ts";
+import { isStoreTrouble } from "./store-health.ts";
+import { preview, toStorable } from "./text.ts";
 
 export interface EndOptions {
   outbox: Outbox;
@@ -22,6 +27,10 @@ export interface EndOptions {
   random: () => number;
   limits: Limits;
   log: Logger;
+  /** Learns of the runs that are open. */
+  runThreads: Pick<RunThreads, "add" | "remove">;
+  /** See `RunRules`. */
+  endWrites(entry: InboxEntry, end: RunEnd): Promise<OwnWrite[]>;
 }
 
 /** An answer of the loop itself; without content, silence. */
@@ -45,16 +54,20 @@ export class MessageEnd {
   async begun(entry: InboxEntry): Promise<void> {
     const { status, attempts, interruptions, conversationId, gateway } = entry.message;
     const change = { status: "claimed", attempts: attempts + 1, nextAttemptAt: null } as const;
-    if (status !== "claimed") return this.record(entry, change);
+    // It may have been waiting.
+    const run = this.#runStands(entry, "open", null);
+    if (status !== "claimed") return this.record(entry, change, run);
     const error = "The process ended during this attempt";
     const failure = this.#failure(entry, { error, worker: null, nextAt: null });
-    await this.record(entry, { ...change, interruptions: interruptions + 1 }, { failure });
+    await this.record(entry, { ...change, interruptions: interruptions + 1 }, { failure, ...run });
     this.#options.log.warn({ conversationId, gateway, attempts }, "message attempt was interrupted");
   }
 
   /** Done by a worker, with the events that end it. */
   async done(entry: InboxEntry, end: { events: EventToStore[]; worker: string }): Promise<DispatchOutcome> {
-    await this.record(entry, { status: "done" }, { events: end.events });
+    const failed = end.events.find(({ kind }) => kind === "failed");
+    const run = this.#runStands(entry, failed ? "failed" : "done", failed ? firstLine(failed.content) : null);
+    await this.record(entry, { status: "done" }, { events: end.events, ...run });
     this.#log(entry, "message done", { worker: end.worker });
     this.#tellEnded(entry, { outcome: "done", worker: end.worker });
     return ENDED;
@@ -67,18 +80,74 @@ export class MessageEnd {
     const events =
       content === undefined ? [] : [{ sequence: -1, kind, content, worker: null, createdAt: now }];
     const hint = isHint ? { hint: { threadKey: storableThreadKey(entry.message), hintedAt: now } } : {};
-    await this.record(entry, { status: "done" }, { events, ...hint });
+    const run = this.#runStands(entry, "failed", content === undefined ? null : firstLine(content));
+    await this.record(entry, { status: "done" }, { events, ...hint, ...run });
     this.#log(entry, "message done");
+    this.#tellEnded(entry, { outcome: "done", worker: null });
+    return ENDED;
+  }
+
+  /** A run of its thread has it now. Rejects with `RUN_INVALID` where that takes nothing any more. */
+  async passedOn(
+    entry: InboxEntry,
+    { content, run }: { content: string; run: RunChange },
+  ): Promise<DispatchOutcome> {
+    const createdAt = this.#options.clock.now();
+    const event = { sequence: -1, kind: "completed", content, worker: null, createdAt } as const;
+    await this.record(entry, { status: "done" }, { events: [event], run });
+    this.#log(entry, "message passed on", { run: run.conversationId });
     this.#tellEnded(entry, { outcome: "done", worker: null });
     return ENDED;
   }
 
   /** Ended by a person. It is done, not dead: nobody wants it tried again. */
   async stopped(entry: InboxEntry, by: string): Promise<DispatchOutcome> {
-    await this.record(entry, { status: "done" }, { events: [this.#ownEvent(`Stopped by ${by}.`)] });
+    const { conversationId, run } = entry.message;
+    const next = run ? ` What is done is kept: \`/retry ${conversationId}\` goes on with it.` : "";
+    const events = [this.#ownEvent(`Stopped by ${by}.${next}`)];
+    const cut = await this.#runCut(entry, "stopped", `Stopped by ${by}`);
+    await this.record(entry, { status: "done" }, { events, ...cut });
     this.#log(entry, "message stopped", { by });
     this.#tellEnded(entry, { outcome: "stopped", worker: null });
     return ENDED;
+  }
+
+  /** Its run is stored, and goes on in a lane of its own. Rejects with `RUN_EXISTS` where another one is at it. */
+  async detached(entry: InboxEntry, begin: NewRun): Promise<DispatchOutcome> {
+    const { message } = entry;
+    const run = { conversationId: message.conversationId, begin: { ...begin, round: roundOf(message) } };
+    await this.record(entry, { status: "pending", attempts: 0, interruptions: 0 }, { run });
+    rememberBegin(message, run);
+    this.#options.runThreads.add(message);
+    this.#log(entry, "run begins", { worker: begin.worker, title: begin.title, round: run.begin.round });
+    return { kind: "detached" };
+  }
+
+  /** Its run waits: what for, and the questions to the thread, are stored with it. */
+  async suspended(
+    entry: InboxEntry,
+    {
+      decisions,
+      events,
+      worker,
+    }: { decisions: NewDecision[]; events: EventToStore[]; worker: string | null },
+  ): Promise<DispatchOutcome> {
+    const { clock } = this.#options;
+    const dues = decisions.flatMap(({ dueAt }) => dueAt ?? []);
+    const nextAttemptAt = dues.length === 0 ? null : Math.min(...dues);
+    const status = { value: "waiting", reason: null, at: clock.now() } as const;
+    const run = withBegin(entry.message, { run: { decisions, status }, worker, clock });
+    const waiting = {
+      status: "waiting",
+      attempts: 0,
+      interruptions: 0,
+      nextAttemptAt,
+      lastError: null,
+    } as const;
+    await this.record(entry, waiting, { events, run });
+    this.#options.runThreads.add(entry.message);
+    this.#log(entry, "run waits", { for: decisions.map(({ name }) => name) });
+    return { kind: "suspended", ...(nextAttemptAt === null ? {} : { until: nextAttemptAt }) };
   }
 
   /** Back to the inbox as if the attempt had not begun. */
@@ -125,8 +194,8 @@ export class MessageEnd {
   /** Writes what becomes of the message, and remembers it once it is written. */
   async record(
     entry: InboxEntry,
-    change: Partial<MessageChange> & { status: Status },
-    more: Pick<Change, "failure" | "hint"> & { events?: EventToStore[] } = {},
+    change: Partial<MessageChange> & { status: MessageStatus },
+    more: Pick<Change, "failure" | "hint" | "run"> & { events?: EventToStore[] } = {},
   ): Promise<void> {
     const { message } = entry;
     const { conversationId, attempts, interruptions, nextAttemptAt, lastError } = message;
@@ -135,17 +204,34 @@ export class MessageEnd {
     Object.assign(message, change);
   }
 
+  /** As `#runStands`, where it is not its worker that ends it. */
+  async #runCut(entry: InboxEntry, status: RunEnd["status"], reason: string): Promise<Pick<Change, "run">> {
+    const { run } = this.#runStands(entry, status, reason);
+    if (!run) return {};
+    const writes = await this.#options.endWrites(entry, { status, reason, at: this.#options.clock.now() });
+    return { run: { ...run, writes } };
+  }
+
+  /** How the message's run stands from now on, to be written with the message; nothing where it has none. */
+  #runStands({ message }: InboxEntry, value: RunStatus, reason: string | null): Pick<Change, "run"> {
+    if (!message.run?.isOpen) return {};
+    const { conversationId } = message;
+    return { run: { conversationId, status: { value, reason, at: this.#options.clock.now() } } };
+  }
+
   async #dead(entry: InboxEntry, { error, worker }: { error: unknown; worker: string | null }) {
     const lastError = toStorable(messageOf(error));
-    const events = [this.#ownEvent(failedText(entry.message.conversationId, error))];
+    const events = [this.#ownEvent(failedText(entry.message, error))];
     const failure = this.#failure(entry, { error, worker, nextAt: null });
     const dead = { status: "dead", nextAttemptAt: null, lastError } as const;
+    const run = await this.#runCut(entry, "dead", lastError);
     try {
-      await this.record(entry, dead, { events, failure });
+      await this.record(entry, dead, { events, failure, ...run });
     } catch (cause) {
-      if (hasCode(cause, "LEASE_LOST")) throw cause;
+      // The loop stops while the database takes no writes: the next start takes it up, and tells its asker.
+      if (hasCode(cause, "LEASE_LOST") || isStoreTrouble(cause)) throw cause;
       // Perhaps it is the answer that cannot be stored, or has nowhere to go.
-      await this.record(entry, dead, { failure });
+      await this.record(entry, dead, { failure, ...run });
     }
     const { conversationId, gateway, attempts } = entry.message;
     this.#options.log.error({ conversationId, gateway, worker, attempts, error: lastError }, "message dead");
@@ -174,6 +260,7 @@ export class MessageEnd {
   }
 
   #tellEnded({ message }: InboxEntry, end: Omit<Hooks["message.ended"], "message">): void {
+    if (message.run) this.#options.runThreads.remove(message);
     this.#options.hooks.tellOf("message.ended", message, end);
   }
 
@@ -184,10 +271,18 @@ export class MessageEnd {
 }
 
 /** What the asker is told: what went wrong, and what he can do. */
-function failedText(conversationId: number, error: unknown): string {
+function failedText({ conversationId, run }: StoredMessage, error: unknown): string {
   const hint =
     (error instanceof RobsonError && error.hint) || "Send it again, or ask whoever runs me to look";
-  return toStorable(
-    `I could not do this: ${messageOf(error)}\n${hint}. (Message ${conversationId} is kept as a dead letter.)`,
-  );
+  const kept = run
+    ? `Run ${conversationId} keeps what is done: /retry ${conversationId} goes on with it`
+    : `Message ${conversationId} is kept as a dead letter`;
+  return toStorable(`I could not do this: ${messageOf(error)}\n${hint}. (${kept}.)`);
+}
+
+/** How much of an answer stands as the reason of its run's end. */
+const MAX_REASON = 300;
+
+function firstLine(content: string): string {
+  return preview(content.trim().split("\n", 1)[0] ?? "", MAX_REASON);
 }

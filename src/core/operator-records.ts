@@ -3,7 +3,8 @@
  * letters and gateways. Cold readings; nothing on a message's way waits for them. Implementation: the store.
  */
 import type { EventKind } from "./process-event.ts";
-import type { DeadLetter, DeliveryRecord, Status, StoredMessage } from "./store.ts";
+import type { RunDetails } from "./run-store.ts";
+import type { DeadLetter, DeliveryRecord, MessageStatus, StoredMessage } from "./store.ts";
 
 /** An attempt that failed or was interrupted: of a worker at a message, or of a gateway at a delivery. */
 export interface FailedAttempt {
@@ -55,6 +56,8 @@ export interface MessageFacts {
   isBehindMessages: number[];
   /** Null where nobody holds its thread. */
   holder: Holder | null;
+  /** The long work that it has started, and whatever else has steps. */
+  run?: RunDetails;
 }
 
 export interface MessageSummary {
@@ -64,7 +67,7 @@ export interface MessageSummary {
   threadTs: string;
   userId: string;
   content: string;
-  status: Status;
+  status: MessageStatus;
   createdAt: number;
 }
 
@@ -121,7 +124,7 @@ export interface OperatorRecords {
   /** The latest messages, the latest first. */
   messages(filter: {
     gateway?: string | undefined;
-    status?: Status | undefined;
+    status?: MessageStatus | undefined;
     limit: number;
   }): Promise<MessageSummary[]>;
   /** The oldest first. */

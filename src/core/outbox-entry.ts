@@ -44,24 +44,25 @@ export function toNewEntry(
     delivery.eventId = event.eventId;
     return true;
   });
-  return { ...toEntry(delivery, write.shard), stored, isStored: false };
+  return toEntry(delivery, { shard: write.shard, stored, isStored: false });
 }
 
 /** A delivery as the database holds it. */
 export function toLoadedEntry(delivery: StoredDelivery): OutboxEntry {
   const shard = shardOf(threadKey({ ...delivery, gateway: delivery.originGateway }));
-  return { ...toEntry(delivery, shard), wasInterrupted: delivery.status === "claimed" };
+  return toEntry(delivery, { shard, stored: Promise.resolve(true), isStored: true });
 }
 
-function toEntry(delivery: StoredDelivery, shard: number): OutboxEntry {
+function toEntry(
+  delivery: StoredDelivery,
+  more: Pick<OutboxEntry, "shard" | "stored" | "isStored">,
+): OutboxEntry {
   return {
     key: laneOf(delivery),
-    shard,
     delivery,
-    stored: Promise.resolve(true),
-    isStored: true,
+    ...more,
     isCounted: false,
-    wasInterrupted: false,
+    wasInterrupted: delivery.status === "claimed",
     hasTurn: false,
     isForgotten: false,
   };

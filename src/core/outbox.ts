@@ -36,9 +36,7 @@ interface Targets {
 
 const NOWHERE: Targets = { targets: [] };
 
-export interface OutboxOptions
-  extends Omit<DeliverOptions, "persist" | "gateway" | "hasLater" | "isDue" | "onSent">,
-    PersistOptions {
+export interface OutboxOptions extends Omit<DeliverOptions, "persist" | "gateway">, PersistOptions {
   gateways: ReadonlyMap<string, Gateway>;
   /** See `Lanes` and `Backlog`. */
   onBug(error: unknown): void;
@@ -58,6 +56,11 @@ interface RecordToDeliver extends Targets {
 
 /** How many deliveries that were interrupted are begun at once, for each gateway. */
 const MAX_INTERRUPTED_AT_ONCE = 4;
+/**
+ * How many deliveries of a gateway are begun while they are being stored, before they have a slot: a commit's worth.
+ * Their first attempt is counted by the commit; that of those beyond it is a write more.
+ */
+const MAX_AHEAD = 256;
 
 export class Outbox {
   readonly #options: OutboxOptions;
@@ -108,7 +111,7 @@ export class Outbox {
    */
   async record(
     message: StoredMessage,
-    change: Pick<Change, "message" | "failure" | "hint"> & { events: EventToStore[] },
+    change: Pick<Change, "message" | "failure" | "hint" | "run"> & { events: EventToStore[] },
   ): Promise<void> {
     const shard = shardOf(threadKey(message));
     // Without events nobody is asked where they go: a gateway that fails at it must not stop a message's end.
@@ -215,18 +218,21 @@ export class Outbox {
   }
 
   #createLanes(gateway: Gateway): Lanes<OutboxEntry> {
+    const options = { ...this.#options, gateway, persist: (change: Change) => this.#persist(change) };
     return new Lanes<OutboxEntry>({
       clock: this.#options.clock,
       slots: this.#options.limits.maxConcurrentSends,
+      maxAhead: MAX_AHEAD,
       run: async (entry, lane) => {
         if (!(await entry.stored)) return this.#leave(entry);
+        await lane.takeSlot();
         if (!(entry.isCounted || this.#holds(entry))) return this.#forget(entry);
         // One target that hangs must not take all the slots.
         if (!entry.hasTurn && !this.#turns.take({ ...this.#turnOf(entry), laneKey: entry.key })) {
           return Number.POSITIVE_INFINITY;
         }
         entry.hasTurn = true;
-        const heldUntil = await this.#deliver(entry, { gateway, lane });
+        const heldUntil = await this.#deliver(entry, { lane, options });
         this.#giveTurn(entry);
         this.#options.onEnded();
         if (heldUntil !== undefined && !this.#holds(entry)) return this.#forget(entry);
@@ -241,8 +247,7 @@ export class Outbox {
     });
   }
 
-  async #deliver(entry: OutboxEntry, { gateway, lane }: { gateway: Gateway; lane: Lane }) {
-    const { hasLater, isDue } = lane;
+  async #deliver(entry: OutboxEntry, { lane, options }: { lane: Lane; options: DeliverOptions }) {
     // What is left is a commit: it takes no room from what is to be sent. (But a process that is interrupted often
     // is to have few under way in all.)
     const onSent = () => {
@@ -250,9 +255,8 @@ export class Outbox {
       this.#giveTurn(entry);
       lane.freeSlot();
     };
-    const persist = (change: Change) => this.#persist(change);
     try {
-      return await deliver(entry, { ...this.#options, gateway, hasLater, isDue, onSent, persist });
+      return await deliver(entry, { place: { lane, onSent }, options });
     } catch (error) {
       return this.#endClosed(error, entry);
     }
@@ -307,7 +311,7 @@ export class Outbox {
   /** Takes the place in the lane; when the lane is free, the commit counts the attempt that begins after it. */
   #enterNew(entry: OutboxEntry): void {
     this.#loadedCount += 1;
-    const begins = this.#lanes.get(entry.delivery.gateway)?.enter(entry.key, entry) ?? false;
+    const begins = this.#lanes.get(entry.delivery.gateway)?.enterAhead(entry.key, entry) ?? false;
     entry.hasTurn = begins && this.#turns.takeIfFree(this.#turnOf(entry));
     entry.isCounted = entry.hasTurn;
     if (entry.isCounted) Object.assign(entry.delivery, { status: "claimed", attempts: 1 });
@@ -357,9 +361,10 @@ export class Outbox {
   }
 
   #leave(entry: OutboxEntry): undefined {
+    const id = idOf(entry.delivery);
     this.#giveTurn(entry);
-    this.#loaded.delete(idOf(entry.delivery));
+    this.#loaded.delete(id);
     this.#loadedCount -= 1;
-    this.#backlog.ended(idOf(entry.delivery));
+    this.#backlog.ended(id);
   }
 }

@@ -79,6 +79,15 @@ export class Routing {
     return routes;
   }
 
+  /** The way to one worker, by its name. Empty where it is not registered any more. */
+  routeTo(name: string, content: string): Route[] {
+    const worker = this.#workers.find((known) => known.name === name);
+    if (!worker) return [];
+    const text = withoutMention(content);
+    const words = worker.command?.trim().toLowerCase().split(/\s+/u);
+    return [{ worker, text: (words && afterWords(text, words)) ?? text }];
+  }
+
   /** Whether the loop itself, or a control worker, is meant: then no limit of admission applies. */
   isControl(content: string): boolean {
     if (isHelp(content)) return true;

@@ -17,9 +17,10 @@ import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { type Plugin, setUpPlugin } from "./plugin.ts";
 import { Routing } from "./routing.ts";
+import type { Probe } from "./steps.ts";
 import type { Ownership, Store, UnregisteredWork } from "./store.ts";
 import { isStoreTrouble, StoreHealth } from "./store-health.ts";
-import { defineWorker, type Worker } from "./worker.ts";
+import { type Asker, defineWorker, type Worker } from "./worker.ts";
 
 export interface SensoriumLoopOptions {
   store: Store;
@@ -33,6 +34,10 @@ export interface SensoriumLoopOptions {
   clock?: Clock;
   /** A number in [0, 1), for the jitter. */
   random?: () => number;
+  /** Who may answer the questions of runs that others have asked for. Default: nobody. */
+  isOperator?: (asker: Asker) => boolean;
+  /** For crash tests: called at each point of a run at which the process may end. */
+  probe?: Probe;
 }
 
 export interface LoopHealth {
@@ -54,6 +59,8 @@ export class SensoriumLoop {
   readonly #owner: string;
   readonly #clock: Clock;
   readonly #random: () => number;
+  readonly #probe: Probe | undefined;
+  readonly #isOperator: (asker: Asker) => boolean;
   readonly #routing = new Routing();
   readonly #gateways = new Map<string, Gateway>();
   readonly #hooks: HookRegistry;
@@ -77,6 +84,8 @@ export class SensoriumLoop {
     this.#owner = options.owner ?? `process ${process.pid} on ${hostname()}`;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
+    this.#probe = options.probe;
+    this.#isOperator = options.isOperator ?? (() => false);
     this.#hooks = new HookRegistry({ clock: this.#clock, limits: this.#limits, log: this.#log });
     this.#ended.promise.catch(() => undefined);
   }
@@ -230,6 +239,8 @@ export class SensoriumLoop {
       gateways: this.#gateways,
       clock: this.#clock,
       random: this.#random,
+      probe: this.#probe,
+      isOperator: this.#isOperator,
       limits: this.#limits,
       rules: this.#rules,
       log: this.#log,
@@ -250,6 +261,7 @@ export class SensoriumLoop {
     );
     this.#log.info({ epoch: ownership.epoch, store: this.#store.location }, "loop started");
     running.outbox.reread();
+    running.runThreads.reread();
     running.inbox.start();
     running.gatewaysEnded = Promise.all(running.supervisors.map((supervisor) => supervisor.run()));
     running.sweep.start();

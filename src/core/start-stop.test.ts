@@ -78,7 +78,9 @@ describe.each(databaseKinds)("a delivery under way at a stop, on $name", ({ crea
       expect(gateway.sent[0]?.attempt).toBe(2);
       expect(asked).toEqual([gateway.sent[0]?.id]);
       expect(await second.store.deadLetters({ limit: 9 })).toEqual([]);
-      expect(await second.store.sql.read.selectFrom("failed_attempts").selectAll().execute()).toEqual([]);
+      expect(
+        await (await second.store.sql()).read.selectFrom("failed_attempts").selectAll().execute(),
+      ).toEqual([]);
       const [event] = await second.store.events(conversationId);
       expect(event?.deliveries).toMatchObject([{ status: "done", lastError: null }]);
     },

@@ -6,6 +6,7 @@
 import type { AdmissionStore } from "./admission-store.ts";
 import type { Accepted } from "./gateway.ts";
 import type { EventKind, ProcessEvent } from "./process-event.ts";
+import type { RunChange, RunRecords, RunReference } from "./run-store.ts";
 import type { ShardKey } from "./shards.ts";
 
 /** `pending` waits (perhaps until a later time), `claimed` is being attempted, `done` and `dead` have ended. */
@@ -27,9 +28,12 @@ export interface NewMessage {
   createdAt: number;
 }
 
+/** `waiting`: nothing is to be done before someone answers, or a time comes; it is in nobody's memory. */
+export type MessageStatus = Status | "waiting";
+
 export interface StoredMessage extends NewMessage {
   conversationId: number;
-  status: Status;
+  status: MessageStatus;
   /** Attempts begun so far; 0 again once it is done. */
   attempts: number;
   /** How many of them ended with the process, by a crash or a kill. */
@@ -38,12 +42,14 @@ export interface StoredMessage extends NewMessage {
   lastError: string | null;
   /** Who wants it ended, while it is open: it is, before any worker has it. */
   stoppedBy: string | null;
+  /** The long work that it has started. */
+  run?: RunReference;
 }
 
 /** What becomes of a message; all its columns are set as given. */
 export interface MessageChange {
   conversationId: number;
-  status: Status;
+  status: MessageStatus;
   attempts: number;
   interruptions: number;
   nextAttemptAt: number | null;
@@ -143,6 +149,7 @@ export interface Change {
   events?: NewEvent[];
   delivery?: DeliveryChange;
   failure?: NewFailure;
+  run?: RunChange;
   /** The thread has had the hint that a message matched nothing. */
   hint?: { threadKey: string; hintedAt: number };
   /** Shards of other processes that have to look: some of the deliveries are theirs. */
@@ -224,6 +231,8 @@ export interface Ownership {
   openDeliveries(page: Page): Promise<StoredDelivery[]>;
   /** Makes dead what has waited since before `createdBefore` for a gateway of no process; counts what waits on. */
   expireUnregistered(createdBefore: number): Promise<UnregisteredWork[]>;
+  /** Makes `pending` what waited until now, of the messages that this process owns; `takeUnowned` hands it out. */
+  wakeDue(now: number): Promise<number>;
   /** Whether a change with this thread's hint was stored before. */
   wasHinted(threadKey: string): Promise<boolean>;
   /** Calls back when another process has stored something, or may have. */
@@ -283,6 +292,7 @@ export interface Store {
   /** Where the data is, fit to be shown: a file, or a URL without its password. */
   readonly location: string;
   readonly admission: AdmissionStore;
+  readonly runs: RunRecords;
   /**
    * Becomes an owner and registers the gateways' names. `ALREADY_RUNNING` where there can be only one;
    * `WORKERS_DIFFER` where the others have other workers.

@@ -8,6 +8,7 @@ import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Ownership, UnregisteredWork } from "./store.ts";
+import { isStoreTrouble } from "./store-health.ts";
 
 export interface SweepOptions {
   ownership: Ownership;
@@ -31,6 +32,9 @@ export class Sweep {
   #rereadAt = 0;
   #cancelPoll: (() => void) | undefined;
   #cancelReread: (() => void) | undefined;
+  readonly #cancelDue = new Set<() => void>();
+  #isWaking = false;
+  #isDueAgain = false;
   #isStopped = false;
 
   constructor(options: SweepOptions) {
@@ -57,6 +61,7 @@ export class Sweep {
     this.#isStopped = true;
     this.#cancelPoll?.();
     this.#cancelReread?.();
+    for (const cancel of this.#cancelDue) cancel();
   }
 
   #poll(): void {
@@ -69,7 +74,36 @@ export class Sweep {
       void this.#expire();
     }
     void inbox.takeUnowned();
+    void this.#wakeDue();
     this.#cancelPoll = clock.schedule(clock.now() + limits.fallbackPollMs, () => this.#poll());
+  }
+
+  /** A run waits until then. What is due before the next look has a timer of its own. */
+  runWaits(until: number): void {
+    const { clock, limits } = this.#options;
+    if (until > clock.now() + limits.fallbackPollMs) return;
+    const cancel = clock.schedule(until, () => {
+      this.#cancelDue.delete(cancel);
+      void this.#wakeDue();
+    });
+    this.#cancelDue.add(cancel);
+  }
+
+  /** One look at a time: where the database is slower than the looks, they must not pile up. */
+  async #wakeDue(): Promise<void> {
+    this.#isDueAgain = this.#isWaking;
+    if (this.#isWaking || this.#isStopped) return;
+    const { ownership, inbox, clock, onBug } = this.#options;
+    this.#isWaking = true;
+    try {
+      if ((await ownership.wakeDue(clock.now())) > 0) await inbox.takeUnowned();
+    } catch (error) {
+      // Tried again at the next look.
+      if (!this.#isStopped && !isStoreTrouble(error)) onBug(error);
+    } finally {
+      this.#isWaking = false;
+    }
+    if (this.#isDueAgain) void this.#wakeDue();
   }
 
   #rereadSoon(): void {

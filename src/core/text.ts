@@ -1,6 +1,5 @@
 /** Text that is safe to store and to cut: NUL and half characters are replaced, cuts fall between graphemes. */
 
-const segmenter = new Intl.Segmenter("en", { granularity: "grapheme" });
 /** How long a character is in UTF-16 units; families of emoji with skin tones have 20. */
 const MAX_GRAPHEME_LENGTH = 32;
 
@@ -25,7 +24,7 @@ export function preview(
   if (text.length <= Math.min(maxGraphemes, maxLength)) return text;
   let count = 0;
   let end = 0;
-  for (const { index, segment } of segmenter.segment(text.slice(0, maxLength + 1))) {
+  for (const { index, segment } of graphemes(text.slice(0, maxLength + 1))) {
     if (count === maxGraphemes || index + segment.length > maxLength) return `${text.slice(0, end)}…`;
     if (count < maxGraphemes - 1 && index + segment.length < maxLength) end = index + segment.length;
     count += 1;
@@ -44,4 +43,13 @@ export function replaceUnsafe(text: string, replacement: (sign: string) => strin
 /** The length in bytes of UTF-8. */
 export function byteLength(text: string): number {
   return Buffer.byteLength(text, "utf8");
+}
+
+/** Made when it is needed: its tables take 15 ms of a start. */
+let segmenter: Intl.Segmenter | undefined;
+
+/** The characters of a text as a reader counts them. */
+export function graphemes(text: string): Intl.Segments {
+  segmenter ??= new Intl.Segmenter("en", { granularity: "grapheme" });
+  return segmenter.segment(text);
 }

@@ -9,8 +9,9 @@ import type { Logger } from "./logger.ts";
 import type { ReceivedMessage } from "./message-event.ts";
 import type { KeyValues } from "./parse-kv.ts";
 import type { EventKind } from "./process-event.ts";
+import type { RunContext, RunRules } from "./run.ts";
 
-export interface WorkerContext {
+export interface WorkerContext extends RunContext {
   /**
    * Reports to the asker. `started` and `progress` are stored, and on their way, when this resolves.
    * `completed` and `failed` are kept back and stored with the end of the message; when the worker throws
@@ -61,6 +62,11 @@ export interface Worker<Args = unknown> {
    * messages and beyond all limits of admission, in slots of their own.
    */
   isControl?: boolean;
+  /**
+   * Set for work that takes long: the message is done, and its thread goes on, when the run is stored; the run has a
+   * lane of its own. (Steps, questions and sleep are there for every worker.)
+   */
+  run?: RunRules<Args>;
   /** Who may use it; it is shown in `/help` to nobody else. Default: everybody. Must be quick and pure. */
   mayUse?(asker: Asker): boolean;
   /**

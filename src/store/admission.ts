@@ -6,12 +6,9 @@ import { type CompiledQuery, sql } from "kysely";
 import type { AdmissionStore, AllowList, Channel, RateCount, RateSubject } from "../core/admission-store.ts";
 import type { Sql } from "./sql.ts";
 
-/** How many messages one reading counts: SQLite holds the event loop up for as long as it takes. */
-const COUNT_PAGE = 10_000;
-
-export function createAdmissionStore(db: Sql): AdmissionStore {
+/** All but the count of what is open: count-open.ts. */
+export function createAdmissionStore(db: Sql): Omit<AdmissionStore, "countOpen"> {
   return {
-    countOpen: (atMost) => countOpen(db, atMost),
     async isAllowed({ gateway, channelId }) {
       const { rows } = await sql`select 1 as found from allowed_channels
         where gateway_id = (select id from gateways where name = ${gateway}) and channel_id = ${channelId}`.execute(
@@ -67,22 +64,6 @@ export function createAllowList(db: Sql, { now }: { now(): number }): AllowList 
       return removed.length > 0;
     },
   };
-}
-
-async function countOpen({ read }: Sql, atMost: number): Promise<number> {
-  let count = 0;
-  for (let after = 0; count < atMost; ) {
-    const { rows } = await sql<{ count: number; last: number | null }>`
-      select count(*) as count, max(conversation_id) as last from (
-        select conversation_id from inbox where conversation_id > ${after} and status in ('pending', 'claimed')
-        order by conversation_id limit ${Math.min(COUNT_PAGE, atMost - count)}) x`.execute(read);
-    const page = Number(rows[0]?.count ?? 0);
-    count += page;
-    if (page < COUNT_PAGE || !rows[0]?.last) break;
-    after = Number(rows[0].last);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  return count;
 }
 
 interface Counting {

@@ -5,29 +5,18 @@
  * by `id > last` there would pass over the events of the transaction that commits second.
  */
 import { sql } from "kysely";
-import { RobsonError } from "../core/errors.ts";
 import type { EventFeed, EventFilter, FeedEvent, FeedPage } from "../core/event-feed.ts";
 import type { EventKind } from "../core/process-event.ts";
+import { foreignCursor, type Place, toCursor, toPlace } from "./feed-cursor.ts";
 import type { Sql } from "./sql.ts";
-
-/** A place in the feed: behind this event of this transaction. On SQLite the transaction is always 0. */
-interface Place {
-  transaction: number;
-  id: number;
-}
 
 /** The place behind all that can be shown, and whether there is more that cannot be shown yet. */
 interface Horizon extends Place {
   isHeldBack: boolean;
 }
 
-const BEGINNING: Place = { transaction: 0, id: 0 };
-/** Digits of a safe integer in base 36; written in full, so that cursors compare as strings. */
-const DIGITS = 11;
-const LETTER = { sqlite: "s", postgres: "p" } as const;
-
 /** The feed of one database. */
-export function createEventFeed(db: Sql): EventFeed {
+export function createEventFeed(db: Sql): Omit<EventFeed, "beginning"> {
   let isHealed: Promise<void> | undefined;
   const horizon = async (): Promise<Horizon> => {
     if (db.dialect === "sqlite") return lastId(db);
@@ -39,10 +28,9 @@ export function createEventFeed(db: Sql): EventFeed {
     return oldestOpenTransaction(db);
   };
   return {
-    beginning: toCursor(db, BEGINNING),
-    now: async () => toCursor(db, await horizon()),
+    now: async () => toCursor(db.dialect, await horizon()),
     async eventsAfter(cursor, options) {
-      const after = toPlace(db, cursor);
+      const after = toPlace(db.dialect, cursor);
       // Before the events: whatever lies below it is committed by the time they are read.
       return pageOf(db, { after, end: await horizon(), ...options });
     },
@@ -110,7 +98,7 @@ async function pageOf(db: Sql, { after, end, filter, limit }: Reading): Promise<
     .execute();
   const events = rows.map(
     (row): FeedEvent => ({
-      cursor: toCursor(db, { transaction: row.transaction_id ?? 0, id: row.id }),
+      cursor: toCursor(db.dialect, { transaction: row.transaction_id ?? 0, id: row.id }),
       eventId: row.id,
       conversationId: row.conversation_id,
       kind: row.kind as EventKind,
@@ -123,31 +111,10 @@ async function pageOf(db: Sql, { after, end, filter, limit }: Reading): Promise<
   );
   const isAtEnd = events.length < limit;
   // At the end all events up to there have been looked at, also those that the filter kept back.
-  const cursor = isAtEnd ? toCursor(db, end) : (events.at(-1)?.cursor ?? toCursor(db, after));
+  const cursor = isAtEnd ? toCursor(db.dialect, end) : (events.at(-1)?.cursor ?? toCursor(db.dialect, after));
   return { events, cursor, isAtEnd, isHeldBack: end.isHeldBack };
 }
 
 function isBefore(a: Place, b: Place): boolean {
   return a.transaction < b.transaction || (a.transaction === b.transaction && a.id < b.id);
-}
-
-function toCursor({ dialect }: Sql, { transaction, id }: Place): string {
-  const numbers = dialect === "sqlite" ? [id] : [transaction, id];
-  return LETTER[dialect] + numbers.map((number) => number.toString(36).padStart(DIGITS, "0")).join("");
-}
-
-function toPlace({ dialect }: Sql, cursor: string): Place {
-  const parts = /^([sp])([0-9a-z]{11})([0-9a-z]{11})?$/.exec(cursor);
-  if (!parts || (parts[1] === "p") !== (parts[3] !== undefined)) {
-    throw foreignCursor("it is not one that was given out");
-  }
-  if (parts[1] !== LETTER[dialect]) throw foreignCursor("it is of another database");
-  const [first = 0, second = 0] = parts.slice(2).map((part) => Number.parseInt(part ?? "0", 36));
-  return dialect === "sqlite" ? { transaction: 0, id: first } : { transaction: first, id: second };
-}
-
-function foreignCursor(why: string): RobsonError {
-  return new RobsonError("MESSAGE_INVALID", `Cannot read on from this event id: ${why}`, {
-    hint: "Begin without Last-Event-ID, and read what you may have missed from the conversations",
-  });
 }

@@ -30,7 +30,7 @@ const SMALL = fc.integer({ min: 0, max: 63 });
 
 /** Rows in every table, with gaps between their ids; the same for the same seed. */
 export async function fill(store: OpenedStore, seed: number): Promise<void> {
-  const { dialect, read, write } = store.sql;
+  const { dialect, read, write } = await store.sql();
   for (const table of tablesThatAre("moved")) {
     const columns = await columnsOf(store, table);
     const rows = Array.from({ length: ROWS }, (_, index) =>
@@ -52,7 +52,7 @@ export async function contents(store: OpenedStore): Promise<Record<string, unkno
   for (const table of MOVED_TABLES) {
     const columns = (await columnsOf(store, table)).map(({ name }) => sql.ref(name));
     const select = sql`select ${sql.join(columns)} from ${sql.table(table)} order by 1, 2`;
-    all[table] = (await select.execute(store.sql.read)).rows;
+    all[table] = (await select.execute((await store.sql()).read)).rows;
   }
   return all;
 }
@@ -64,7 +64,8 @@ interface Column {
 }
 
 /** Without what PostgreSQL alone has. */
-async function columnsOf({ sql: { dialect, read } }: OpenedStore, table: string): Promise<Column[]> {
+async function columnsOf(store: OpenedStore, table: string): Promise<Column[]> {
+  const { dialect, read } = await store.sql();
   const { rows } = await (dialect === "sqlite"
     ? sql<Column>`select name, "notnull" = 0 and pk = 0 as "isNullable", lower(type) as type
         from pragma_table_info(${table})`

@@ -115,7 +115,7 @@ describe.each(WAYS)("$way", ({ from, to }) => {
     const store = await openStore(source);
     const older =
       from === sqlite ? sql.raw("pragma user_version = 3") : sql.raw("update robson_schema set version = 3");
-    await store.sql.write([older.compile(store.sql.read)]).catch(() => undefined);
+    await (await store.sql()).write([older.compile((await store.sql()).read)]).catch(() => undefined);
     await store.close();
 
     await expect(move(source, target)).rejects.toMatchObject({
@@ -129,7 +129,8 @@ test("a row that the target refuses undoes the move, which is run again when it 
   const [source, target] = [await sqlite.create(t), await postgres.create(t)];
   const before = await opened(t, source);
   await fill(before, 2);
-  const write = (text: string) => before.sql.write([sql.raw(text).compile(before.sql.read)]);
+  const { read, write: writeTo } = await before.sql();
+  const write = (text: string) => writeTo([sql.raw(text).compile(read)]);
   await write("update rate_limits set subject = 'NUL' || char(0) where id = 1");
 
   await expect(move(source, target)).rejects.toMatchObject({ code: "STORE_REFUSED_ROW" });
@@ -176,7 +177,7 @@ test("an agent that starts on a PostgreSQL database that is being moved waits, a
   const sent = store.insertUnowned(aMessage());
   const waiting = sql<{ count: number }>`select count(distinct pid) from pg_locks where not granted
     and database = (select oid from pg_database where datname = current_database())`;
-  const waitingCount = async () => (await waiting.execute(store.sql.read)).rows[0]?.count;
+  const waitingCount = async () => (await waiting.execute((await store.sql()).read)).rows[0]?.count;
   await expect.poll(waitingCount, { timeout: 10_000 }).toBe(2);
   expect(await side.count("conversations")).toBe(0);
   await side.close();
@@ -189,7 +190,7 @@ const AGENT = { owner: "late", gateways: [], now: 0 };
 
 describe.each(databaseKinds)("on $name", ({ name, create }) => {
   test("every table is either moved or known to stay behind", async (t) => {
-    const { sql: db } = await opened(t, await create(t));
+    const db = await (await opened(t, await create(t))).sql();
     const tables =
       name === "sqlite"
         ? sql<{ name: string }>`select name from sqlite_master where type = 'table'`

@@ -18,7 +18,8 @@ export interface OpenedStore extends Store {
   readonly retention: RetentionStore;
   readonly feed: EventFeed;
   readonly operator: OperatorRecords;
-  readonly sql: Sql;
+  /** Loads Kysely; for tests. */
+  sql(): Promise<Sql>;
   /** What opening it did: equal versions when it was up to date. */
   readonly migrated: Migrated;
 }

@@ -8,7 +8,7 @@ import type {
   OperatorRecords,
 } from "../core/operator-records.ts";
 import type { EventKind } from "../core/process-event.ts";
-import type { Status } from "../core/store.ts";
+import type { MessageStatus } from "../core/store.ts";
 import { processes } from "./processes.ts";
 import type { Sql } from "./sql.ts";
 import { messageFacts } from "./why.ts";
@@ -107,7 +107,7 @@ async function messages(
     threadTs: row.thread_ts,
     userId: row.user_id,
     content: row.content,
-    status: (row.status ?? "done") as Status,
+    status: (row.status ?? "done") as MessageStatus,
     createdAt: row.created_at,
   }));
 }

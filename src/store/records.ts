@@ -2,7 +2,7 @@
 import { type CompiledQuery, sql } from "kysely";
 import type { EventKind } from "../core/process-event.ts";
 import type { DeadLetter, DeliveryKey, EventRecord, StopRequest, Store } from "../core/store.ts";
-import { deliveredAtOf, type MessageRow, toDeliveryRecord, toStoredMessage } from "./rows.ts";
+import { deliveredAtOf, type MessageRow, RUN_SELECTION, toDeliveryRecord, toStoredMessage } from "./rows.ts";
 import type { Sql } from "./sql.ts";
 
 type Records = Pick<
@@ -58,6 +58,8 @@ async function conversation({ read }: Sql, conversationId: number) {
       "i.last_error",
       "i.stopped_by",
     ])
+    .leftJoin("runs as r", "r.conversation_id", "c.id")
+    .select(RUN_SELECTION)
     .where("c.id", "=", conversationId)
     .executeTakeFirst();
   return row && toStoredMessage(row satisfies MessageRow);
@@ -101,8 +103,9 @@ function requestStop({ read }: Sql, { conversationId, by }: StopRequest): Compil
   return read
     .updateTable("inbox")
     .set({ stopped_by: by, is_unowned: 1 })
+    .set({ status: sql`case when status = 'waiting' then 'pending' else status end` })
     .where("conversation_id", "=", conversationId)
-    .where("status", "in", ["pending", "claimed"])
+    .where("status", "in", ["pending", "claimed", "waiting"])
     .returning("conversation_id")
     .compile();
 }

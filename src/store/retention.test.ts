@@ -2,7 +2,7 @@ import { sql as raw } from "kysely";
 import { Client } from "pg";
 import { describe, expect, test } from "vitest";
 import type { Batch, RetentionPart } from "../core/retention.ts";
-import type { Ownership, Status } from "../core/store.ts";
+import type { MessageStatus, Ownership, Status } from "../core/store.ts";
 import { aMessage } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
 import { createDatabase } from "../testing/postgres/database.ts";
@@ -27,7 +27,7 @@ const TABLES = [
 
 interface Given {
   createdAt: number;
-  message: Status;
+  message: MessageStatus;
   /** Of its one delivery; default: done. */
   delivery?: Status;
   /** When its event was emitted; default: when it was accepted. */
@@ -86,15 +86,29 @@ async function storeOne(ownership: Ownership, given: Given): Promise<number> {
   return conversationId;
 }
 
-async function idsOf({ sql }: OpenedStore): Promise<number[]> {
-  const rows = await sql.read.selectFrom("conversations").select("id").orderBy("id").execute();
+/** A row of everything that belongs to a run. */
+async function storeRun(ownership: Ownership, conversationId: number): Promise<void> {
+  const createdAt = ANCIENT;
+  const begin = { worker: "w", version: 1, isDetached: true, lane: null, title: "t", createdAt, round: 1 };
+  const step = { name: "s", ordinal: 0, begunAt: ANCIENT, attempts: 1 };
+  const effect = { step: "s", key: "k", outcome: "made", at: ANCIENT } as const;
+  const decision = { name: "d", kind: "question", text: "?", choices: [], key: null, dueAt: null } as const;
+  const decisions = [{ ...decision, choices: [], askedAt: ANCIENT }];
+  const passedOn = { conversationId: 1, userId: "U1", content: "n", createdAt };
+  await ownership.record({ shard: 0, run: { conversationId, begin, step, effect, decisions, passedOn } });
+}
+
+async function idsOf(store: OpenedStore): Promise<number[]> {
+  const { read } = await store.sql();
+  const rows = await read.selectFrom("conversations").select("id").orderBy("id").execute();
   return rows.map(({ id }) => id);
 }
 
-async function counts({ sql }: OpenedStore): Promise<number[]> {
+async function counts(store: OpenedStore): Promise<number[]> {
+  const { read } = await store.sql();
   const counted: number[] = [];
   for (const table of TABLES) {
-    const query = sql.read.selectFrom(table).select((row) => row.fn.countAll<number>().as("count"));
+    const query = read.selectFrom(table).select((row) => row.fn.countAll<number>().as("count"));
     counted.push(Number((await query.executeTakeFirst())?.count));
   }
   return counted;
@@ -111,6 +125,22 @@ describe.each(databaseKinds)("retention on $name", ({ create }) => {
     expect(await idsOf(opened)).toEqual([11]);
     expect(await counts(opened)).toEqual([1, 0, 1, 1, 1]);
     expect(await remove("messages")).toBe(0);
+  });
+
+  test("removes a run with its message and all that belongs to it, and keeps one that waits", async (t) => {
+    const { store: opened, ownership, remove } = await setUp(t, await create(t));
+    const given = (message: MessageStatus): Given => ({ createdAt: ANCIENT, message });
+    const [ended = 0, waiting = 0] = await store(ownership, [given("done"), given("waiting")]);
+    for (const conversationId of [ended, waiting]) await storeRun(ownership, conversationId);
+
+    expect(await remove("messages")).toBe(1);
+
+    const { read } = await opened.sql();
+    for (const table of ["steps", "effects", "decisions", "run_notes"] as const) {
+      const rows = await read.selectFrom(table).select("run_id").execute();
+      expect(rows).toEqual([{ run_id: waiting }]);
+    }
+    expect(await opened.runs.runs({})).toMatchObject([{ conversationId: waiting }]);
   });
 
   test("keeps what is open, what was active lately, and dead letters until their own age is over", async (t) => {
@@ -221,7 +251,10 @@ describe.each(databaseKinds)("retention on $name", ({ create }) => {
     expect(await remove("failedAttempts")).toBe(1);
     expect(await remove("failedAttempts", { before: 0, keep: 1 })).toBe(0);
 
-    const left = await opened.sql.read.selectFrom("failed_attempts").select("conversation_id").execute();
+    const left = await (await opened.sql()).read
+      .selectFrom("failed_attempts")
+      .select("conversation_id")
+      .execute();
     expect(left.map(({ conversation_id }) => conversation_id)).toEqual([dead, open, mute, 5]);
   });
 
@@ -233,8 +266,9 @@ describe.each(databaseKinds)("retention on $name", ({ create }) => {
       const subject = { scope: "user", subject: `u${index}`, max: 9 };
       await opened.admission.countRequest([subject], { now: at, windowMs: 1000 });
     }
-    const hints = () => opened.sql.read.selectFrom("hinted_threads").select("thread_key").execute();
-    const counted = () => opened.sql.read.selectFrom("rate_limits").select("subject").execute();
+    const { read } = await opened.sql();
+    const hints = () => read.selectFrom("hinted_threads").select("thread_key").execute();
+    const counted = () => read.selectFrom("rate_limits").select("subject").execute();
 
     expect([await remove("hints"), await remove("rateCounts")]).toEqual([5, 5]);
     expect([(await hints()).length, (await counted()).length]).toEqual([5, 5]);
@@ -272,7 +306,8 @@ async function waitingForLocks(client: Client): Promise<number> {
 }
 
 /** As a crash would: the last statement of the transaction does not come to its end. */
-async function refuseDeletes({ sql }: OpenedStore): Promise<void> {
+async function refuseDeletes(store: OpenedStore): Promise<void> {
+  const sql = await store.sql();
   const statements =
     sql.dialect === "sqlite"
       ? ["create trigger refuse before delete on conversations begin select raise(abort, 'refused'); end"]

@@ -72,6 +72,9 @@ async function removeMessages(db: Sql, batch: Batch): Promise<BatchResult> {
         (select id from process_events where conversation_id in (${victims}))`,
       sql`delete from failed_attempts where conversation_id in (${victims})`,
       sql`delete from process_events where conversation_id in (${victims})`,
+      ...OF_RUNS.map((table) => sql`delete from ${sql.table(table)} where run_id in (${victims})`),
+      sql`delete from runs where conversation_id in (${victims})`,
+      sql`delete from run_signals where at < ${batch.before} and ${ofRound(batch)}`,
       sql`delete from inbox where conversation_id in (${victims})`,
       sql`update retention set removed_through = coalesce((select max(id) from (${victims}) v
         where id > removed_through), removed_through) where name = 'round'`,
@@ -81,6 +84,9 @@ async function removeMessages(db: Sql, batch: Batch): Promise<BatchResult> {
   const isOurs = (results[0]?.length ?? 0) > 0;
   return { removed: results.at(-1)?.length ?? 0, next: isOurs ? next : undefined };
 }
+
+/** What goes with its run, and so with its message. */
+const OF_RUNS = ["steps", "effects", "decisions", "run_notes"];
 
 async function newestOf({ read }: Sql): Promise<{ conversation: number; ofEvent: number }> {
   const { rows } = await sql<{ conversation: number | null; of_event: number | null }>`select
@@ -113,7 +119,7 @@ function victimsOf(ids: number[], batch: Batch & { newest: number }): RawBuilder
     or exists (select 1 from process_events e join process_event_deliveries d on d.event_id = e.id
       where e.conversation_id = c.id and d.status in (${states})))`;
   return sql`select c.id from conversations c where c.id in (${sql.join(ids)}) and ${ofRound(batch)}
-    and not ${has(sql`'pending', 'claimed'`)}
+    and not ${has(sql`'pending', 'claimed', 'waiting'`)}
     and not (${has(sql`'dead'`)} and ${touched(deadBefore)})
     and (c.id <= ${newest - keep} or not ${touched(before)})`;
 }

@@ -1,6 +1,14 @@
 /** Rows of both databases as the objects that core knows. Both hand over integers as numbers. */
 import type { EventKind } from "../core/process-event.ts";
-import type { DeliveryRecord, NewMessage, Status, StoredDelivery, StoredMessage } from "../core/store.ts";
+import type { RunReference } from "../core/run-store.ts";
+import type {
+  DeliveryRecord,
+  MessageStatus,
+  NewMessage,
+  Status,
+  StoredDelivery,
+  StoredMessage,
+} from "../core/store.ts";
 import type { ConversationsTable, DeliveriesTable } from "./schema.ts";
 
 /** A conversation joined with its gateway and, where it is not done, its inbox row. */
@@ -13,7 +21,22 @@ export interface MessageRow extends Omit<ConversationsTable, "id" | "shard"> {
   next_attempt_at: number | null;
   last_error: string | null;
   stopped_by: string | null;
+  run_worker: string | null;
+  run_version: number | null;
+  run_is_detached: number | null;
+  run_round: number | null;
+  run_ended_at: number | null;
 }
+
+/** The columns of a message's run, `r` in a join. */
+export const RUN_SELECTION = [
+  "r.worker as run_worker",
+  "r.version as run_version",
+  "r.is_detached as run_is_detached",
+  "r.round as run_round",
+  "r.ended_at as run_ended_at",
+] as const;
+export const RUN_COLUMNS = RUN_SELECTION.join(", ");
 
 /** A delivery joined with its gateway, its event and the event's conversation. */
 export interface DeliveryRow extends DeliveriesTable {
@@ -42,12 +65,23 @@ export function toStoredMessage(row: MessageRow): StoredMessage {
     idempotencyKey: row.idempotency_key,
     createdAt: row.created_at,
     // No inbox row: nothing is left to be done.
-    status: (row.status ?? "done") as Status,
+    status: (row.status ?? "done") as MessageStatus,
     attempts: row.attempts ?? 0,
     interruptions: row.interruptions ?? 0,
     nextAttemptAt: row.next_attempt_at,
     lastError: row.last_error,
     stoppedBy: row.stopped_by,
+    ...(row.run_worker === null ? {} : { run: toRunReference(row, row.run_worker) }),
+  };
+}
+
+function toRunReference(row: MessageRow, worker: string): RunReference {
+  return {
+    worker,
+    isDetached: row.run_is_detached === 1,
+    isOpen: row.run_ended_at === null,
+    round: row.run_round ?? 1,
+    version: row.run_version ?? 1,
   };
 }
 

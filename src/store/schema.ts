@@ -20,7 +20,7 @@ export interface ConversationsTable {
   shard: Generated<number>;
 }
 
-/** One row for each message that is not done: `pending`, `claimed` or `dead`. */
+/** One row for each message that is not done: `pending`, `claimed`, `dead`, or `waiting` with its run. */
 export interface InboxTable {
   conversation_id: number;
   status: string;
@@ -135,6 +135,58 @@ export interface PullRequestsTable {
   updated_at: number;
 }
 
+export interface RunsTable {
+  /** Of the message that started it: a run has its number. */
+  conversation_id: number;
+  worker: string;
+  version: number;
+  is_detached: number;
+  lane: string | null;
+  title: string;
+  status: string;
+  reason: string | null;
+  round: number;
+  created_at: number;
+  updated_at: number;
+  ended_at: number | null;
+}
+
+export interface StepsTable {
+  run_id: number;
+  name: string;
+  ordinal: number;
+  attempts: number;
+  /** JSON. */
+  result: string | null;
+  begun_at: number;
+  ended_at: number | null;
+}
+
+export interface DecisionsTable {
+  run_id: number;
+  name: string;
+  kind: string;
+  text: string;
+  /** A JSON list of texts. */
+  choices: string;
+  key: string | null;
+  asked_at: number;
+  due_at: number | null;
+  /** JSON. */
+  answer: string | null;
+  answered_by: string | null;
+  answered_at: number | null;
+}
+
+export interface RunNotesTable {
+  run_id: number;
+  conversation_id: number;
+  user_id: string;
+  content: string;
+  created_at: number;
+  taken_at: number | null;
+}
+
 export interface Schema {
   gateways: { id: Generated<number>; name: string; created_at: number };
   conversations: ConversationsTable;
@@ -155,6 +207,12 @@ export interface Schema {
   task_repos: TaskReposTable;
   task_comments: TaskCommentsTable;
   pull_requests: PullRequestsTable;
+  runs: RunsTable;
+  steps: StepsTable;
+  effects: { run_id: number; step: string; key: string; outcome: string; at: number };
+  decisions: DecisionsTable;
+  run_signals: { key: string; value: string; at: number };
+  run_notes: RunNotesTable;
   subscribers: {
     id: Generated<number>;
     callback_url: string;

@@ -9,11 +9,11 @@ for (const { name, create } of databaseKinds) {
     open: (location) => openStore(location),
     async takeOver(location) {
       const other = await openStore(location);
-      const lease = other.sql.read
+      const lease = (await other.sql()).read
         .updateTable("leases")
         .set((row) => ({ epoch: row("epoch", "+", 1), owner: "usurper" }));
-      const everybody = other.sql.read.deleteFrom("processes");
-      await other.sql.write([(name === "sqlite" ? lease : everybody).compile()]);
+      const everybody = (await other.sql()).read.deleteFrom("processes");
+      await (await other.sql()).write([(name === "sqlite" ? lease : everybody).compile()]);
       await other.close();
     },
   });

@@ -16,7 +16,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
 
   beforeEach(async (t) => {
     const store = await openStore(await create(t));
-    sql = store.sql;
+    sql = await store.sql();
     now = 1000;
     return () => store.close();
   });

@@ -30,6 +30,10 @@ export function createTaskStore(sql: Sql, clock: { now(): number }): TaskStore {
       }
       return get(task.key);
     },
+    async addRepository(key, url) {
+      await get(key);
+      await sql.write(repositoryCreation(sql, { key, url, now: clock.now() }));
+    },
     async setStatus(key, change) {
       const [rows] = await sql.write([statusUpdate(sql, { key, change, now: clock.now() })]);
       if (!rows?.length) notFound(key);
@@ -145,7 +149,13 @@ function creation(sql: Sql, { task, now }: { task: NewTask; now: number }) {
     updated_at: now,
   };
   const insertTask = sql.read.insertInto("tasks").values(row).compile();
-  const perRepository = task.repoUrls.flatMap((url) => [
+  const perRepository = task.repoUrls.flatMap((url) => repositoryCreation(sql, { key: task.key, url, now }));
+  return [insertTask, ...perRepository];
+}
+
+/** The repository, and that the task touches it; what is there already stays. */
+function repositoryCreation(sql: Sql, { key, url, now }: { key: string; url: string; now: number }) {
+  return [
     sql.read
       .insertInto("repos")
       .values({ url, created_at: now })
@@ -158,12 +168,12 @@ function creation(sql: Sql, { task, now }: { task: NewTask; now: number }) {
         build
           .selectFrom(["tasks", "repos"])
           .select(["tasks.id as task_id", "repos.id as repo_id", rawSql.lit("pending").as("status")])
-          .where("tasks.jira_key", "=", task.key)
+          .where("tasks.jira_key", "=", key)
           .where("repos.url", "=", url),
       )
+      .onConflict((on) => on.doNothing())
       .compile(),
-  ]);
-  return [insertTask, ...perRepository];
+  ];
 }
 
 function statusUpdate(sql: Sql, { key, change, now }: { key: string; change: StatusChange; now: number }) {

@@ -3,7 +3,8 @@ import { sql } from "kysely";
 import type { DeliveryFacts, EventFacts, FailedAttempt, MessageFacts } from "../core/operator-records.ts";
 import type { EventKind } from "../core/process-event.ts";
 import { holderOf } from "./processes.ts";
-import { deliveredAtOf, type MessageRow, toDeliveryRecord, toStoredMessage } from "./rows.ts";
+import { deliveredAtOf, type MessageRow, RUN_SELECTION, toDeliveryRecord, toStoredMessage } from "./rows.ts";
+import { runDetails } from "./runs.ts";
 import type { FailedAttemptsTable } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 
@@ -14,16 +15,24 @@ export async function messageFacts(db: Sql, conversationId: number): Promise<Mes
   const row = await messageRow(db, conversationId);
   if (!row) return undefined;
   const failures = await failuresOf(db, conversationId);
-  const isOpen = row.status === "pending" || row.status === "claimed";
+  const message = toStoredMessage(row);
+  // Long work stands in no line of its thread.
+  const isInLine = isOpenStatus(row.status) && !(message.run?.isDetached && message.run.isOpen);
+  const run = message.run && (await runDetails(db, conversationId));
   return {
-    message: toStoredMessage(row),
+    message,
     isUnowned: row.is_unowned === 1,
     isDiscarded: row.status === "done",
     failures: failures.filter(({ event_id }) => event_id === null).map(toFailedAttempt),
     events: await eventsOf(db, { conversationId, failures }),
-    isBehindMessages: isOpen ? await messagesBefore(db, row) : [],
+    isBehindMessages: isInLine ? await messagesBefore(db, row) : [],
     holder: await holderOf(db, row),
+    ...(run ? { run } : {}),
   };
+}
+
+function isOpenStatus(status: string | null): boolean {
+  return status === "pending" || status === "claimed";
 }
 
 function messageRow({ read }: Sql, conversationId: number) {
@@ -34,6 +43,8 @@ function messageRow({ read }: Sql, conversationId: number) {
     .selectAll("c")
     .select(["g.name as gateway", "i.status", "i.attempts", "i.interruptions"])
     .select(["i.next_attempt_at", "i.last_error", "i.stopped_by", "i.is_unowned"])
+    .leftJoin("runs as r", "r.conversation_id", "c.id")
+    .select(RUN_SELECTION)
     .where("c.id", "=", conversationId)
     .executeTakeFirst();
 }
@@ -66,6 +77,8 @@ async function messagesBefore({ read }: Sql, row: MessageRow): Promise<number[]>
     .select("c.id")
     .where("i.status", "in", ["pending", "claimed"])
     .where("c.id", "<>", row.id)
+    .where(sql<boolean>`not exists (select 1 from runs r
+      where r.conversation_id = c.id and r.is_detached = 1 and r.ended_at is null)`)
     .where(sql<boolean>`(i.status = 'claimed' or ${hasEntered} < ${enteredAt}
       or (${hasEntered} = ${enteredAt} and c.id < ${row.id}))`)
     .where(sql<boolean>`coalesce(c.gateway_id, 0) = ${row.gateway_id ?? 0}`)

@@ -5,6 +5,14 @@ export { startTestLoop, type TestLoop, type TestLoopOptions } from "./start-test
 export { type TestEnd, temporaryFolder } from "./temporary-folder.ts";
 export { createTestClock, type TestClock } from "./test-clock.ts";
 export {
+  type AgentPlace,
+  type AgentScene,
+  type CodingAgentCheck,
+  type CodingAgentSuite,
+  codingAgentChecks,
+  testCodingAgent,
+} from "./test-coding-agent.ts";
+export {
   type GatewayCheck,
   type GatewayPart,
   type GatewaySuite,

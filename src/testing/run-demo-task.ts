@@ -1,7 +1,16 @@
-/** A process of its own for the crash tests: runs DEMO-1 in the folder given, and prints each step that has ended. */
+/**
+ * A process of its own for the crash tests: runs DEMO-1 in the folder given, or goes on with the run that is open there.
+ * It prints each point of the run that it comes to, and kills itself at the one that ROBSON_DIE_AT names.
+ */
 import { openDemoWorkflow } from "./demo-workflow.ts";
 
-const [directory = ""] = process.argv.slice(2);
-const world = await openDemoWorkflow({ directory });
-await world.run("DEMO-1", { onStep: ({ step }) => process.stdout.write(`${step}\n`) });
+const [directory = "", location] = process.argv.slice(2);
+const dieAt = process.env.ROBSON_DIE_AT;
+const world = await openDemoWorkflow({ directory, location });
+const probe = (point: string) => {
+  process.stdout.write(`${point}\n`);
+  if (point === dieAt) process.kill(process.pid, "SIGKILL");
+};
+const [open] = await world.store.runs.runs({ isOpen: true });
+await (open ? world.resume({ probe }) : world.run("DEMO-1", { probe }));
 await world.close();

@@ -5,7 +5,8 @@ import type { Limits } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Plugin } from "../core/plugin.ts";
 import { SensoriumLoop } from "../core/sensorium-loop.ts";
-import type { Worker } from "../core/worker.ts";
+import type { Probe } from "../core/steps.ts";
+import type { Asker, Worker } from "../core/worker.ts";
 import { openStore } from "../store/open-store.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
 import { createFolder, removeFolder, type TestEnd } from "./temporary-folder.ts";
@@ -20,6 +21,9 @@ export interface TestLoopOptions {
   access?: Partial<AccessRules>;
   log?: Logger;
   clock?: TestClock;
+  /** See `SensoriumLoopOptions`. */
+  probe?: Probe;
+  isOperator?: (asker: Asker) => boolean;
   /** A location for `openStore`; default: an SQLite file of the test's own. */
   location?: string;
 }
@@ -49,6 +53,8 @@ export async function startTestLoop(t: TestEnd, options: TestLoopOptions = {}): 
     ...(options.access ? { access: options.access } : {}),
     ...(options.limits ? { limits: options.limits } : {}),
     ...(options.log ? { log: options.log } : {}),
+    ...(options.probe ? { probe: options.probe } : {}),
+    ...(options.isOperator ? { isOperator: options.isOperator } : {}),
   });
   const stop = async () => {
     const stopped = loop.stop();

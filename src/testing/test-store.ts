@@ -15,6 +15,7 @@ import {
 } from "./store-suite/events.ts";
 import { testAccepting, testChanging, testDuplicates, testOpenMessages } from "./store-suite/messages.ts";
 import { testFencing, testOwning, testOwningAlone, testUnowned } from "./store-suite/ownership.ts";
+import { testRuns } from "./store-suite/runs.ts";
 import { type StoreKind, setUpWith } from "./store-suite/set-up.ts";
 import { testStops } from "./store-suite/stops.ts";
 import { testText } from "./store-suite/text.ts";
@@ -41,6 +42,7 @@ export function testStore(name: string, kind: StoreKind): void {
     testUnowned(setUp);
     testStops(setUp);
     testDeadLetters(setUp);
+    if (kind.hasRuns !== false) testRuns(setUp, kind);
     testConcurrency(setUp);
     testRefusedRows(setUp);
     testText(setUp);

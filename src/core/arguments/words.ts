@@ -3,7 +3,7 @@
  * kind between, quotes of any kind around, backslashes before. One pass over the text; it never fails, and
  * says so where a quote has no end. What a word means (a key, a flag, a value) is for options.ts.
  */
-import { preview } from "../text.ts";
+import { graphemes, preview } from "../text.ts";
 import { isQuote, readEscape, readQuoted } from "./quotes.ts";
 import { isSpace } from "./white-space.ts";
 
@@ -87,10 +87,9 @@ function continuationAt(source: string, at: number): number {
 }
 
 const MAX_SHOWN_GRAPHEMES = 20;
-const segmenter = new Intl.Segmenter("en", { granularity: "grapheme" });
 
 function unclosed(source: string, at: number): string {
-  const position = [...segmenter.segment(source.slice(0, at))].length + 1;
+  const position = [...graphemes(source.slice(0, at))].length + 1;
   const mark = source.charAt(at);
   const shown = preview(source.slice(at), MAX_SHOWN_GRAPHEMES);
   return `The quote ${mark} at character ${position} is never closed: ${shown} (write \\${mark} for the mark itself)`;

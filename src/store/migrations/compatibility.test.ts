@@ -56,7 +56,7 @@ describe.each(databaseKinds)("on $name", ({ name, create }) => {
     expect(fresh.migrated).toEqual({ from: THIS_VERSION, to: THIS_VERSION + 1 });
     expect(again.migrated).toEqual({ from: THIS_VERSION + 1, to: THIS_VERSION + 1 });
     const rows = sql`select content, mood, urgency from conversations join inbox on conversation_id = id order by id`;
-    expect((await rows.execute(fresh.sql.read)).rows).toEqual([
+    expect((await rows.execute((await fresh.sql()).read)).rows).toEqual([
       { content: "before", mood: null, urgency: 7 },
       { content: "after", mood: null, urgency: 7 },
       { content: "at the next start", mood: null, urgency: 7 },
@@ -103,7 +103,7 @@ describe.each(databaseKinds)("on $name", ({ name, create }) => {
     await expect(openStore(location, { migrate: false })).rejects.toMatchObject(refused);
     await expect(own(early)).rejects.toMatchObject(refused);
 
-    expect((await sql`select text from task_comments`.execute(changed.sql.read)).rows).toEqual([]);
+    expect((await sql`select text from task_comments`.execute((await changed.sql()).read)).rows).toEqual([]);
   });
 
   test("a migration that fails leaves the database to the older program as it was", async (t) => {

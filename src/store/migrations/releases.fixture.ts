@@ -36,13 +36,14 @@ export async function migrateAs<T>(
   { location, look }: { location: string; look(db: Kysely<unknown>, dialect: Dialect): Promise<T> },
 ): Promise<T> {
   const isPostgres = location.startsWith("postgres:");
+  const pool = createPool(location);
   const db = new Kysely<Schema>({
     dialect: isPostgres
-      ? postgresDialect(createPool(location), location)
+      ? postgresDialect(pool, location)
       : sqliteDialect(new DatabaseSync(location), location),
   });
   try {
-    if (isPostgres) await migratePostgres(db, { url: location, location, program });
+    if (isPostgres) await migratePostgres(pool, { url: location, location, program });
     else await migrateSqlite(location, program);
     return await look(db as unknown as Kysely<unknown>, isPostgres ? "postgres" : "sqlite");
   } finally {

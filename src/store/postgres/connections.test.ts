@@ -3,7 +3,7 @@ import { expect, type TestContext, test, vi } from "vitest";
 import { aMessage } from "../../testing/builders.ts";
 import { createDatabase } from "../../testing/postgres/database.ts";
 import { openStore } from "../open-store.ts";
-import { WAY_STATEMENT } from "./way.ts";
+import { USUAL_STATEMENT, WAY_STATEMENT } from "./way.ts";
 
 const PENDING = { shard: 0, status: "pending", attempts: 0 } as const;
 
@@ -110,12 +110,12 @@ test("a cold write whose connection is cut in its transaction is refused, and no
   const { store, other } = await openOwned(t);
   await other.query("begin; lock table tasks");
   const task = { key: "A-1", summary: "s", description: "", project: "A", repoUrls: [] };
-  const compiled = store.sql.read
+  const compiled = (await store.sql()).read
     .insertInto("repos")
     .values({ url: "https://h/a.git", created_at: 0 })
     .compile();
-  const blocked = store.sql.read.deleteFrom("tasks").where("jira_key", "=", task.key).compile();
-  const cut = store.sql.write([compiled, blocked]);
+  const blocked = (await store.sql()).read.deleteFrom("tasks").where("jira_key", "=", task.key).compile();
+  const cut = (await store.sql()).write([compiled, blocked]);
   cut.catch(() => undefined);
 
   const waiting = "query like 'delete from%' and wait_event_type = 'Lock'";
@@ -124,7 +124,7 @@ test("a cold write whose connection is cut in its transaction is refused, and no
   await expect(cut).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
   await other.query("rollback");
 
-  expect(await store.sql.read.selectFrom("repos").selectAll().execute()).toEqual([]);
+  expect(await (await store.sql()).read.selectFrom("repos").selectAll().execute()).toEqual([]);
   expect(await store.tasks.create(task)).toMatchObject({ key: "A-1" });
 });
 
@@ -157,11 +157,11 @@ interface PlanNode {
   Plans?: PlanNode[];
 }
 
-/** The plan that the writer's prepared statement keeps, as the nodes that read the tables of history. */
-async function readingNodes(other: Client): Promise<PlanNode[]> {
-  const count = Math.max(...[...WAY_STATEMENT.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number)));
+/** The plan that a prepared statement of the writer keeps, as the nodes that read the tables of history. */
+async function readingNodes(other: Client, text: string): Promise<PlanNode[]> {
+  const count = Math.max(...[...text.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number)));
   await other.query(`set enable_seqscan = off; set plan_cache_mode = force_generic_plan; deallocate all`);
-  await other.query(`prepare way as ${WAY_STATEMENT}`);
+  await other.query(`prepare way as ${text}`);
   const parameters = ["1", ...Array(count - 1).fill("'{}'")].join(", ");
   const { rows } = await other.query(`explain (format json) execute way (${parameters})`);
   const nodes: PlanNode[] = [];
@@ -175,11 +175,13 @@ async function readingNodes(other: Client): Promise<PlanNode[]> {
   return nodes;
 }
 
-test("the writer's statement finds its rows by index, planned on empty tables and on big ones alike", async (t) => {
-  const { other } = await openOwned(t);
-  const onEmpty = await readingNodes(other);
+test.for([USUAL_STATEMENT, WAY_STATEMENT])(
+  "the writer's statement $name finds its rows by index, planned on empty tables and on big ones alike",
+  async ({ text }, t) => {
+    const { other } = await openOwned(t);
+    const onEmpty = await readingNodes(other, text);
 
-  await other.query(`
+    await other.query(`
     insert into conversations (message_id, gateway_id, gateway_channel_id, user_id, role, content, is_addressed,
       idempotency_key, created_at)
     select i::text, 1, 'C', 'U', 'user', 'x', 1, i::text, i from generate_series(1, 50000) i;
@@ -190,12 +192,13 @@ test("the writer's statement finds its rows by index, planned on empty tables an
     insert into process_event_deliveries (event_id, gateway_id, target, delivery_id, status, attempts)
     select i, 1, 'C', i::text, 'done', 1 from generate_series(1, 50000) i;
     analyze`);
-  const onBig = await readingNodes(other);
+    const onBig = await readingNodes(other, text);
 
-  for (const nodes of [onEmpty, onBig]) {
-    expect(nodes.length).toBeGreaterThan(3);
-    const byTable = nodes.filter((node) => !(node["Index Cond"] ?? node["Recheck Cond"]));
-    // Perhaps a few of the newest rows of an index that holds only what waits to be taken.
-    for (const node of byTable) expect(node).toMatchObject({ "Index Name": "inbox_unowned" });
-  }
-});
+    for (const nodes of [onEmpty, onBig]) {
+      expect(nodes.length).toBeGreaterThan(3);
+      const byTable = nodes.filter((node) => !(node["Index Cond"] ?? node["Recheck Cond"]));
+      // Perhaps a few of the newest rows of an index that holds only what waits to be taken.
+      for (const node of byTable) expect(node).toMatchObject({ "Index Name": "inbox_unowned" });
+    }
+  },
+);

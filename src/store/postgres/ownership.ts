@@ -13,7 +13,13 @@ import type {
   UnregisteredWork,
 } from "../../core/store.ts";
 import { checkGateway, checkGateways, leaseLost } from "../owner-errors.ts";
-import { type DeliveryRow, type MessageRow, toStoredDelivery, toStoredMessage } from "../rows.ts";
+import {
+  type DeliveryRow,
+  type MessageRow,
+  RUN_COLUMNS,
+  toStoredDelivery,
+  toStoredMessage,
+} from "../rows.ts";
 import { toStoreError } from "./errors.ts";
 import { Membership } from "./membership.ts";
 import { readPeers } from "./peers.ts";
@@ -88,6 +94,10 @@ function createOwnership(membership: Membership, { pool, url, location }: Postgr
     stopRequests: (limit) => read<StopRequest>(STOP_REQUESTS, [epoch, limit]),
     openDeliveries: async ({ after, limit }): Promise<StoredDelivery[]> =>
       (await read<DeliveryRow>(OPEN_DELIVERIES, [epoch, after, limit])).map(toStoredDelivery),
+    async wakeDue(now) {
+      checkNotReleased();
+      return (await read(WAKE_DUE, [epoch, now])).length;
+    },
     wasHinted: async (threadKey) =>
       (await read("select from hinted_threads where thread_key = $1", [threadKey])).length > 0,
     async expireUnregistered(createdBefore): Promise<UnregisteredWork[]> {
@@ -114,8 +124,9 @@ function createOwnership(membership: Membership, { pool, url, location }: Postgr
   };
 }
 
-const MESSAGE_COLUMNS =
-  "c.*, g.name as gateway, i.status, i.attempts, i.interruptions, i.next_attempt_at, i.last_error, i.stopped_by";
+const MESSAGE_COLUMNS = `c.*, g.name as gateway, i.status, i.attempts, i.interruptions, i.next_attempt_at, i.last_error,
+  i.stopped_by, ${RUN_COLUMNS}`;
+const RUN = "left join runs r on r.conversation_id = c.id";
 /** $1: the process. */
 const MINE = "l.process_id = $1 and l.shard = c.shard";
 const OPEN = "status in ('pending', 'claimed')";
@@ -124,7 +135,7 @@ const RUN_SOMEWHERE = "(select unnest(gateway_ids) from processes)";
 
 const OPEN_MESSAGES = `select ${MESSAGE_COLUMNS} from inbox i join conversations c on c.id = i.conversation_id
   join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE}
-  left join gateways g on g.id = c.gateway_id where i.${OPEN} and i.conversation_id > $2
+  left join gateways g on g.id = c.gateway_id ${RUN} where i.${OPEN} and i.conversation_id > $2
   order by i.conversation_id limit $3`;
 
 const TAKE_UNOWNED = `with i as (update inbox set is_unowned = 0
@@ -134,7 +145,13 @@ const TAKE_UNOWNED = `with i as (update inbox set is_unowned = 0
     where i.${OPEN} and i.is_unowned = 1 order by i.conversation_id limit $2)
     and ${FENCE} returning *)
   select ${MESSAGE_COLUMNS} from i join conversations c on c.id = i.conversation_id
-  left join gateways g on g.id = c.gateway_id order by c.id`;
+  left join gateways g on g.id = c.gateway_id ${RUN} order by c.id`;
+
+const WAKE_DUE = `update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null
+  where status = 'waiting' and next_attempt_at <= $2 and conversation_id in (
+    select i.conversation_id from inbox i join conversations c on c.id = i.conversation_id
+    join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE} where i.status = 'waiting')
+    and ${FENCE} returning conversation_id`;
 
 const STOP_REQUESTS = `select i.conversation_id as "conversationId", i.stopped_by as by
   from inbox i join conversations c on c.id = i.conversation_id

@@ -1,26 +1,22 @@
 /** The store on one PostgreSQL database: the owner's writer and lock, and a small pool for everything else. */
 
-import { type CompiledQuery, Kysely } from "kysely";
+import type { CompiledQuery } from "kysely";
 import type { Pool } from "pg";
 import type { Accepted } from "../../core/gateway.ts";
+import type { RunThread } from "../../core/run-store.ts";
 import { shardOf, threadKey } from "../../core/shards.ts";
 import type { NewMessage, Ownership } from "../../core/store.ts";
-import { createAdmissionStore, createAllowList } from "../admission.ts";
-import { createEventFeed } from "../event-feed.ts";
+import { createColdQueries } from "../cold-queries.ts";
+import { type CountedPage, countOpen, openPage } from "../count-open.ts";
 import { type Program, thisProgram } from "../migrations/compatibility.ts";
+import { openThreadsPage } from "../open-threads.ts";
 import type { OpenedStore } from "../opened-store.ts";
-import { createOperatorRecords } from "../operator-records.ts";
-import { createPullRequestStore } from "../pull-requests.ts";
-import { createRecords, type WrittenShard } from "../records.ts";
-import { createRetentionStore } from "../retention.ts";
+import type { WrittenShard } from "../records.ts";
 import { conversationValues } from "../rows.ts";
 import type { Schema } from "../schema.ts";
 import type { Rows, Sql } from "../sql.ts";
-import { createSubscriberStore } from "../subscribers.ts";
-import { createTaskStore } from "../tasks.ts";
 import { createPool, shownLocation } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
-import { kyselyDialect } from "./kysely-dialect.ts";
 import { checkVersion, type MigrationTarget, migratePostgres } from "./migrate.ts";
 import { own, ownerNames } from "./ownership.ts";
 import { CONVERSATION_BY_KEY, WAKE_CHANNEL } from "./way.ts";
@@ -32,24 +28,22 @@ export async function openPostgresStore(
 ): Promise<OpenedStore> {
   const location = shownLocation(url);
   const pool = createPool(url);
-  const kysely = new Kysely<Schema>({ dialect: kyselyDialect(pool, location) });
   try {
     const target = { url, location, program };
-    const migrated = migrate ? await migratePostgres(kysely, target) : await checkVersion(kysely, target);
-    return createStore({ ...target, pool, kysely, migrated });
+    const migrated = migrate ? await migratePostgres(pool, target) : await checkVersion(pool, target);
+    return createStore({ ...target, pool, migrated });
   } catch (error) {
-    await kysely.destroy();
+    await pool.end();
     throw error;
   }
 }
 
 interface Parts extends MigrationTarget {
   pool: Pool;
-  kysely: Kysely<Schema>;
   migrated: { from: number; to: number };
 }
 
-function createStore({ url, location, program, pool, kysely, migrated }: Parts): OpenedStore {
+function createStore({ url, location, program, pool, migrated }: Parts): OpenedStore {
   /** A pool that ends forgets who waits for a connection; so `close` waits for the writes itself. */
   const writes = new Set<Promise<unknown>>();
   const write = async <T>(written: Promise<T>): Promise<T> => {
@@ -62,11 +56,18 @@ function createStore({ url, location, program, pool, kysely, migrated }: Parts):
       writes.delete(written);
     }
   };
-  const sql: Sql = {
-    dialect: "postgres",
-    read: kysely,
-    write: (queries) => write(inTransaction(pool, queries)),
+  const load = async (): Promise<Sql> => {
+    const [{ Kysely }, { kyselyDialect }] = await Promise.all([
+      import("kysely"),
+      import("./kysely-dialect.ts"),
+    ]);
+    return {
+      dialect: "postgres",
+      read: new Kysely<Schema>({ dialect: kyselyDialect(pool, location) }),
+      write: (queries) => write(inTransaction(pool, queries)),
+    };
   };
+  const readPage = async (...page: number[]) => (await pool.query<CountedPage>(openPage("$"), page)).rows[0];
   // A wake-up that is lost is made good by the loop's fallback poll.
   const wake = (to?: WrittenShard) =>
     pool.query("select pg_notify($1, $2)", [WAKE_CHANNEL, to ? `${to.gatewayId}:${to.shard}` : ""]).then(
@@ -78,21 +79,16 @@ function createStore({ url, location, program, pool, kysely, migrated }: Parts):
   return {
     location,
     migrated,
-    sql,
-    tasks: createTaskStore(sql, { now: Date.now }),
-    pullRequests: createPullRequestStore(sql, { now: Date.now }),
-    admission: createAdmissionStore(sql),
-    retention: createRetentionStore(sql),
-    allowList: createAllowList(sql, { now: Date.now }),
-    subscribers: createSubscriberStore(sql, { now: Date.now }),
-    feed: createEventFeed(sql),
-    operator: createOperatorRecords(sql),
-    ...createRecords(sql, wake),
+    ...createColdQueries({
+      ...{ dialect: "postgres", load, wake },
+      openThreads: async (...of) => (await pool.query<RunThread>(openThreadsPage("$"), of)).rows,
+      countOpen: (atMost) => countOpen(atMost, readPage),
+    }),
     async own(options) {
       const ownership = await own({ url, location, pool, ...options });
       owned.push(ownership);
       // A migration that keeps others out may have been between the opening and this.
-      await checkVersion(kysely, { url, location, program });
+      await checkVersion(pool, { url, location, program });
       return ownership;
     },
     insertUnowned: (message) => write(insertMessage(pool, message)),
@@ -100,7 +96,7 @@ function createStore({ url, location, program, pool, kysely, migrated }: Parts):
     async close() {
       for (const ownership of owned) await ownership.release();
       await Promise.allSettled(writes);
-      await kysely.destroy();
+      if (!pool.ending) await pool.end();
     },
   };
 }

@@ -128,17 +128,10 @@ export const WAKES = list<{ gatewayId: number; shard: number }>([
   ["shard", "int2", ({ shard }) => shard],
 ]);
 
-export const LISTS: readonly List[] = [
-  ACCEPTANCES,
-  INBOX_CHANGES,
-  INBOX_ENDS,
-  EVENTS,
-  DELIVERIES,
-  DELIVERY_CHANGES,
-  FAILURES,
-  HINTS,
-  WAKES,
-];
+/** What a message's way brings when nothing goes wrong. */
+export const USUAL_LISTS: readonly List[] = [ACCEPTANCES, INBOX_ENDS, EVENTS, DELIVERIES, DELIVERY_CHANGES];
+
+export const LISTS: readonly List[] = [...USUAL_LISTS, INBOX_CHANGES, FAILURES, HINTS, WAKES];
 
 /** `unnest(…) with ordinality as x (…, position)` over the list's parameters. */
 export function unnest(list: List): string {
@@ -175,6 +168,13 @@ export function rowsOfBatch(batch: WayOperation[], idOf: (gateway: string) => nu
       add(WAKES, { gatewayId: gateway === null ? NO_GATEWAY : idOf(gateway), shard });
   }
   return rows;
+}
+
+/** Whether the usual lists hold all that a batch brings, and none of its events goes to subscribers. */
+export function isUsual(rows: Map<List, unknown[]>): boolean {
+  const isEmpty = (list: List) => USUAL_LISTS.includes(list) || rows.get(list)?.length === 0;
+  const events = rows.get(EVENTS) as EventRow[];
+  return LISTS.every(isEmpty) && events.every(({ subscribersGatewayId }) => subscribersGatewayId === null);
 }
 
 function isForOther(placement: Placement): boolean {

@@ -5,8 +5,10 @@
  */
 import type { Client } from "pg";
 
+import type { RunChange } from "../../core/run-store.ts";
 import type { AcceptedByOwner, StoredEvent } from "../../core/store.ts";
 import { deliveryClosed, leaseLost } from "../owner-errors.ts";
+import { writeRun } from "../run-changes.ts";
 import { connect, endClient } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
 import {
@@ -14,10 +16,9 @@ import {
   EVENT_BY_SEQUENCE,
   readWayResult,
   rowsOf,
-  WAY_STATEMENT,
   type WayOperation,
   type WayResult,
-  wayParameters,
+  wayQuery,
 } from "./way.ts";
 
 /** How many operations one statement carries at the most. */
@@ -115,9 +116,12 @@ class WriterConnection {
     let count = 0;
     for (const { operation } of this.#queue) {
       const rows = rowsOf(operation);
+      // A change of a run has statements of its own, and a transaction for itself.
+      if (runOf(operation) && count > 0) break;
       if (count === MAX_BATCH_OPERATIONS || rows.some((row) => written.has(row))) break;
       for (const row of rows) written.add(row);
       count += 1;
+      if (runOf(operation)) break;
     }
     return this.#queue.splice(0, count);
   }
@@ -140,11 +144,36 @@ class WriterConnection {
 
   async #writeOrThrow(batch: Pending[]): Promise<void> {
     const client = await this.#connected();
-    const values = wayParameters(
+    const run = batch[0] && runOf(batch[0].operation);
+    if (!run) return this.#writeBatch(client, batch);
+    // The answers wait for the commit.
+    const answers: (() => void)[] = [];
+    const later = batch.map(
+      ({ operation, resolve, reject }): Pending => ({
+        operation,
+        resolve: (value) => answers.push(() => resolve(value)),
+        reject: (error) => answers.push(() => reject(error)),
+      }),
+    );
+    try {
+      await client.query("begin");
+      await this.#writeBatch(client, later);
+      await writeRunTo(client, run);
+      await client.query("commit");
+    } catch (error) {
+      // A connection on which that fails too is dropped by whoever gets the error.
+      await client.query("rollback").catch(() => this.#drop());
+      throw error;
+    }
+    for (const answer of answers) answer();
+  }
+
+  async #writeBatch(client: Client, batch: Pending[]): Promise<void> {
+    const query = wayQuery(
       batch.map(({ operation }) => operation),
       this.#options,
     );
-    const { rows } = await client.query<WayResult>({ name: "robson_way", text: WAY_STATEMENT, values });
+    const { rows } = await client.query<WayResult>(query);
     const result = rows[0];
     if (!result?.is_owner) throw leaseLost(this.#options.location);
     const written = readWayResult(result);
@@ -184,6 +213,19 @@ class WriterConnection {
     const client = this.#client;
     this.#client = undefined;
     if (client) void endClient(client);
+  }
+}
+
+function runOf(operation: WayOperation): RunChange | undefined {
+  return "change" in operation ? operation.change.run : undefined;
+}
+
+async function writeRunTo(client: Client, change: RunChange): Promise<void> {
+  const statements = writeRun(change);
+  let next = statements.next();
+  while (!next.done) {
+    const { text, values } = next.value;
+    next = statements.next((await client.query(text, values)).rows);
   }
 }
 

@@ -105,6 +105,8 @@ function isFolder(path: string): boolean {
 
 /** Whether the error says that no row at all can be written at this moment. */
 export function concernsWholeBatch(error: unknown): boolean {
+  // Our own word is about one operation: a closed delivery, a run that there is already.
+  if (error instanceof RobsonError) return false;
   const { code } = toStoreError(error, "");
   return code !== "STORE_REFUSED_ROW";
 }

@@ -4,7 +4,6 @@
  */
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout } from "node:timers/promises";
-import { Kysely } from "kysely";
 import { RobsonError } from "../../core/errors.ts";
 import {
   checkUsable,
@@ -15,7 +14,6 @@ import {
 } from "../migrations/compatibility.ts";
 import { type Migrated, stopOthersFirst } from "../migrations/outcome.ts";
 import { isBusy, toStoreError } from "./errors.ts";
-import { kyselyDialect } from "./kysely-dialect.ts";
 import { type OwnerLock, takeOwnerLock } from "./owner-lock.ts";
 import { ownerName } from "./ownership.ts";
 import { createPrivate } from "./private-file.ts";
@@ -66,6 +64,10 @@ interface Target {
 }
 
 async function applyPending(db: DatabaseSync, { file, program }: Target): Promise<Migrated> {
+  const [{ Kysely }, { kyselyDialect }] = await Promise.all([
+    import("kysely"),
+    import("./kysely-dialect.ts"),
+  ]);
   const kysely = new Kysely<unknown>({ dialect: kyselyDialect(db, file) });
   const known = program.length;
   let lock: OwnerLock | undefined;

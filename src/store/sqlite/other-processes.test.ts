@@ -114,7 +114,7 @@ test("processes that open a new file at the same moment all get it, and one of t
   await Promise.all(children.map(({ ended }) => ended));
   const store = await openStore(file);
   t.onTestFinished(() => store.close());
-  const [lease] = await store.sql.read.selectFrom("leases").select("epoch").execute();
+  const [lease] = await (await store.sql()).read.selectFrom("leases").select("epoch").execute();
   expect(lease?.epoch).toBe(1);
 });
 

@@ -65,6 +65,7 @@ export async function own({ file, db, writer, way, owner, gateways, now }: OwnOp
       takeUnowned: (limit) => writer.submit(() => readings.takeUnowned(limit), fence),
       stopRequests: async (limit) => reading(file, () => readings.stopRequests(limit)),
       openDeliveries: async (page) => reading(file, () => readings.openDeliveries(page)),
+      wakeDue: (now) => writer.submit(() => readings.wakeDue(now), fence),
       wasHinted: async (threadKey) => reading(file, () => readings.wasHinted(threadKey)),
       expireUnregistered: (before) => writer.submit(() => readings.expireUnregistered(before), fence),
       onWake: (callback) => void wakeCallbacks.push(callback),

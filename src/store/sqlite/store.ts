@@ -4,24 +4,19 @@
  */
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { pathToFileURL } from "node:url";
-import { type CompiledQuery, Kysely } from "kysely";
+import type { CompiledQuery } from "kysely";
+import type { RunThread } from "../../core/run-store.ts";
 import { shardOf, threadKey } from "../../core/shards.ts";
 import type { Ownership } from "../../core/store.ts";
-import { createAdmissionStore, createAllowList } from "../admission.ts";
-import { createEventFeed } from "../event-feed.ts";
+import { createColdQueries } from "../cold-queries.ts";
+import { type CountedPage, countOpen, openPage } from "../count-open.ts";
 import { type Program, thisProgram } from "../migrations/compatibility.ts";
 import { needsMigration } from "../migrations/outcome.ts";
+import { openThreadsPage } from "../open-threads.ts";
 import type { OpenedStore } from "../opened-store.ts";
-import { createOperatorRecords } from "../operator-records.ts";
-import { createPullRequestStore } from "../pull-requests.ts";
-import { createRecords } from "../records.ts";
-import { createRetentionStore } from "../retention.ts";
 import type { Schema } from "../schema.ts";
 import type { Rows, Sql } from "../sql.ts";
-import { createSubscriberStore } from "../subscribers.ts";
-import { createTaskStore } from "../tasks.ts";
 import { toStoreError } from "./errors.ts";
-import { kyselyDialect } from "./kysely-dialect.ts";
 import { checkedVersion, migrateSqlite } from "./migrate.ts";
 import { isOwnerLocked } from "./owner-lock.ts";
 import { own, ownerName } from "./ownership.ts";
@@ -52,28 +47,21 @@ export async function openSqliteStore(file: string, options: SqliteStoreOptions)
   const writer = new SqliteWriter({ db, file, onRollback: gateways.forget, ...options });
   const way = new Way(db, gateways);
   const reader = openConnection(file);
-  const kysely = new Kysely<Schema>({ dialect: kyselyDialect(reader, file) });
-  const sql: Sql = {
-    dialect: "sqlite",
-    read: kysely,
-    write: (queries) => writer.submit(() => queries.map((query) => runCompiled(db, query))),
-  };
+  const page = reader.prepare(openPage("?"));
+  const threads = reader.prepare(openThreadsPage("?"));
   const wake = () => wakeOwner(file);
   const owned: Ownership[] = [];
 
   return {
     location: file,
     migrated,
-    sql,
-    tasks: createTaskStore(sql, { now: Date.now }),
-    pullRequests: createPullRequestStore(sql, { now: Date.now }),
-    admission: createAdmissionStore(sql),
-    retention: createRetentionStore(sql),
-    allowList: createAllowList(sql, { now: Date.now }),
-    subscribers: createSubscriberStore(sql, { now: Date.now }),
-    feed: createEventFeed(sql),
-    operator: createOperatorRecords(sql),
-    ...createRecords(sql, wake),
+    ...createColdQueries({
+      dialect: "sqlite",
+      load: () => loadSql({ reader, writer, db, file }),
+      openThreads: async (...of) => threads.all(...of) as unknown as RunThread[],
+      countOpen: (atMost) => countOpen(atMost, async (...of) => page.get(...of) as unknown as CountedPage),
+      wake,
+    }),
     async own(options) {
       const ownership = await own({ file, db, writer, way, ...options });
       owned.push(ownership);
@@ -94,8 +82,7 @@ export async function openSqliteStore(file: string, options: SqliteStoreOptions)
     async close() {
       for (const ownership of owned) await ownership.release();
       await writer.drained();
-      await kysely.destroy();
-      // Kysely closes only what it has used; a connection left open would keep the log out of the file.
+      // A connection left open would keep the log out of the file.
       for (const connection of [reader, db]) if (connection.isOpen) connection.close();
     },
   };
@@ -131,6 +118,25 @@ function currentVersion(file: string, program: Program) {
   } finally {
     if (db?.isOpen) db.close();
   }
+}
+
+interface SqlParts {
+  reader: DatabaseSync;
+  writer: SqliteWriter;
+  db: DatabaseSync;
+  file: string;
+}
+
+async function loadSql({ reader, writer, db, file }: SqlParts): Promise<Sql> {
+  const [{ Kysely }, { kyselyDialect }] = await Promise.all([
+    import("kysely"),
+    import("./kysely-dialect.ts"),
+  ]);
+  return {
+    dialect: "sqlite",
+    read: new Kysely<Schema>({ dialect: kyselyDialect(reader, file) }),
+    write: (queries) => writer.submit(() => queries.map((query) => runCompiled(db, query))),
+  };
 }
 
 function runCompiled(db: DatabaseSync, { sql, parameters }: CompiledQuery): Rows {

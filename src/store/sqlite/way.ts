@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { Accepted } from "../../core/gateway.ts";
+import type { RunChange } from "../../core/run-store.ts";
 import type {
   Change,
   DeliveryChange,
@@ -22,9 +23,11 @@ import {
   conversationValues,
   type DeliveryRow,
   type MessageRow,
+  RUN_COLUMNS,
   toStoredDelivery,
   toStoredMessage,
 } from "../rows.ts";
+import { writeRun } from "../run-changes.ts";
 
 /** What the statements need to know of the gateways: their row ids, by name. */
 export interface GatewayIds {
@@ -36,9 +39,11 @@ type DeliveryToStore = NewDelivery & { subscriberId?: number };
 /** Everything that happens to messages and deliveries, each as one synchronous call inside a transaction. */
 export class Way {
   readonly #statements: ReturnType<typeof prepareMessageWrites> & ReturnType<typeof prepareEventWrites>;
+  readonly #db: DatabaseSync;
   readonly #gateways: GatewayIds;
 
   constructor(db: DatabaseSync, gateways: GatewayIds) {
+    this.#db = db;
     this.#statements = { ...prepareMessageWrites(db), ...prepareEventWrites(db) };
     this.#gateways = gateways;
   }
@@ -59,6 +64,7 @@ export class Way {
 
   record(change: Change): StoredEvent[] {
     if (change.message) this.#changeMessage(change.message);
+    if (change.run) this.#changeRun(change.run);
     if (change.delivery) this.#changeDelivery(change.delivery);
     if (change.failure) this.#keepFailure(change.failure);
     if (change.hint) this.#statements.insertHint.run(change.hint.threadKey, change.hint.hintedAt);
@@ -70,6 +76,15 @@ export class Way {
     const { deleteInbox, updateInbox } = this.#statements;
     if (status === "done") deleteInbox.run(conversationId);
     else updateInbox.run(status, attempts, interruptions, nextAttemptAt, lastError, conversationId);
+  }
+
+  #changeRun(change: RunChange): void {
+    const statements = writeRun(change);
+    let next = statements.next();
+    while (!next.done) {
+      const { text, values } = next.value;
+      next = statements.next(this.#db.prepare(text.replaceAll("$", "?")).all(...values));
+    }
   }
 
   #keepFailure(failure: NewFailure): void {
@@ -151,7 +166,8 @@ function prepareMessageWrites(db: DatabaseSync) {
     ),
     updateInbox:
       db.prepare(`update inbox set status = ?1, attempts = ?2, interruptions = ?3, next_attempt_at = ?4, last_error = ?5,
-      is_unowned = case when stopped_by is null or ?1 = 'dead' then 0 else is_unowned end where conversation_id = ?6`),
+      is_unowned = case when stopped_by is null or ?1 = 'dead' then 0 else is_unowned end
+      where conversation_id = ?6 and (status <> 'dead' or ?1 = 'dead')`),
     deleteInbox: db.prepare("delete from inbox where conversation_id = ?"),
   };
 }
@@ -170,7 +186,7 @@ function prepareEventWrites(db: DatabaseSync) {
     updateDelivery:
       db.prepare(`update process_event_deliveries set status = ?1, attempts = ?2, interruptions = ?3,
       next_retry_at = ?4, last_error = ?5, delivered_at = ?6 where event_id = ?7 and gateway_id = ?8 and target = ?9
-      and (status <> 'done' or ?1 = 'done')`),
+      and (status in ('pending', 'claimed') or ?1 in (status, 'done'))`),
     insertFailure:
       db.prepare(`insert into failed_attempts (conversation_id, event_id, gateway, target, worker,
       attempt, error, failed_at, next_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)`),
@@ -187,8 +203,9 @@ const LOOKED_AT = 20;
 export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
   const ours = gatewayIds.join(", "); // SQLite takes "in ()" for the empty list
   const messages = `select c.*, g.name as gateway, i.status, i.attempts, i.interruptions, i.next_attempt_at, i.last_error,
-      i.stopped_by
+      i.stopped_by, ${RUN_COLUMNS}
     from inbox i join conversations c on c.id = i.conversation_id left join gateways g on g.id = c.gateway_id
+      left join runs r on r.conversation_id = c.id
     where (c.gateway_id is null or c.gateway_id in (${ours})) and i.status in ('pending', 'claimed')`;
   const open = "status in ('pending', 'claimed')";
   const openMessages = db.prepare(`${messages} and i.conversation_id > ? order by i.conversation_id limit ?`);
@@ -202,6 +219,9 @@ export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
     where (c.gateway_id is null or c.gateway_id in (${ours})) and i.status in ('pending', 'claimed')
       and i.is_unowned = 1 and i.stopped_by is not null order by i.conversation_id limit ?`);
   const own = db.prepare("update inbox set is_unowned = 0 where conversation_id = ?");
+  const wakeDue = db.prepare(`update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null
+    where status = 'waiting' and next_attempt_at <= ? and exists (select 1 from conversations c
+      where c.id = conversation_id and (c.gateway_id is null or c.gateway_id in (${ours})))`);
   const openDeliveries = db.prepare(`select d.*, g.name as gateway, e.kind, e.content, e.created_at,
       e.conversation_id, c.gateway_channel_id, c.thread_ts, c.user_id, o.name as origin_gateway
     from process_event_deliveries d join gateways g on g.id = d.gateway_id join process_events e on e.id = d.event_id
@@ -238,6 +258,7 @@ export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
       for (const { id } of rows) own.run(id);
       return rows.map(toStoredMessage);
     },
+    wakeDue: (now: number): number => Number(wakeDue.run(now).changes),
     stopRequests: (limit: number): StopRequest[] => stopRequests.all(limit) as unknown as StopRequest[],
     openDeliveries: (page: { after: number; limit: number }): StoredDelivery[] =>
       (openDeliveries.all(page.after, page.limit) as unknown as DeliveryRow[]).map(toStoredDelivery),

@@ -30,6 +30,26 @@ export function testDeadLetters(setUp: SetUp): void {
     expect(await openWork(ownership)).toEqual({ messages: [], deliveries: [] });
   });
 
+  test("what is dead stays so when an older write comes late, but may turn out to have arrived", async () => {
+    const { store, ownership, ofMessage, ofDelivery } = await withDeadLetters(setUp);
+    const { conversationId } = ofMessage;
+    const eventId = ofDelivery.delivery?.eventId ?? 0;
+
+    for (const status of ["pending", "claimed"] as const) {
+      await ownership.record({ shard: 0, message: aChange(conversationId, { status, attempts: 1 }) });
+      const late = ownership.record({
+        shard: 0,
+        delivery: aDeliveryChange(eventId, { status, attempts: 1 }),
+      });
+      await expect(late).rejects.toMatchObject({ code: "DELIVERY_CLOSED" });
+    }
+
+    expect(await store.deadLetters({ limit: 10 })).toEqual([ofMessage, ofDelivery]);
+    expect(await openWork(ownership)).toEqual({ messages: [], deliveries: [] });
+    await ownership.record({ shard: 0, delivery: arrived(eventId) });
+    expect(await store.deadLetters({ limit: 10 })).toEqual([ofMessage]);
+  });
+
   test("a retried dead message wakes the owner, which takes it over with all its attempts before it", {
     retry: 3,
   }, async () => {

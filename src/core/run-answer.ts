@@ -1,0 +1,53 @@
+/** What a person may say to a run, and how it is understood: the same in its thread, by a command and over HTTP. Pure. */
+import { RobsonError } from "./errors.ts";
+import type { DecisionRecord, RunDetails, RunRecord } from "./run-store.ts";
+import type { Asker } from "./worker.ts";
+
+/** The question that is answered where none is named: the one that was asked first. */
+export function openQuestion(run: RunDetails, name?: string): DecisionRecord | undefined {
+  if (run.endedAt !== null) return undefined;
+  return run.decisions.find(
+    (decision) =>
+      decision.kind === "question" &&
+      decision.answeredAt === null &&
+      (name === undefined || decision.name === name),
+  );
+}
+
+/** The answer as the question takes it; undefined where it takes others only. Case does not matter. */
+export function chosen({ choices }: Pick<DecisionRecord, "choices">, text: string): string | undefined {
+  const answer = text.trim();
+  if (choices.length === 0) return answer === "" ? undefined : answer;
+  return choices.find((choice) => choice.toLowerCase() === answer.toLowerCase());
+}
+
+/** The word to someone whose answer is none of the choices. */
+export function choicesText({ conversationId }: RunRecord, { text, choices }: DecisionRecord): string {
+  const answers = choices.length === 0 ? "any text" : choices.map((choice) => `\`${choice}\``).join(" or ");
+  return `Run ${conversationId} asks: ${text.trim()}\nIt takes ${answers} as the answer, and goes on waiting for it.`;
+}
+
+/** Whether the run is the asker's own. */
+export function isRequester({ gateway, userId }: RunRecord, asker: Asker): boolean {
+  return gateway === (asker.gateway ?? null) && userId === asker.userId;
+}
+
+/** `RUN_INVALID`: there is nothing to be answered. */
+export function noQuestion(run: RunRecord, name?: string): RobsonError {
+  const id = run.conversationId;
+  const what = name === undefined ? "no question" : `no question "${name}"`;
+  const why = run.endedAt === null ? `it has ${what} open` : `it has ended (${run.status})`;
+  return new RobsonError("RUN_INVALID", `Cannot answer run ${id}: ${why}`, {
+    hint: `See what it is at with \`robson runs show ${id}\`, or /logs ${id} in a chat`,
+  });
+}
+
+/** `RUN_INVALID`: the question takes other answers. */
+export function wrongAnswer(run: RunRecord, question: DecisionRecord): RobsonError {
+  const { name, choices } = question;
+  return new RobsonError(
+    "RUN_INVALID",
+    `Cannot answer "${name}" of run ${run.conversationId}: that is none of its choices`,
+    { hint: choices.length === 0 ? "Write a text" : `Write one of: ${choices.join(", ")}` },
+  );
+}

@@ -1,0 +1,319 @@
+/**
+ * The steps of one attempt at a run: what is stored already is returned, what is not is done and stored with what it
+ * reported. A crash before a step's commit leaves it begun: it is done again, and an effect of it is looked up first.
+ */
+import type { Clock } from "./clock.ts";
+import { WorkerError } from "./errors.ts";
+import type { Limits } from "./limits.ts";
+import type { EventToStore } from "./outbox-entry.ts";
+import type { Answer, Effect, Json, Question, RunContext, StepContext } from "./run.ts";
+import { Suspended } from "./run.ts";
+import type {
+  DecisionRecord,
+  NewDecision,
+  OwnWrite,
+  RunChange,
+  RunDetails,
+  StepRecord,
+} from "./run-store.ts";
+import { byteLength, toStorable } from "./text.ts";
+
+/** Where a crash test may pull the plug: before and after each commit and each effect. */
+export type Probe = (point: string) => Promise<void> | void;
+
+export interface StepsOptions {
+  conversationId: number;
+  clock: Pick<Clock, "now">;
+  limits: Pick<Limits, "maxStepsPerRun" | "maxStepResultBytes">;
+  signal(): AbortSignal;
+  /** What is stored of the run; undefined where there is none yet. */
+  load(): Promise<RunDetails | undefined>;
+  /** Commits a change of the run together with events. */
+  store(change: { events: EventToStore[]; run: Omit<RunChange, "conversationId"> }): Promise<void>;
+  /** Makes an event of a text, within the limits; `sequence` is set here. */
+  toEvent(kind: EventToStore["kind"], content: string): Omit<EventToStore, "sequence">;
+  /** Stores an event at once. */
+  tell(event: EventToStore): Promise<void>;
+  probe?: Probe | undefined;
+}
+
+/** How many events one step may emit: each has a place of its own behind its step's. */
+const EVENTS_PER_STEP = 2 ** 31;
+/** Beyond all that a run emits outside its steps. */
+const FIRST_STEP_EVENT = 2 ** 45;
+/** The places of the questions, before those of the steps. */
+const FIRST_QUESTION = 2 ** 44;
+/** The places of what is told at once, by its instant in milliseconds; beyond those of the steps. */
+const FIRST_TOLD = 2 ** 50;
+
+interface Loaded {
+  steps: Map<string, StepRecord>;
+  decisions: Map<string, DecisionRecord>;
+  nextOrdinal: number;
+}
+
+export class Steps implements Omit<RunContext, "round"> {
+  readonly #options: StepsOptions;
+  readonly #names = new Set<string>();
+  readonly #underWay = new Set<Promise<unknown>>();
+  /** What the run waits for, once it does. */
+  readonly #awaited: NewDecision[] = [];
+  #loading: Promise<Loaded> | undefined;
+  #lastTold = 0;
+
+  constructor(options: StepsOptions) {
+    this.#options = options;
+  }
+
+  get isWaiting(): boolean {
+    return this.#awaited.length > 0;
+  }
+
+  /** What the run waits for, and the questions that the thread has not been asked yet. */
+  async suspension(): Promise<{ decisions: NewDecision[]; events: EventToStore[] }> {
+    const { decisions } = await this.#load();
+    const events = this.#awaited
+      .filter(({ name, kind }) => kind === "question" && !decisions.has(name))
+      .map((question, index) => ({
+        ...this.#options.toEvent("progress", questionText(question, this.#options.conversationId)),
+        sequence: FIRST_QUESTION + decisions.size + index,
+      }));
+    return { decisions: this.#awaited, events };
+  }
+
+  /** Throws `Suspended` once something is waited for, so that swallowing it cannot complete the run. */
+  check(): void {
+    if (this.#awaited.length > 0) throw new Suspended();
+  }
+
+  /** Resolves when no step is at work any more: what one has done beside the one that waits is stored. */
+  async settled(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
+  }
+
+  step<T>(name: string, work: (step: StepContext) => Promise<T>): Promise<T> {
+    return this.#once(name, (loaded) => this.#work(name, { loaded, work }));
+  }
+
+  effect<T>(name: string, effect: (step: StepContext) => Effect<T>): Promise<T> {
+    return this.#once(name, (loaded) => this.#work(name, { loaded, effect }));
+  }
+
+  async ask(name: string, { text, choices = [], timeoutMs }: Question): Promise<Answer | undefined> {
+    const decision = await this.#await(name, { kind: "question", text, choices, key: null, timeoutMs });
+    if (decision.answer === null) return undefined;
+    return { value: String(JSON.parse(decision.answer)), by: decision.answeredBy ?? "" };
+  }
+
+  async sleep(name: string, ms: number): Promise<void> {
+    await this.#await(name, { kind: "sleep", text: "", choices: [], key: null, timeoutMs: ms });
+  }
+
+  async waitFor(
+    name: string,
+    { key, timeoutMs }: { key: string; timeoutMs?: number },
+  ): Promise<Json | undefined> {
+    const decision = await this.#await(name, { kind: "event", text: "", choices: [], key, timeoutMs });
+    return decision.answer === null ? undefined : (JSON.parse(decision.answer) as Json);
+  }
+
+  /** Runs `work` under a name that is used once, and remembers it as long as it is under way. */
+  #once<T>(name: string, work: (loaded: Loaded) => Promise<T>): Promise<T> {
+    const result = (async () => {
+      this.check();
+      this.#take(name);
+      const loaded = await this.#load();
+      this.check();
+      return work(loaded);
+    })();
+    this.#underWay.add(result);
+    const forget = () => void this.#underWay.delete(result);
+    result.then(forget, forget);
+    return result;
+  }
+
+  async #work<T>(
+    name: string,
+    how: {
+      loaded: Loaded;
+      work?: (step: StepContext) => Promise<T>;
+      effect?: (step: StepContext) => Effect<T>;
+    },
+  ): Promise<T> {
+    const { loaded } = how;
+    const known = loaded.steps.get(name);
+    if (known?.result != null) return JSON.parse(known.result) as T;
+    const { clock, store, limits, probe } = this.#options;
+    const ordinal = known?.ordinal ?? loaded.nextOrdinal++;
+    if (ordinal >= limits.maxStepsPerRun) throw tooManySteps(limits.maxStepsPerRun);
+    const begun = {
+      name,
+      ordinal,
+      begunAt: known?.begunAt ?? clock.now(),
+      attempts: (known?.attempts ?? 0) + 1,
+    };
+    const record = new StepReport(begun.attempts, {
+      ...this.#options,
+      tell: (content) => this.#tell(content),
+    });
+    const effect = how.effect?.(record);
+    const intended = effect && ({ step: name, key: toStorable(effect.key), outcome: "intended" } as const);
+    await probe?.(`${name}: before`);
+    await store({
+      events: [],
+      run: { step: begun, ...(intended && { effect: { ...intended, at: clock.now() } }) },
+    });
+    await probe?.(`${name}: begun`);
+    const { value, outcome } = effect
+      ? await adoptOrMake(effect)
+      : { value: await how.work?.(record), outcome: undefined };
+    await probe?.(`${name}: done`);
+    this.check();
+    this.#options.signal().throwIfAborted();
+    const result = this.#toResult(name, value);
+    const firstSequence = FIRST_STEP_EVENT + ordinal * EVENTS_PER_STEP;
+    await store({
+      events: record.events.map((event, index) => ({ ...event, sequence: firstSequence + index })),
+      run: {
+        step: { ...begun, result, endedAt: clock.now() },
+        ...(intended && outcome && { effect: { ...intended, outcome, at: clock.now() } }),
+        writes: record.writes,
+        notesTaken: record.notesTaken,
+      },
+    });
+    await probe?.(`${name}: stored`);
+    // As a later attempt gets it.
+    return JSON.parse(result) as T;
+  }
+
+  async #await(
+    name: string,
+    wanted: Omit<NewDecision, "name" | "askedAt" | "dueAt"> & { timeoutMs: number | undefined },
+  ): Promise<DecisionRecord> {
+    this.#take(name);
+    const { timeoutMs, ...decision } = wanted;
+    const known = (await this.#load()).decisions.get(name);
+    const now = this.#options.clock.now();
+    if (known && (known.answeredAt !== null || (known.dueAt !== null && known.dueAt <= now))) return known;
+    const dueAt = known ? known.dueAt : timeoutMs === undefined ? null : now + timeoutMs;
+    this.#awaited.push({ ...decision, name, askedAt: known?.askedAt ?? now, dueAt });
+    throw new Suspended();
+  }
+
+  async #tell(content: string): Promise<void> {
+    const { clock, tell, toEvent } = this.#options;
+    this.#lastTold = Math.max(this.#lastTold + 1, clock.now());
+    await tell({ ...toEvent("progress", content), sequence: FIRST_TOLD + this.#lastTold });
+  }
+
+  #take(name: string): void {
+    if (typeof name !== "string" || name.trim() === "" || name !== toStorable(name)) {
+      throw stepInvalid(
+        `A step's name is text, not ${JSON.stringify(name)}`,
+        'Name it, as in step("clone", …)',
+      );
+    }
+    if (this.#names.has(name)) {
+      throw stepInvalid(
+        `There are two steps of the name "${name}" in this run`,
+        "Give each a name of its own, with its number where it is in a loop",
+      );
+    }
+    this.#names.add(name);
+  }
+
+  #toResult(name: string, value: unknown): string {
+    const { maxStepResultBytes } = this.#options.limits;
+    const text = jsonOf(name, value);
+    if (byteLength(text) <= maxStepResultBytes) return text;
+    throw stepInvalid(
+      `The result of the step "${name}" has ${byteLength(text)} bytes, and the limit maxStepResultBytes is ${maxStepResultBytes}`,
+      "Keep in a file what is large, and return where it is; or raise limits.max_step_result_bytes in robson.toml",
+    );
+  }
+
+  #load(): Promise<Loaded> {
+    this.#loading ??= this.#options.load().then((run) => {
+      const steps = new Map(run?.steps.map((step) => [step.name, step]));
+      const decisions = new Map(run?.decisions.map((decision) => [decision.name, decision]));
+      const nextOrdinal = Math.max(-1, ...[...steps.values()].map(({ ordinal }) => ordinal)) + 1;
+      return { steps, decisions, nextOrdinal };
+    });
+    return this.#loading;
+  }
+}
+
+function questionText({ text, choices }: NewDecision, run: number): string {
+  const how = choices.length === 0 ? "your answer" : choices.join(" | ");
+  return `${text}\n\nAnswer with \`/answer ${run} ${how}\`, or in a message of this thread`;
+}
+
+/** What a step reports and writes, kept until its commit. */
+class StepReport implements StepContext {
+  readonly events: Omit<EventToStore, "sequence">[] = [];
+  readonly writes: OwnWrite[] = [];
+  readonly notesTaken: number[] = [];
+  readonly attempt: number;
+  readonly signal: AbortSignal;
+  readonly tell: (content: string) => Promise<void>;
+  readonly #options: Pick<StepsOptions, "signal" | "toEvent" | "load">;
+
+  constructor(
+    attempt: number,
+    options: Pick<StepsOptions, "signal" | "toEvent" | "load"> & Pick<StepContext, "tell">,
+  ) {
+    this.signal = options.signal();
+    this.tell = options.tell;
+    this.attempt = attempt;
+    this.#options = options;
+  }
+
+  // As fields: a worker takes them out of the object.
+  readonly emit = (kind: "started" | "progress", content: string): void => {
+    this.events.push(this.#options.toEvent(kind, content));
+  };
+
+  readonly write = (write: OwnWrite): void => {
+    this.writes.push(write);
+  };
+
+  readonly notes = async (): Promise<{ userId: string; content: string }[]> => {
+    const notes = (await this.#options.load())?.notes ?? [];
+    const fresh = notes.filter(
+      ({ takenAt, conversationId }) => takenAt === null && !this.notesTaken.includes(conversationId),
+    );
+    this.notesTaken.push(...fresh.map(({ conversationId }) => conversationId));
+    return fresh.map(({ userId, content }) => ({ userId, content }));
+  };
+}
+
+async function adoptOrMake<T>(effect: Effect<T>): Promise<{ value: T; outcome: "found" | "made" }> {
+  const found = await effect.find();
+  if (found !== undefined) return { value: found, outcome: "found" };
+  return { value: await effect.make(), outcome: "made" };
+}
+
+/** `undefined` is stored as null: a step that only does something has a result too. */
+function jsonOf(name: string, value: unknown): string {
+  try {
+    const text = JSON.stringify(value ?? null);
+    if (text !== undefined) return toStorable(text);
+  } catch {
+    // A cycle, or a BigInt.
+  }
+  throw stepInvalid(
+    `The result of the step "${name}" is nothing that JSON can hold`,
+    "Return text, numbers, lists and plain objects",
+  );
+}
+
+function stepInvalid(message: string, hint: string): WorkerError {
+  return new WorkerError(message, { code: "STEP_INVALID", retry: "never", hint });
+}
+
+function tooManySteps(limit: number): WorkerError {
+  return stepInvalid(
+    `A run has no more than ${limit} steps`,
+    "The limit is maxStepsPerRun; raise limits.max_steps_per_run in robson.toml, or do more in one step",
+  );
+}

@@ -1,0 +1,167 @@
+/**
+ * What a change of a run writes, statement by statement, for both databases: the same text, with `?1` for SQLite's
+ * parameters where PostgreSQL has `$1`. Runs inside the transaction of the change that carries it.
+ */
+import { RobsonError } from "../core/errors.ts";
+import type { NewDecision, RunChange } from "../core/run-store.ts";
+import type { Rows } from "./sql.ts";
+import { taskWrites } from "./task-writes.ts";
+
+export interface Statement {
+  text: string;
+  values: (string | number | null)[];
+}
+
+/** What the kinds of `RunChange.writes` do. */
+const OWN_WRITES: Record<string, (write: never) => Statement[]> = { ...taskWrites };
+
+/** Yields the statements in their order, and wants the rows of each. */
+export function* writeRun(change: RunChange): Generator<Statement, void, Rows> {
+  const { conversationId: run, step, effect, decisions = [], notesTaken = [], writes = [], status } = change;
+  if (change.begin) yield* begin(run, change.begin);
+  if (step) {
+    yield {
+      text: `insert into steps (run_id, name, ordinal, attempts, result, begun_at, ended_at)
+        values ($1, $2, $3, $4, $5, $6, $7) on conflict (run_id, name) do update set
+        attempts = excluded.attempts, result = excluded.result, ended_at = excluded.ended_at
+        where steps.ended_at is null`,
+      values: [
+        run,
+        step.name,
+        step.ordinal,
+        step.attempts,
+        step.result ?? null,
+        step.begunAt,
+        step.endedAt ?? null,
+      ],
+    };
+  }
+  if (effect) {
+    yield {
+      text: `insert into effects (run_id, step, key, outcome, at) values ($1, $2, $3, $4, $5)
+        on conflict (run_id, step) do update set key = excluded.key, outcome = excluded.outcome, at = excluded.at`,
+      values: [run, effect.step, effect.key, effect.outcome, effect.at],
+    };
+  }
+  if (change.passedOn) yield* passOn(run, change.passedOn);
+  for (const decision of decisions) yield* ask(run, decision);
+  for (const note of notesTaken) {
+    yield {
+      text: `update run_notes set taken_at = created_at
+        where run_id = $1 and conversation_id = $2 and taken_at is null`,
+      values: [run, note],
+    };
+  }
+  for (const write of writes) yield* ownWrite(write);
+  if (status) {
+    yield {
+      text: `update runs set status = $2, reason = $3, updated_at = $4,
+        ended_at = case when $2 in ('open', 'waiting') then null else cast($4 as bigint) end where conversation_id = $1`,
+      values: [run, status.value, status.reason, status.at],
+    };
+  }
+  // Answered before it began to wait: by an event that had come already, or by a change that was written twice.
+  if (decisions.length > 0) {
+    const names = decisions.map((_, index) => `$${index + 2}`).join(", ");
+    yield {
+      text: `update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null
+        where conversation_id = $1 and status = 'waiting' and exists (select 1 from decisions d
+          where d.run_id = inbox.conversation_id and d.answered_at is not null and d.name in (${names}))`,
+      values: [run, ...decisions.map(({ name }) => name)],
+    };
+  }
+}
+
+function* begin(run: number, begin: NonNullable<RunChange["begin"]>): Generator<Statement, void, Rows> {
+  const { worker, version, isDetached, lane, title, createdAt, round } = begin;
+  const rows = yield {
+    text: `insert into runs (conversation_id, worker, version, is_detached, lane, title, status, round, created_at,
+        updated_at) values ($1, $2, $3, $4, $5, $6, 'open', $7, $8, $8) on conflict do nothing returning round`,
+    values: [run, worker, version, isDetached ? 1 : 0, lane, title, round, createdAt],
+  };
+  if (rows.length > 0) return;
+  const again = yield {
+    text: `update runs set status = 'open', reason = null, ended_at = null, updated_at = $3, round = $2, version = $4
+      where conversation_id = $1 and not exists (select 1 from runs o
+        where o.lane = runs.lane and o.ended_at is null and o.conversation_id <> runs.conversation_id)
+      returning round`,
+    values: [run, round, createdAt, version],
+  };
+  if (again.length > 0) return;
+  const others = yield {
+    text: "select conversation_id from runs where lane = $1 and ended_at is null",
+    values: [lane],
+  };
+  throw runExists({ title, by: Number(others[0]?.conversation_id) });
+}
+
+/** An event that has come already is its answer; it is used up by that. */
+function* ask(run: number, decision: NewDecision): Generator<Statement, void, Rows> {
+  const { name, kind, text, choices, key, askedAt, dueAt } = decision;
+  yield {
+    text: `insert into decisions (run_id, name, kind, text, choices, key, asked_at, due_at)
+      values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (run_id, name) do nothing`,
+    values: [run, name, kind, text, JSON.stringify(choices), key, askedAt, dueAt],
+  };
+  if (key === null) return;
+  const signals = yield { text: "select value from run_signals where key = $1", values: [key] };
+  if (signals.length === 0) return;
+  yield {
+    text: `update decisions set answer = $3, answered_at = $4 where run_id = $1 and name = $2 and answered_at is null`,
+    values: [run, name, String(signals[0]?.value), askedAt],
+  };
+  yield { text: "delete from run_signals where key = $1", values: [key] };
+}
+
+/** Written once, however often it is tried: the message's id is what it is known by. */
+function* passOn(
+  run: number,
+  { conversationId, userId, content, createdAt, answers }: NonNullable<RunChange["passedOn"]>,
+): Generator<Statement, void, Rows> {
+  const known = yield {
+    text: "select 1 as known from run_notes where run_id = $1 and conversation_id = $2",
+    values: [run, conversationId],
+  };
+  if (known.length > 0) return;
+  const noted = yield {
+    text: `insert into run_notes (run_id, conversation_id, user_id, content, created_at, taken_at)
+      select conversation_id, cast($2 as bigint), $3, $4, cast($5 as bigint), cast($6 as bigint)
+      from runs where conversation_id = $1 and ended_at is null returning run_id`,
+    values: [run, conversationId, userId, content, createdAt, answers ? createdAt : null],
+  };
+  if (noted.length === 0) throw runClosed(run, "it has ended");
+  if (!answers) return;
+  const answered = yield {
+    text: `update decisions set answer = $3, answered_by = $4, answered_at = $5
+      where run_id = $1 and name = $2 and kind = 'question' and answered_at is null returning name`,
+    values: [run, answers.name, JSON.stringify(answers.value), answers.by, answers.at],
+  };
+  if (answered.length === 0) throw runClosed(run, `its question "${answers.name}" is answered`);
+  yield {
+    text: `update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null
+      where conversation_id = $1 and status = 'waiting'`,
+    values: [run],
+  };
+}
+
+function* ownWrite(write: { kind: string }): Generator<Statement, void, Rows> {
+  const make = OWN_WRITES[write.kind];
+  if (!make) {
+    throw new RobsonError("INTERNAL", `The store knows no write of the kind "${write.kind}"`, {
+      hint: `The kinds are ${Object.keys(OWN_WRITES).join(", ")}`,
+    });
+  }
+  for (const statement of make(write as never)) yield statement;
+}
+
+function runClosed(run: number, why: string): RobsonError {
+  return new RobsonError("RUN_INVALID", `Cannot pass a message on to run ${run}: ${why}`, {
+    hint: `See what became of it with \`robson runs show ${run}\``,
+  });
+}
+
+function runExists({ title, by }: { title: string; by: number }): RobsonError {
+  return new RobsonError("RUN_EXISTS", `Run ${by} is at this already: ${title}`, {
+    hint: `Look at it with /logs ${by}, or end it with /stop ${by}`,
+  });
+}

@@ -1,0 +1,211 @@
+/** What anyone reads and says about runs, for both databases; what their owner writes is run-changes.ts's. */
+import { type CompiledQuery, type SelectQueryBuilder, sql } from "kysely";
+import type {
+  DecisionRecord,
+  EffectChange,
+  RunDetails,
+  RunFilter,
+  RunRecord,
+  RunRecords,
+  RunStatus,
+} from "../core/run-store.ts";
+import type { WrittenShard } from "./records.ts";
+import type { DecisionsTable, RunsTable } from "./schema.ts";
+import type { Sql } from "./sql.ts";
+
+/** How many runs a list holds where its caller sets no limit. */
+const MAX_LISTED = 100;
+
+/** `wake` tells the owner of a shard that there is something to look at; without one, whoever owns any. */
+export function createRunRecords(
+  db: Sql,
+  wake: (shard?: WrittenShard) => Promise<void>,
+): Omit<RunRecords, "openThreads"> {
+  return {
+    run: (conversationId) => runDetails(db, conversationId),
+    runs: (filter) => list(db, filter),
+    async answer(conversationId, { name, value, by, at }) {
+      const open = db.read
+        .updateTable("decisions")
+        .set({ answer: JSON.stringify(value), answered_by: by, answered_at: at })
+        .where("run_id", "=", conversationId)
+        .where("kind", "=", "question")
+        .where("answered_at", "is", null)
+        .$if(name !== undefined, (query) => query.where("name", "=", name ?? ""))
+        .returning("name")
+        .compile();
+      const [answered] = await db.write([open, resume(db, [conversationId])]);
+      if (!answered?.length) return false;
+      await wake();
+      return true;
+    },
+    async signal(key, { value, at }) {
+      const text = JSON.stringify(value);
+      const waiting = db.read
+        .updateTable("decisions")
+        .set({ answer: text, answered_at: at })
+        .where("key", "=", key)
+        .where("answered_at", "is", null)
+        .returning("run_id")
+        .compile();
+      const resumed = sql`update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null
+        where status = 'waiting' and conversation_id in (select run_id from decisions
+          where key = ${key} and answered_at = ${at})`.compile(db.read);
+      // Kept for whoever waits for it later, where nobody has by now.
+      const kept = sql`insert into run_signals (key, value, at) select ${key}, ${text}, cast(${at} as bigint)
+        where not exists (select 1 from decisions where key = ${key} and answered_at = ${at})
+        on conflict (key) do update set value = excluded.value, at = excluded.at`.compile(db.read);
+      const [answered] = await db.write([waiting, resumed, kept]);
+      if (answered?.length) await wake();
+      return answered?.length ?? 0;
+    },
+    async addNote(conversationId, note) {
+      const insert = sql`insert into run_notes (run_id, conversation_id, user_id, content, created_at)
+        select conversation_id, cast(${note.conversationId} as bigint), ${note.userId}, ${note.content}, cast(${note.createdAt} as bigint)
+        from runs where conversation_id = ${conversationId} and ended_at is null
+        on conflict (run_id, conversation_id) do update set content = excluded.content returning run_id`;
+      const [rows] = await db.write([insert.compile(db.read)]);
+      return (rows?.length ?? 0) > 0;
+    },
+    async reopen(conversationId) {
+      const ended = "exists (select 1 from runs r where r.conversation_id = c.id and r.ended_at is not null)";
+      const insert = sql`insert into inbox (conversation_id, status, attempts, is_unowned)
+        select c.id, 'pending', 0, 1 from conversations c where c.id = ${conversationId} and ${sql.raw(ended)}
+        on conflict (conversation_id) do update set status = 'pending', attempts = 0, interruptions = 0,
+          next_attempt_at = null, stopped_by = null, is_unowned = 1
+        where inbox.status = 'dead' or inbox.status = 'done' returning conversation_id`;
+      const [rows] = await db.write([insert.compile(db.read)]);
+      if (!rows?.length) return false;
+      await wake();
+      return true;
+    },
+  };
+}
+
+/** The run is looked at by its owner, unless it is being worked on. */
+function resume({ read }: Sql, ids: number[]): CompiledQuery {
+  return read
+    .updateTable("inbox")
+    .set({ status: "pending", is_unowned: 1, next_attempt_at: null })
+    .where("conversation_id", "in", ids)
+    .where("status", "=", "waiting")
+    .compile();
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the builder's type names every table of the join
+function runRows(read: Sql["read"]): SelectQueryBuilder<any, any, RunRow> {
+  return read
+    .selectFrom("runs as r")
+    .innerJoin("conversations as c", "c.id", "r.conversation_id")
+    .leftJoin("gateways as g", "g.id", "c.gateway_id")
+    .selectAll("r")
+    .select(["g.name as gateway", "c.gateway_channel_id", "c.thread_ts", "c.user_id"]);
+}
+
+type RunRow = RunsTable & {
+  gateway: string | null;
+  gateway_channel_id: string;
+  thread_ts: string;
+  user_id: string;
+};
+
+async function list(
+  { read }: Sql,
+  { isOpen, thread, lane, limit = MAX_LISTED }: RunFilter,
+): Promise<RunRecord[]> {
+  let query = runRows(read).orderBy("r.conversation_id", "desc").limit(limit);
+  if (isOpen !== undefined) query = query.where("r.ended_at", isOpen ? "is" : "is not", null);
+  if (lane !== undefined) query = query.where("r.lane", "=", lane);
+  if (thread) {
+    query = query
+      .where("c.gateway_channel_id", "=", thread.channelId)
+      .where("c.thread_ts", "=", thread.threadTs)
+      .where("g.name", thread.gateway === null ? "is" : "=", thread.gateway);
+  }
+  return (await query.execute()).map(toRun);
+}
+
+export async function runDetails({ read }: Sql, id: number): Promise<RunDetails | undefined> {
+  const row = await runRows(read).where("r.conversation_id", "=", id).executeTakeFirst();
+  if (!row) return undefined;
+  const steps = await read
+    .selectFrom("steps")
+    .selectAll()
+    .where("run_id", "=", id)
+    .orderBy("ordinal")
+    .execute();
+  const effects = await read
+    .selectFrom("effects")
+    .selectAll()
+    .where("run_id", "=", id)
+    .orderBy("at")
+    .execute();
+  const decisions = await read
+    .selectFrom("decisions")
+    .selectAll()
+    .where("run_id", "=", id)
+    .orderBy("asked_at")
+    .execute();
+  const notes = await read
+    .selectFrom("run_notes")
+    .selectAll()
+    .where("run_id", "=", id)
+    .orderBy("conversation_id")
+    .execute();
+  return {
+    ...toRun(row),
+    steps: steps.map(({ name, ordinal, attempts, result, begun_at, ended_at }) => ({
+      ...{ name, ordinal, attempts, result },
+      begunAt: begun_at,
+      endedAt: ended_at,
+    })),
+    effects: effects.map(({ step, key, outcome, at }) => ({
+      ...{ step, key, at },
+      outcome: outcome as EffectChange["outcome"],
+    })),
+    decisions: decisions.map(toDecision),
+    notes: notes.map((note) => ({
+      conversationId: note.conversation_id,
+      userId: note.user_id,
+      content: note.content,
+      createdAt: note.created_at,
+      takenAt: note.taken_at,
+    })),
+  };
+}
+
+function toRun(row: RunRow): RunRecord {
+  return {
+    conversationId: row.conversation_id,
+    gateway: row.gateway,
+    channelId: row.gateway_channel_id,
+    threadTs: row.thread_ts,
+    userId: row.user_id,
+    worker: row.worker,
+    version: row.version,
+    isDetached: row.is_detached === 1,
+    lane: row.lane,
+    title: row.title,
+    status: row.status as RunStatus,
+    reason: row.reason,
+    round: row.round,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    endedAt: row.ended_at,
+  };
+}
+
+function toDecision(row: DecisionsTable): DecisionRecord {
+  return {
+    name: row.name,
+    kind: row.kind as DecisionRecord["kind"],
+    text: row.text,
+    choices: JSON.parse(row.choices) as string[],
+    key: row.key,
+    askedAt: row.asked_at,
+    dueAt: row.due_at,
+    answer: row.answer,
+    answeredBy: row.answered_by,
+    answeredAt: row.answered_at,
+  };
+}
