@@ -97,9 +97,12 @@ test("what the server answers is what the description says", async () => {
     await ask("GET /subscribers"),
     await ask("DELETE /subscribers/{id}", { path: "/subscribers/1" }),
     await ask("DELETE /subscribers/{id}", { path: "/subscribers/1" }),
+    await ask("GET /runs"),
+    await ask("GET /runs/{id}", { path: "/runs/77" }),
+    await ask("POST /runs/{id}/stop", { path: "/runs/77/stop" }),
   ].map(({ status }) => status);
 
-  expect(statuses).toEqual([200, 200, 202, 400, 401, 400, 404, 201, 200, 400, 200, 204, 404]);
+  expect(statuses).toEqual([200, 200, 202, 400, 401, 400, 404, 201, 200, 400, 200, 204, 404, 200, 404, 404]);
   const stream = await openEventSource(
     { onTestFinished },
     `${agent.url}/events?conversation=1&since=beginning`,

@@ -80,7 +80,9 @@ function createProgram(io: CliIo, setExitCode: (code: number) => void): Command 
   addPullRequestCommands(program, run);
   addOperatorCommands(program, run);
   addDeadLetterCommands(program, run);
+  addRunCommands(program, run);
   addAllowCommands(program, run);
+  addWorkspaceCommands(program, run);
   return program;
 }
 
@@ -203,7 +205,15 @@ function addOperatorCommands(program: Command, run: Runner): void {
     .command("list")
     .description("list the latest messages, the latest first")
     .option("--gateway <name>", "only those of this gateway")
-    .addOption(new Option("--status <status>", "only those").choices(["pending", "claimed", "done", "dead"]))
+    .addOption(
+      new Option("--status <status>", "only those").choices([
+        "pending",
+        "claimed",
+        "waiting",
+        "done",
+        "dead",
+      ]),
+    )
     .option("--limit <count>", "at most so many", positive, 20)
     .action(run(async () => (await import("./commands/conversations.ts")).listConversations));
   conversations
@@ -247,6 +257,69 @@ function addDeadLetterCommands(program: Command, run: Runner): void {
     .argument("[ids...]", "as in message-12 or delivery-34-2b1f9c03")
     .option("--all", "all that there are")
     .action(run(async () => (await import("./commands/dead-letters.ts")).discardDeadLetters));
+}
+
+function addWorkspaceCommands(program: Command, run: Runner): void {
+  const workspaces = program
+    .command("workspaces")
+    .description("the work directory: mirrors, checkouts and saved work");
+
+  workspaces
+    .command("list")
+    .description("list what lies there by repository, with sizes and what was saved where")
+    .action(run(async () => (await import("./commands/workspaces.ts")).listWorkspaces));
+
+  workspaces
+    .command("clean")
+    .description(
+      "remove what the limits do not keep, after saving what is in it; never what a process works in",
+    )
+    .argument("[keys...]", "only the workspaces of these tasks")
+    .option("--all", "every workspace that no process works in")
+    .action(run(async () => (await import("./commands/workspaces.ts")).cleanWorkspaces));
+}
+
+function addRunCommands(program: Command, run: Runner): void {
+  const runs = program
+    .command("runs")
+    .description("long work: what was done, what it waits for, and answers");
+  const id = ["<run>", "its number: that of the message that started it"] as const;
+  const load = () => import("./commands/runs.ts");
+
+  runs
+    .command("list")
+    .description("list the open runs, or all, the latest first")
+    .option("--all", "those that have ended too")
+    .option("--limit <count>", "at most so many", positive, 20)
+    .action(run(async () => (await load()).listRuns));
+  runs
+    .command("show")
+    .description("show one with its steps, effects, questions and notes")
+    .argument(...id)
+    .option("--transcript", "print what its agent wrote, as it came")
+    .action(run(async () => (await load()).showRun));
+  runs
+    .command("logs")
+    .description("what became of it so far: steps, and every event")
+    .argument(...id)
+    .action(run(async () => (await load()).logsOfRun));
+  runs
+    .command("answer")
+    .description("answer the question that it waits with")
+    .argument(...id)
+    .argument("<text...>", "the answer")
+    .option("--question <name>", "the question's name, where it has asked several")
+    .action(run(async () => (await load()).answerRun));
+  runs
+    .command("stop")
+    .description("end it, whichever process has it; what is done is kept")
+    .argument(...id)
+    .action(run(async () => (await load()).stopRun));
+  runs
+    .command("retry")
+    .description("have one that has ended go on after its finished steps")
+    .argument(...id)
+    .action(run(async () => (await load()).retryRun));
 }
 
 function addAllowCommands(program: Command, run: Runner): void {

@@ -4,11 +4,14 @@
  */
 import type { Config } from "../config/load-config.ts";
 import { refusedSetting } from "../config/refused-setting.ts";
+import { systemClock } from "../core/clock.ts";
 import { RobsonError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import { checkChannelId, parseAllowedHosts } from "../gateways/webhook/callback-address.ts";
 import { type WebhookGateway, webhook } from "../gateways/webhook/index.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../server/index.ts";
+import { runRoutes } from "../server/run-routes.ts";
+import { runApi } from "../server/run-schemas.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
 import { partLog } from "./log.ts";
 import { type StatusOptions, statusApi, statusRoutes } from "./status-routes.ts";
@@ -63,9 +66,13 @@ export function startHttp(options: StartHttpOptions): Promise<RunningServer> {
   return startServer({
     ...config.server,
     token: config.secrets.token,
-    routes: [gateway.routes, ...(status ? [statusRoutes(status)] : [])],
+    routes: [
+      gateway.routes,
+      runRoutes({ store, clock: systemClock }),
+      ...(status ? [statusRoutes(status)] : []),
+    ],
     signedPaths: gateway.signedPaths,
-    api: [gateway.api, ...(status ? [statusApi()] : [])],
+    api: () => [gateway.api(), runApi(), ...(status ? [statusApi()] : [])],
     events: { feed: store.feed, onEvents },
     ...{ store, health, log: partLog(log, "http") },
   });

@@ -15,16 +15,21 @@ import type { Worker } from "../core/worker.ts";
 import { CLI_GATEWAY, type CliGateway, cliGateway } from "../gateways/cli/index.ts";
 import { TUI_GATEWAY } from "../gateways/tui/index.ts";
 import { echo } from "../plugins/echo.ts";
+import { isOperator } from "../plugins/operator/access.ts";
 import { operatorWorkers } from "../plugins/operator/index.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
-import { scriptedAgent } from "../workflow/agents/scripted/index.ts";
+import { tryFileLock } from "../store/sqlite/file-lock.ts";
 import { localForge } from "../workflow/forges/local/index.ts";
 import { checkRepositoryUrl } from "../workflow/repository-url.ts";
 import type { TaskRules } from "../workflow/task.ts";
 import { localTracker } from "../workflow/trackers/local/index.ts";
 import { workflowWorkers } from "../workflow/workers.ts";
+import { configuredAgents } from "./configured-agents.ts";
+import { gitCredentials } from "./git-settings.ts";
 import { addPlugins, loadPlugins } from "./load-plugins.ts";
 import { partLog } from "./log.ts";
+import { openSandbox } from "./open-sandbox.ts";
+import { transcriptsOf } from "./transcripts.ts";
 
 export interface StartLoopOptions {
   store: OpenedStore;
@@ -84,6 +89,7 @@ function createLoop({ store, config, log, gateways }: StartLoopOptions) {
     store,
     limits: config.limits,
     access: config.access,
+    isOperator: (asker) => isOperator(asker, operatorsOf(config)),
     log: partLog(log, "core"),
     owner: ownerName(),
   });
@@ -113,12 +119,17 @@ export function configuredWorkers(options: Omit<StartLoopOptions, "gateways">): 
       ...{ store, records: store.operator, limits: config.limits },
       workers: () => workers,
       owner: ownerName(),
-      operators: config.operators.users,
-      localGateways: [CLI_GATEWAY, TUI_GATEWAY],
+      ...operatorsOf(config),
+      transcriptsOf: (runId) => transcriptsOf(config, runId),
       clock: systemClock,
     }),
   );
   return workers;
+}
+
+/** Who may do what concerns other people's threads and runs. */
+function operatorsOf({ operators }: Config) {
+  return { operators: operators.users, localGateways: [CLI_GATEWAY, TUI_GATEWAY] };
 }
 
 /** What a task may name, by the configuration. */
@@ -137,13 +148,24 @@ export function taskRules({ workflow, file }: Config) {
 
 function configuredWorkflow({ store, config, log }: Omit<StartLoopOptions, "gateways">) {
   const rules = taskRules(config);
+  const { agent, agents, secrets } = configuredAgents(config);
+  const { protect, ...gates } = config.gates;
   return workflowWorkers({
     ...rules,
     tasks: store.tasks,
     tracker: localTracker({ tasks: store.tasks }),
     forge: localForge({ pullRequests: store.pullRequests }),
-    agent: scriptedAgent({ scriptFile: config.agents.scripted.script, limits: config.workflow.limits }),
+    agent,
+    agents,
+    knownSecrets: secrets,
     workDirectory: config.workflow.workDir,
+    tryLock: tryFileLock,
+    credentials: gitCredentials(config),
+    branchPattern: config.workflow.branchPattern,
+    sandbox: openSandbox(config, { env: process.env, cwd: process.cwd(), agentDomains: agent.domains }),
+    gates,
+    protectedPaths: protect,
+    pullRequests: config.workflow.pullRequests,
     repositories: config.repositories.map(({ url, ...settings }) => ({
       ...settings,
       url: checkRepositoryUrl(url, rules),

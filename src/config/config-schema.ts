@@ -5,7 +5,14 @@
 import * as z from "zod";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.ts";
 import { DEFAULT_RETENTION, type RetentionRules } from "../core/retention.ts";
-import { DEFAULT_WORKFLOW_LIMITS, type WorkflowLimits } from "../workflow/limits.ts";
+import { DEFAULT_GATE_POLICIES, GATE_DECISIONS, type GatePolicies } from "../workflow/gates/policy.ts";
+import {
+  DEFAULT_SANDBOX_LIMITS,
+  DEFAULT_WORKFLOW_LIMITS,
+  type SandboxLimits,
+  type WorkflowLimits,
+} from "../workflow/limits.ts";
+import { templateProblem } from "../workflow/prompt-template.ts";
 import { type CamelKeys, camelKeys, type SnakeCase, toSnakeCase } from "./key-case.ts";
 
 const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
@@ -15,6 +22,10 @@ const MAX_WHOLE_NUMBER = 2_147_483_647;
 
 const text = () => z.string().min(1);
 const wholeNumber = () => z.int().min(1).max(MAX_WHOLE_NUMBER);
+
+/** What git takes as a branch's name, with places for the task: its key, which keeps the tasks apart, and its words. */
+const BRANCH_PATTERN =
+  /^(?![-/.])(?!.*(?:\.\.|\/\/|\/\.|\.lock|[-/.]$))(?=.*\{key\})(?:[A-Za-z0-9._/-]|\{key\}|\{slug\})+$/;
 
 /** One row of `[[schedules]]`; what its times mean is checked by the scheduler. */
 const scheduleSchema = z
@@ -73,9 +84,22 @@ export const configSchema = z
       work_dir: text().default("robson-work"),
       allow_file_repositories: z.boolean().default(false),
       allow_repository_hosts: z.array(text()).default([]),
-      agent: z.enum(["scripted"]).default("scripted"),
+      branch_pattern: text()
+        .regex(BRANCH_PATTERN, 'a branch\'s name with {key}, and perhaps {slug}, as "robson/{key}-{slug}"')
+        .default("robson/{key}-{slug}"),
+      agent: text().default("scripted"),
+      sandbox: z.enum(["bubblewrap", "docker", "none"]).default("bubblewrap"),
       run_pending_every_seconds: wholeNumber().optional(),
+      pull_requests: z.enum(["ready", "draft"]).default("ready"),
       limits: limitsSection<WorkflowLimits>(DEFAULT_WORKFLOW_LIMITS),
+    }),
+    gates: gatesSection(),
+    sandbox: section({
+      allow_domains: z.array(text()).default([]),
+      environment: z.array(text()).default([]),
+      readable: z.array(text()).default([]),
+      docker_image: text().default("robson-sandbox"),
+      limits: limitsSection<SandboxLimits>(DEFAULT_SANDBOX_LIMITS),
     }),
     repositories: z
       .array(
@@ -83,6 +107,28 @@ export const configSchema = z
           url: text(),
           base: z.exactOptional(text()),
           verify: z.exactOptional(z.array(z.array(text()).min(1))),
+          prompt: z.exactOptional(promptTemplate()),
+          protected_paths: z.exactOptional(z.array(text())),
+          filter: z.exactOptional(
+            text().regex(/^blob:(none|limit=\d+[kmg]?)$/, '"blob:none", or a size as "blob:limit=10m"'),
+          ),
+          submodules: z.exactOptional(z.enum(["fetch", "leave"])),
+          lfs: z.exactOptional(z.enum(["refuse", "pointers"])),
+        }),
+      )
+      .default([]),
+    git_credentials: z
+      .array(
+        z.strictObject({
+          host: text().regex(
+            /^[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?$/,
+            'a host, as "git.example.org" or "git.example.org:8443"',
+          ),
+          username: text().default("x-access-token"),
+          token_env: z.exactOptional(
+            text().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of an environment variable, as "GIT_TOKEN"'),
+          ),
+          ca_file: z.exactOptional(text()),
         }),
       )
       .default([]),
@@ -100,6 +146,39 @@ export const configSchema = z
       scripted: section({
         script: text().optional(),
       }),
+      claude_code: section({
+        command: text().default("claude"),
+        model: text().optional(),
+        extra_args: z.array(text()).default([]),
+        environment: variables(
+          "ANTHROPIC_API_KEY",
+          "ANTHROPIC_AUTH_TOKEN",
+          "CLAUDE_CODE_OAUTH_TOKEN",
+          "ANTHROPIC_BASE_URL",
+        ),
+        domains: z.array(text()).default(["api.anthropic.com"]),
+      }),
+      codex: section({
+        command: text().default("codex"),
+        model: text().optional(),
+        extra_args: z.array(text()).default([]),
+        environment: variables("CODEX_API_KEY"),
+        domains: z.array(text()).default(["api.openai.com"]),
+      }),
+      acp: z
+        .array(
+          z.strictObject({
+            name: text().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "lower-case letters, digits and dashes"),
+            command: text(),
+            args: z.array(text()).default([]),
+            model: z.exactOptional(text()),
+            mode: z.exactOptional(text()),
+            auth_method: z.exactOptional(text()),
+            environment: variables(),
+            domains: z.array(text()).default([]),
+          }),
+        )
+        .default([]),
     }),
   })
   .prefault({});
@@ -116,6 +195,34 @@ export function defaultSettings(): Settings {
 function section<Shape extends z.ZodRawShape>(shape: Shape) {
   // The cast: that every key of every section has a default or is optional is checked by `defaultSettings`.
   return z.strictObject(shape).prefault({} as never);
+}
+
+/** Names of variables of the environment. */
+function variables(...names: string[]) {
+  const name = text().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of an environment variable, as "API_KEY"');
+  return z.array(name).default(names);
+}
+
+/** A template for prompts, refused with what is wrong with it. */
+function promptTemplate() {
+  return text().superRefine((template, context) => {
+    const problem = templateProblem(template);
+    if (problem !== undefined) context.addIssue({ code: "custom", message: `a template, but ${problem}` });
+  });
+}
+
+/** A section with one key for each gate, and the paths that are protected in every repository. */
+function gatesSection() {
+  type Shape = {
+    [Name in keyof GatePolicies as SnakeCase<Name>]: z.ZodDefault<
+      z.ZodEnum<{ allow: "allow"; ask: "ask"; refuse: "refuse" }>
+    >;
+  };
+  const keys = Object.entries(DEFAULT_GATE_POLICIES).map(([name, value]) => [
+    toSnakeCase(name),
+    z.enum(GATE_DECISIONS).default(value),
+  ]);
+  return section({ ...(Object.fromEntries(keys) as Shape), protect: z.array(text()).default([]) });
 }
 
 /** A section with one key for each limit: whole numbers from 1 on. */

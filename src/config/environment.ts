@@ -16,6 +16,16 @@ export interface Secrets {
   webhookSecret: string | undefined;
   /** What messages are signed with by those who sign them instead of bringing the token. */
   webhookInboundSecret?: string | undefined;
+  /** The variables that `[[git_credentials]]` names, as far as they are set. */
+  gitTokens?: Environment;
+  /** The variables that reach the coding agents, as far as they are set. */
+  agentVariables?: Environment;
+}
+
+/** Which variables the configuration names. */
+export interface NamedVariables {
+  gitTokens?: readonly string[];
+  agentVariables?: readonly string[];
 }
 
 /** The variables of `.env` with those of `env` over them; an empty variable counts as not set. */
@@ -23,11 +33,15 @@ export function readEnvironment({ cwd, env }: { cwd: string; env: Environment })
   return { ...withoutEmpty(readDotEnv(join(cwd, ".env"))), ...withoutEmpty(env) };
 }
 
-export function secretsOf(environment: Environment): Secrets {
+export function secretsOf(environment: Environment, named: NamedVariables = {}): Secrets {
+  const pick = (names: readonly string[] = []) =>
+    Object.fromEntries(names.map((name) => [name, environment[name]]));
   return {
     token: environment.ROBSON_TOKEN,
     webhookSecret: environment.ROBSON_WEBHOOK_SECRET,
     webhookInboundSecret: environment.ROBSON_WEBHOOK_INBOUND_SECRET,
+    gitTokens: pick(named.gitTokens),
+    agentVariables: pick(named.agentVariables),
   };
 }
 

@@ -1,4 +1,12 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "smol-toml";
@@ -54,7 +62,18 @@ function withoutOptional(document: Record<string, unknown>) {
   delete shown.access?.max_user_messages;
   delete shown.access?.max_channel_messages;
   delete shown.workflow?.run_pending_every_seconds;
-  return { ...shown, repositories: [], schedules: [], plugins: [], agents: { scripted: {} } };
+  const withoutModel = (name: string) => {
+    const agents = shown.agents as Record<string, Record<string, unknown>>;
+    return { ...agents[name], model: undefined };
+  };
+  return {
+    ...shown,
+    repositories: [],
+    git_credentials: [],
+    schedules: [],
+    plugins: [],
+    agents: { scripted: {}, claude_code: withoutModel("claude_code"), codex: withoutModel("codex"), acp: [] },
+  };
 }
 
 test("a setting in the file wins over the default, and the rest of its section stays", () => {
@@ -152,7 +171,7 @@ test("the real environment wins over .env, and an empty variable counts as not s
   const cwd = aFolder({ ".env": 'ROBSON_TOKEN="from the file"\nROBSON_WEBHOOK_SECRET=whsec_file\n' });
   expect(loadConfig({ cwd, env: {} }).secrets.token).toBe("from the file");
   const config = loadConfig({ cwd, env: { ROBSON_TOKEN: "real", ROBSON_WEBHOOK_SECRET: "" } });
-  expect(config.secrets).toEqual({ token: "real", webhookSecret: "whsec_file" });
+  expect(config.secrets).toMatchObject({ token: "real", webhookSecret: "whsec_file" });
 });
 
 test("a file named by --config must exist, and its paths are relative to it", () => {
@@ -163,4 +182,13 @@ test("a file named by --config must exist, and its paths are relative to it", ()
   expect(config.database.url).toBe(join(cwd, "etc/data.db"));
   expect(config.log.file).toBe(join(cwd, "etc/robson.log"));
   expect(() => loadConfig({ cwd, env: {}, configFile: "absent.toml" })).toThrow(/Cannot read absent.toml/);
+});
+
+test("the work directory is where its path leads in the end, also while part of it is not there", () => {
+  const cwd = aFolder();
+  mkdirSync(join(cwd, "disk"));
+  symlinkSync(join(cwd, "disk"), join(cwd, "data"));
+  writeFileSync(join(cwd, "robson.toml"), '[workflow]\nwork_dir = "data/robson/work"');
+
+  expect(loadConfig({ cwd, env: {} }).workflow.workDir).toBe(join(realpathSync(cwd), "disk/robson/work"));
 });

@@ -2,8 +2,8 @@
  * Reads the configuration: robson.toml, then the environment over it, then what the command line says.
  * Everything wrong with it is refused here, before anything moves. Paths within robson.toml are relative to it.
  */
-import { readFileSync, statSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { readFileSync, realpathSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { messageOf, RobsonError } from "../core/errors.ts";
 import {
@@ -43,17 +43,36 @@ export function loadConfig(options: LoadConfigOptions): Config {
   const source = readSource(options);
   const settings = source === undefined ? configSchema.parse({}) : readSettings(source);
   const { plugins } = settings;
-  const config: Config = { ...camelKeys(settings), plugins, secrets: secretsOf(environment) };
+  const { claude_code, codex, acp } = settings.agents;
+  const secrets = secretsOf(environment, {
+    gitTokens: settings.git_credentials.flatMap(({ token_env }) => token_env ?? []),
+    agentVariables: [claude_code, codex, ...acp].flatMap((agent) => agent.environment),
+  });
+  const config: Config = { ...camelKeys(settings), plugins, secrets };
   if (source !== undefined) config.file = resolve(cwd, source.file);
 
   const base = config.file === undefined ? cwd : dirname(config.file);
   const given = options.database ?? environment.ROBSON_DATABASE_URL;
   config.database.url = given === undefined ? locate(config.database.url, base) : locate(given, cwd);
-  config.workflow.workDir = resolve(base, config.workflow.workDir);
+  config.workflow.workDir = withoutLinks(resolve(base, config.workflow.workDir));
+  config.sandbox.readable = config.sandbox.readable.map((path) => resolve(base, path));
+  for (const each of config.gitCredentials) {
+    if (each.caFile !== undefined) each.caFile = resolve(base, each.caFile);
+  }
   if (config.log.file !== undefined) config.log.file = resolve(base, config.log.file);
   const { scripted } = config.agents;
   if (scripted.script !== undefined) scripted.script = resolve(base, scripted.script);
   return config;
+}
+
+/** Where a path leads in the end: a sandbox opens no folder through a link, since an agent could have made it. */
+function withoutLinks(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    // What is not there yet is no link.
+    return dirname(path) === path ? path : join(withoutLinks(dirname(path)), basename(path));
+  }
 }
 
 function readSource({ cwd, configFile }: LoadConfigOptions): ConfigSource | undefined {

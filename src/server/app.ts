@@ -11,7 +11,7 @@ import { carriesSignature, refuseForeignPages, requireToken } from "./access.ts"
 import { type ConversationReader, conversationRoutes } from "./conversation-events.ts";
 import type { EventRoutes } from "./event-routes.ts";
 import { errorResponse } from "./http-errors.ts";
-import { type ApiPart, describeApi } from "./openapi.ts";
+import type { ApiPart } from "./openapi.ts";
 import { limitRate } from "./rate-limit.ts";
 
 export interface Health {
@@ -33,7 +33,8 @@ export interface AppOptions {
   events: EventRoutes | undefined;
   /** Routes that check the signature of a request themselves, where it carries one instead of the token. */
   signedPaths: readonly string[];
-  api: readonly ApiPart[];
+  /** Asked when somebody wants to read it. */
+  api(): readonly ApiPart[];
 }
 
 type Env = { Bindings: HttpBindings };
@@ -44,8 +45,12 @@ export function createApp(options: AppOptions): Hono<Env> {
   app.get("/healthz", (c) => c.json({ status: "ok" }));
   app.get("/readyz", (c) => readiness(c, options.health()));
 
-  const description = describeApi(options);
-  app.get("/openapi.json", (c) => c.json(description));
+  let description: object | undefined;
+  app.get("/openapi.json", async (c) => {
+    const { describeApi } = await import("./openapi.ts");
+    description ??= describeApi({ api: options.api(), events: options.events });
+    return c.json(description);
+  });
 
   const isSigned = (c: Context) => carriesSignature(c) && options.signedPaths.includes(c.req.path);
   const access = options.token === undefined ? refuseForeignPages() : requireToken(options.token);

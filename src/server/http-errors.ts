@@ -33,6 +33,8 @@ const ANSWERS: Partial<Record<ErrorCode, HttpAnswer>> = {
   NOT_FOUND: { status: 404 },
   TASK_NOT_FOUND: { status: 404 },
   TASK_EXISTS: { status: 409 },
+  RUN_EXISTS: { status: 409 },
+  RUN_INVALID: { status: 409 },
   MESSAGE_TOO_LARGE: { status: 413 },
   RATE_LIMITED: { status: 429, retryAfterSeconds: 1 },
   OVERLOADED: { status: 503, retryAfterSeconds: 5 },

@@ -34,7 +34,7 @@ export interface ServerOptions {
   /** POSTs to these paths need no token where they are signed: their routes check the signature. */
   signedPaths?: readonly string[] | undefined;
   /** What the mounted routes add to the description at `/openapi.json`. */
-  api?: readonly ApiPart[] | undefined;
+  api?: (() => readonly ApiPart[]) | undefined;
   /** Default: 1024; beyond it requests get 429. */
   maxConcurrentRequests?: number | undefined;
   /** Of one token, or of all who need none; beyond it requests get 429. Default: 6000. */
@@ -85,7 +85,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ...options,
     ...{ log, token, clock, events },
     signedPaths: options.signedPaths ?? [],
-    api: options.api ?? [],
+    api: options.api ?? (() => []),
     maxConcurrentRequests: options.maxConcurrentRequests ?? DEFAULT_MAX_CONCURRENT_REQUESTS,
     maxRequestsPerMinute: options.maxRequestsPerMinute ?? DEFAULT_MAX_REQUESTS_PER_MINUTE,
   });

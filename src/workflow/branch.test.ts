@@ -12,6 +12,18 @@ test.each([
   expect(branchName({ key: "PROJ-1", summary })).toBe(branch);
 });
 
+test.each([
+  ["{key}", "PROJ-1", "PROJ-1"],
+  ["feature/{slug}/{key}", "feature/fix-it/PROJ-1", "feature/PROJ-1"],
+  ["{key}_{slug}", "PROJ-1_fix-it", "PROJ-1"],
+])(
+  "by the pattern %s the branch is %s, and %s where the summary leaves no words",
+  (pattern, branch, without) => {
+    expect(branchName({ key: "PROJ-1", summary: "Fix it" }, pattern)).toBe(branch);
+    expect(branchName({ key: "PROJ-1", summary: "修正" }, pattern)).toBe(without);
+  },
+);
+
 test("a title is one line of at most 100 characters, cut between characters", () => {
   expect(titleOf({ key: "A-1", summary: "one\n\ntwo" })).toBe("A-1: one two");
   expect([...titleOf({ key: "A-1", summary: "🦀".repeat(200) })]).toHaveLength(100);

@@ -12,15 +12,24 @@ const TASK_TRAILER = "Robson-Task";
 const CHECK_TRAILER = "Robson-Check";
 const AGENT_TRAILER = "Robson-Agent";
 
-/** `robson/PROJ-1-fix-the-login-page`; letters outside a-z are left out. */
-export function branchName({ key, summary }: { key: string; summary: string }): string {
+export const DEFAULT_BRANCH_PATTERN = "robson/{key}-{slug}";
+
+/**
+ * `robson/PROJ-1-fix-the-login-page`; letters outside a-z are left out. `{key}` and `{slug}` of the pattern are filled in;
+ * where nothing is left of the summary, the slug goes with the sign before it.
+ */
+export function branchName(
+  { key, summary }: { key: string; summary: string },
+  pattern = DEFAULT_BRANCH_PATTERN,
+): string {
   const words = summary
     .normalize("NFKD")
     .toLowerCase()
     .replace(/\p{M}/gu, "")
     .replace(/[^a-z0-9]+/g, "-");
   const slug = words.replace(/^-+/, "").slice(0, MAX_SLUG_LENGTH).replace(/-+$/, "");
-  return slug === "" ? `robson/${key}` : `robson/${key}-${slug}`;
+  const named = slug === "" ? pattern.replace(/[-_./]?\{slug\}/g, "") : pattern.replaceAll("{slug}", slug);
+  return named.replaceAll("{key}", key);
 }
 
 /** The title of the commit and of the pull request. */

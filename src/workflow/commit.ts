@@ -1,32 +1,59 @@
 /**
- * From a changed checkout to one commit on the pushed branch. The tree is staged into Robson's own clone and
+ * From a changed checkout to one commit on the pushed branch. The tree is staged into Robson's own repository and
  * committed on the base, so that what the agent did with git itself (commits, branches, settings, a locked
  * index) does not matter; and it is staged before the checks run, so that their leftovers are not committed.
  */
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { WorkerError } from "../core/errors.ts";
 import { type GitOptions, git } from "./git.ts";
 import type { WorkflowLimits } from "./limits.ts";
-import type { Workspace } from "./workspace.ts";
+import { named, refuseChangedLfs } from "./workspace/repository-kinds.ts";
+import { nestedRepositories, startStaging } from "./workspace/staging.ts";
+import { changedSubmodules, submodulesIn } from "./workspace/submodules.ts";
+import { type GitSettings, hasCheckout, inRunsOf, ownFolder, type Workspace } from "./workspace.ts";
 
-export type CommitOptions = Omit<GitOptions, "directory">;
+export type CommitOptions = GitSettings;
 
-/** The id of the tree as it is now, or undefined when nothing differs from the base. */
+/**
+ * The id of the tree as it is now, or undefined when nothing differs from the base. `AGENT_FAILED` where a commit could not
+ * hold the change: repositories within the checkout, changed submodules, files of Git LFS.
+ */
 export async function stageTree(workspace: Workspace, options: CommitOptions): Promise<string | undefined> {
-  const indexFile = join(workspace.root, "index");
-  await rm(indexFile, { recursive: true, force: true });
-  await rm(`${indexFile}.lock`, { recursive: true, force: true });
-  const environment = {
-    ...options.environment,
-    GIT_INDEX_FILE: indexFile,
-    GIT_WORK_TREE: workspace.checkout,
-  };
-  const staged = { ...inRepository(workspace, options), directory: workspace.checkout, environment };
-  await git(["read-tree", workspace.baseSha], staged);
-  await git(["add", "--all", "--", "."], staged);
-  const tree = (await git(["write-tree"], staged)).trim();
-  const baseTree = (await git(["rev-parse", `${workspace.baseSha}^{tree}`], staged)).trim();
-  return tree === baseTree ? undefined : tree;
+  const inRuns = inRunsOf(workspace, options);
+  const { checkout, baseSha } = workspace;
+  if (!(await hasCheckout(workspace))) throw checkoutGone(workspace);
+  const staging = { checkout, indexFile: join(ownFolder(workspace), "index"), baseSha };
+  const inIndex = await startStaging(staging, inRuns);
+  try {
+    await git(["add", "--all", "--", "."], inIndex);
+  } catch (error) {
+    options.signal.throwIfAborted();
+    await refuseNested(workspace, inIndex);
+    throw error;
+  }
+  await refuseNested(workspace, inIndex);
+  await refuseSubmoduleChanges(workspace, { inRuns, options });
+  const tree = (await git(["write-tree"], inIndex)).trim();
+  const baseTree = (await git(["rev-parse", `${baseSha}^{tree}`], inIndex)).trim();
+  if (tree === baseTree) return undefined;
+  if (workspace.lfs !== undefined && workspace.lfs.length > 0) {
+    const diff = ["diff-tree", "-r", "-z", "--name-only", "--no-renames", baseTree, tree];
+    const changed = (await git(diff, inIndex)).split("\0").slice(0, -1);
+    await refuseChangedLfs({ changed, what: workspace.repoUrl }, inIndex);
+  }
+  return tree;
+}
+
+function checkoutGone({ repoUrl }: Workspace): WorkerError {
+  return new WorkerError(
+    `Cannot commit the change of ${repoUrl}: its checkout is gone, or no folder any more`,
+    {
+      code: "AGENT_FAILED",
+      retry: "never",
+      hint: "Nothing was pushed. Say in the ticket that the agent is to work within its folder, then run the task again",
+    },
+  );
 }
 
 /** Commits the tree on the base and points the local branch at it; returns the commit's id. */
@@ -35,14 +62,13 @@ export async function commitTree(
   commit: { tree: string; message: string; branch: string },
   options: CommitOptions,
 ): Promise<string> {
-  // By a file: an argument has a limit that an agent's summary may exceed. A new one, because the agent could
-  // have put a link or a pipe there, and writing to a pipe would never end.
-  const messageFile = join(workspace.root, "message");
+  // By a file: an argument has a limit that an agent's summary may exceed.
+  const messageFile = join(ownFolder(workspace), "message");
   await rm(messageFile, { recursive: true, force: true });
   await writeFile(messageFile, commit.message, { flag: "wx" });
   const args = ["commit-tree", commit.tree, "-p", workspace.baseSha, "-F", messageFile];
-  const sha = (await git(args, inRepository(workspace, options))).trim();
-  await git(["update-ref", `refs/heads/${commit.branch}`, sha], inRepository(workspace, options));
+  const sha = (await git(args, inRunsOf(workspace, options))).trim();
+  await git(["update-ref", `refs/heads/${commit.branch}`, sha], inRunsOf(workspace, options));
   return sha;
 }
 
@@ -54,7 +80,7 @@ export async function push(
 ): Promise<void> {
   const refspec = `${target.sha}:refs/heads/${target.branch}`;
   const args = ["push", "--quiet", "--no-verify", "--", workspace.repoUrl, refspec];
-  await git(args, inRepository(workspace, options));
+  await git(args, inRunsOf(workspace, options));
 }
 
 /** Which files the commit changes, as people read it. */
@@ -66,7 +92,7 @@ export async function diffStat(
   const args = ["diff", "--no-color", "--no-ext-diff", "--no-textconv", "--stat=90"];
   const count = `--stat-count=${limits.maxDiffStatFiles}`;
   const range = `${workspace.baseSha}...${sha}`;
-  const stat = await git([...args, count, range, "--"], inRepository(workspace, options));
+  const stat = await git([...args, count, range, "--"], inRunsOf(workspace, options));
   return stat.trimEnd();
 }
 
@@ -79,7 +105,7 @@ export async function readStaged(
   file: { tree: string; name: string },
   options: CommitOptions,
 ): Promise<{ bytes: number; read(): Promise<string> } | undefined> {
-  const staged = inRepository(workspace, options);
+  const staged = inRunsOf(workspace, options);
   const listed = await git(["ls-tree", "-z", "--long", file.tree, "--", file.name], staged);
   const [, mode, blob, bytes] = /^(\d+) blob (\w+) +(\d+)\t/.exec(listed) ?? [];
   if (blob === undefined || (mode !== "100644" && mode !== "100755")) return undefined;
@@ -92,10 +118,39 @@ export async function stagedNames(
   tree: string,
   options: CommitOptions,
 ): Promise<string[]> {
-  const listed = await git(["ls-tree", "-z", "--name-only", tree], inRepository(workspace, options));
+  const listed = await git(["ls-tree", "-z", "--name-only", tree], inRunsOf(workspace, options));
   return listed.split("\0").slice(0, -1);
 }
 
-function inRepository({ root, repository }: Workspace, options: CommitOptions) {
-  return { ...options, directory: root, repository };
+async function refuseNested({ baseSha, repoUrl }: Workspace, inIndex: GitOptions): Promise<void> {
+  const paths = await nestedRepositories({ baseSha }, inIndex);
+  if (paths.length === 0) return;
+  throw new WorkerError(
+    `Cannot commit the change of ${repoUrl}: ${named(paths)} became repositories of their own in it`,
+    {
+      code: "AGENT_FAILED",
+      retry: "never",
+      hint: "Nothing was pushed. Say in the ticket that no repository is to be made or cloned within the project, and that its submodules are to stay as they are; then run the task again",
+    },
+  );
+}
+
+async function refuseSubmoduleChanges(
+  workspace: Workspace,
+  { inRuns, options }: { inRuns: GitOptions; options: CommitOptions },
+): Promise<void> {
+  if (workspace.submodules === undefined) return;
+  const { repoUrl, baseSha: sha, checkout } = workspace;
+  const work = { ...workspace.submodules, own: ownFolder(workspace), options };
+  const submodules = await submodulesIn({ repoUrl, sha, inRepository: inRuns }, work);
+  const paths = await changedSubmodules({ checkout, submodules }, work);
+  if (paths.length === 0) return;
+  throw new WorkerError(
+    `Cannot commit the change of ${repoUrl}: files of its submodules ${named(paths)} are changed`,
+    {
+      code: "AGENT_FAILED",
+      retry: "never",
+      hint: "Nothing was pushed. A submodule is a repository of its own: make a task that names it",
+    },
+  );
 }

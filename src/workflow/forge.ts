@@ -11,6 +11,8 @@ export interface PullRequestRequest {
   body: string;
   /** The commit that the head branch stands at. */
   headSha: string;
+  /** Not ready for review by itself; a forge without drafts opens it as any other, and its text says so. Default: no. */
+  isDraft?: boolean;
 }
 
 export interface PullRequestReference {

@@ -5,6 +5,7 @@
 import { WorkerError } from "../core/errors.ts";
 import { preview, toStorable } from "../core/text.ts";
 import { type ProcessEnd, runProcess } from "./child-process.ts";
+import { type GitCredential, gitAccess } from "./git-credentials.ts";
 import { DEFAULT_WORKFLOW_LIMITS, type WorkflowLimits } from "./limits.ts";
 import { withoutCredentials } from "./repository-url.ts";
 
@@ -14,6 +15,14 @@ export interface GitOptions {
   repository?: string;
   signal: AbortSignal;
   limits?: WorkflowLimits | undefined;
+  /** How long the command may take. Default: `gitTimeoutMs` of the limits. */
+  timeout?: { ms: number; limit: keyof WorkflowLimits } | undefined;
+  /** How much the command may print. Default: `MAX_GIT_OUTPUT_BYTES`. */
+  maxOutputBytes?: number | undefined;
+  /** Which hosts want a password. Only that of `remoteUrl` is handed to git. */
+  credentials?: readonly GitCredential[] | undefined;
+  /** The address that the command may talk to. */
+  remoteUrl?: string | undefined;
   /** Added to the environment made from nothing; fixed dates, for instance. */
   environment?: Record<string, string>;
 }
@@ -46,26 +55,39 @@ export async function askGit(args: string[], options: GitOptions): Promise<strin
   throw gitFailed(args, ended(end, options));
 }
 
+/** For commands whose exit code 1 is an answer too, with what they print beside it. */
+export async function gitAnswer(
+  args: string[],
+  options: GitOptions,
+): Promise<{ isYes: boolean; stdout: string }> {
+  const end = await runGit(args, options);
+  const isAnswer = end.endedBy === "itself" && (end.exitCode === 0 || end.exitCode === 1);
+  if (isAnswer) return { isYes: end.exitCode === 0, stdout: end.stdout };
+  throw gitFailed(args, ended(end, options));
+}
+
 async function runGit(args: string[], options: GitOptions): Promise<ProcessEnd> {
-  const { signal, limits = DEFAULT_WORKFLOW_LIMITS } = options;
+  const { signal, limits = DEFAULT_WORKFLOW_LIMITS, timeout } = options;
   signal.throwIfAborted();
+  const access = gitAccess(options.remoteUrl, options.credentials);
   let end: ProcessEnd;
   try {
     end = await runProcess({
       command: "git",
-      args: [...SAFE_SETTINGS, ...args],
+      args: [...SAFE_SETTINGS, ...access.settings, ...args],
       directory: options.directory,
       environment: {
         ...gitEnvironment(),
+        ...access.environment,
         ...(options.repository === undefined ? {} : { GIT_DIR: options.repository }),
         ...options.environment,
       },
-      timeoutMs: limits.gitTimeoutMs,
+      timeoutMs: timeout?.ms ?? limits.gitTimeoutMs,
       // What git prints is read, so it must be whole: over the limit is an error, never a part.
       limits: {
         killGraceMs: limits.killGraceMs,
-        maxProcessOutputBytes: MAX_GIT_OUTPUT_BYTES,
-        maxKeptOutput: MAX_GIT_OUTPUT_BYTES,
+        maxProcessOutputBytes: options.maxOutputBytes ?? MAX_GIT_OUTPUT_BYTES,
+        maxKeptOutput: options.maxOutputBytes ?? MAX_GIT_OUTPUT_BYTES,
       },
       signal,
     });
@@ -74,7 +96,11 @@ async function runGit(args: string[], options: GitOptions): Promise<ProcessEnd> 
     throw gitFailed(args, { why: "it cannot be started", hint, cause: error });
   }
   signal.throwIfAborted();
-  return end;
+  return { ...end, stderr: without(access.secrets, end.stderr) };
+}
+
+function without(secrets: readonly string[], text: string): string {
+  return secrets.reduce((left, secret) => left.replaceAll(secret, "…"), text);
 }
 
 // Robson's git reads no configuration of a checkout (see workspace.ts). What would run a repository's programs, or
@@ -135,13 +161,21 @@ interface Failure {
   cause?: unknown;
 }
 
-function ended(end: ProcessEnd, { limits = DEFAULT_WORKFLOW_LIMITS }: GitOptions): Failure {
-  return { why: describe(end, limits), stderr: end.stderr };
+function ended(end: ProcessEnd, options: GitOptions): Failure {
+  return { why: describe(end, options), stderr: end.stderr };
 }
 
-function describe(end: ProcessEnd, limits: WorkflowLimits): string {
-  if (end.endedBy === "timeout") return `it took longer than gitTimeoutMs (${limits.gitTimeoutMs} ms)`;
-  if (end.endedBy === "output") return `it printed more than MAX_GIT_OUTPUT_BYTES (${MAX_GIT_OUTPUT_BYTES})`;
+function describe(
+  end: ProcessEnd,
+  { limits = DEFAULT_WORKFLOW_LIMITS, timeout, maxOutputBytes }: GitOptions,
+): string {
+  if (end.endedBy === "timeout") {
+    const { ms, limit } = timeout ?? { ms: limits.gitTimeoutMs, limit: "gitTimeoutMs" };
+    return `it took longer than ${limit} (${ms} ms)`;
+  }
+  if (end.endedBy === "output") {
+    return `it printed more than MAX_GIT_OUTPUT_BYTES (${maxOutputBytes ?? MAX_GIT_OUTPUT_BYTES})`;
+  }
   return end.exitCode === null ? "a signal ended it" : `it ended with ${end.exitCode}`;
 }
 
@@ -165,7 +199,7 @@ const HINT = "Check that the repository can be reached and that Robson may read 
 const PERMANENT: { says: RegExp; hint: string }[] = [
   {
     says: /could not read (?:Username|Password)|Authentication failed/i,
-    hint: "Robson has no passwords for https; name the repository by ssh (git@host:path), for which the user that runs Robson has a key",
+    hint: "Give Robson a token for that host, in [[git_credentials]] of robson.toml, or correct it; or name the repository by ssh (git@host:path), for which the user that runs Robson has a key",
   },
   {
     says: /Host key verification failed/i,
@@ -175,5 +209,6 @@ const PERMANENT: { says: RegExp; hint: string }[] = [
     says: /returned error: 30[1278]/,
     hint: "The server sends git on to another address, which is not followed; create the task with that address, often the same with .git at its end",
   },
+  { says: /unknown option|usage: git merge-tree/, hint: "Robson needs git 2.38 or newer" },
   { says: /does not exist|not found|not appear to be a git repository|Permission denied/i, hint: HINT },
 ];

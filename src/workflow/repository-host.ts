@@ -76,7 +76,7 @@ function checkAddress(hostname: string, address: string): void {
 }
 
 /** The kind of an address; `unicast` means public. */
-function rangeOf(address: string): string {
+export function rangeOf(address: string): string {
   if (!ipaddr.isValid(address)) return "unreadable";
   // An IPv4 address that is dressed up as an IPv6 one counts as what would be reached.
   const parsed = ipaddr.process(address);

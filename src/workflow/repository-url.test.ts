@@ -31,6 +31,12 @@ test.each([
   "ext::sh -c whoami",
   "ext::sh",
   "git://example.com/a.git",
+  "example.com:team/a.git",
+  "https://example.com/a.git?x=1",
+  "https://example.com/a.git#main",
+  "data:text/plain,x",
+  "C:\\\\repositories\\\\a",
+  "https:///a.git",
   "not a url",
   "https://example.com/a\0b",
   "https://example.com/a\nb",
@@ -77,6 +83,8 @@ test("what is refused names the setting or the notation that would help", () => 
   expect(hintOf("/srv/a.git")).toContain("workflow.allow_file_repositories = true");
   expect(hintOf("./repo.git")).toContain("absolute path");
   expect(hintOf("../repo", true)).toContain("absolute path");
+  expect(hintOf("example.com:team/a.git")).toBe("Write git@example.com:team/a.git");
+  expect(hintOf("https://u:p@example.com/a.git")).toContain("[[git_credentials]]");
   expect(hintOf("https://u:p@example.com/a.git")).toContain(
     "by ssh, with the key of the user that runs Robson",
   );

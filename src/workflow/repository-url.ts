@@ -44,13 +44,15 @@ function checkParsedUrl(url: string, allowFileUrls: boolean): string {
   if (parsed === undefined) throw notUrl(url, allowFileUrls);
   if (parsed.protocol === "file:") return checkFileUrl(parsed, allowFileUrls);
   if (parsed.protocol !== "https:" && parsed.protocol !== "ssh:") {
+    const [, host, path] = /^([a-z0-9][\w-]*\.[\w.-]+):([^/\d:][^:]*)$/i.exec(url) ?? [];
+    if (host !== undefined) throw refused(`${shown(url)} names no user`, `Write git@${host}:${path}`);
     throw refused(`${shown(url)} has the scheme "${parsed.protocol}"`, HINT);
   }
   const isWithSecret = parsed.password !== "" || (parsed.protocol === "https:" && parsed.username !== "");
   if (isWithSecret) {
     throw refused(
       "it holds credentials",
-      "Leave user and password out: they would be stored with the task. A private repository is reached by ssh, with the key of the user that runs Robson: git@host:path",
+      "Leave user and password out: they would be stored with the task. A private repository is reached with a token of [[git_credentials]] in robson.toml, or by ssh, with the key of the user that runs Robson: git@host:path",
     );
   }
   // git decodes what is percent-encoded before it gives the host to ssh.
@@ -62,6 +64,8 @@ function checkParsedUrl(url: string, allowFileUrls: boolean): string {
   ) {
     throw refused(`${shown(url)} has a part that starts with a dash`, HINT);
   }
+  if (parsed.search !== "" || parsed.hash !== "")
+    throw refused(`${shown(url)} has a part after ? or #`, HINT);
   if (parsed.pathname.length < 2) throw refused(`${shown(url)} names no repository`, HINT);
   return url;
 }

@@ -1,210 +1,174 @@
 /**
- * One task's work in one repository, in the order in which it happens: workspace, branch, prompt, agent,
- * verify, commit, push, pull request. A commit that an earlier run made is adopted, and then nothing up to
- * the commit happens again. A crash between any two steps leaves at most what the next run finds.
+ * One task's work in one repository, in the order in which it happens: workspace, then rounds of agent and checks
+ * (change.ts), gates, commit, rebase, push, pull request. What an earlier run of the task has committed is adopted. A
+ * crash between any two steps leaves at most what the next attempt finds.
  */
-import { messageOf, RobsonError, retryOf, WorkerError } from "../core/errors.ts";
-import { toStorable } from "../core/text.ts";
-import { branchName, type CommitRecord, commitMessage, titleOf } from "./branch.ts";
-import type { AgentEvent, AgentResult } from "./coding-agent.ts";
-import { commitTree, diffStat, push, stageTree } from "./commit.ts";
-import { endLeftovers } from "./leftovers.ts";
-import { buildPrompt } from "./prompt.ts";
-import { pullRequestBody, type RepositoryReport } from "./pull-request-body.ts";
-import { checkResolvedHost } from "./repository-host.ts";
-import type { StepName, TaskRun } from "./run-task.ts";
-import type { TaskRepo } from "./task.ts";
+import { hasCode, retryOf } from "../core/errors.ts";
+import { branchName, type CommitRecord, titleOf } from "./branch.ts";
+import { type Change, makeChange, RunEnded } from "./change.ts";
+import { diffStat, push } from "./commit.ts";
+import { rebased } from "./onto-base.ts";
+import { draftReasons, pullRequestBody, type RepositoryReport } from "./pull-request-body.ts";
+import { openRepositoryRun, type RepositoryRun } from "./repository-run.ts";
+import { endOfError, type RunEnd } from "./run-ends.ts";
+import { repositoryStatus, type TaskRun } from "./task-run.ts";
 import type { Ticket } from "./tracker.ts";
-import { type Check, verify } from "./verify.ts";
-import { hasCheckout, prepareWorkspace, removeWorkspace, startBranch, type Workspace } from "./workspace.ts";
+import { addUsage } from "./usage-shown.ts";
+import { shaOf } from "./workspace/base.ts";
 
-/** How many characters of an agent's summary are kept. */
-const MAX_AGENT_SUMMARY = 10_000;
+export type RepositoryEnd =
+  | { url: string; report: RepositoryReport }
+  /** It has ended without a pull request, and says so; a person can have it go on. */
+  | { url: string; failed: RunEnd; kept?: string }
+  /** Another attempt can help. */
+  | { url: string; trouble: unknown };
 
-/** Does the work, or finds it done, and returns what there is now. Safe to repeat. */
-export async function runRepository(run: TaskRun, ticket: Ticket, repo: TaskRepo): Promise<RepositoryReport> {
-  const { options, signal, limits } = run;
-  const gitOptions = { signal, limits };
-  const settings = options.repositories?.find(({ url }) => url === repo.url);
-  const branch = repo.branch ?? branchName(ticket);
-  const report = (step: StepName, text: string) => run.report({ step, repoUrl: repo.url, text });
-  // Kept before anything is made under that name: a summary that is edited later must not make a second branch.
-  await options.tasks.setRepositoryStatus(run.key, {
-    url: repo.url,
-    status: "in_progress",
-    branch,
-    error: null,
-  });
-
-  await checkResolvedHost(repo.url, { allowed: options.allowedHosts, lookup: options.lookup });
-  signal.throwIfAborted();
-  const workspace = await prepareWorkspace(
-    { workDirectory: options.workDirectory, key: run.key, repoUrl: repo.url, branch, base: settings?.base },
-    gitOptions,
-  );
-  try {
-    return await work(run, { ticket, repo, branch, workspace, checks: settings?.verify, report });
-  } finally {
-    // However it ended: what the agent or a check left running would go on with the operator's rights.
-    await endLeftovers(workspace.root);
-  }
-}
-
-interface ChangeRequest {
+export interface RepositoryRequest {
   ticket: Ticket;
-  repo: TaskRepo;
-  branch: string;
-  workspace: Workspace;
-  checks: string[][] | undefined;
-  report(step: StepName, text: string): Promise<void>;
+  url: string;
+  /** Names the steps. */
+  label: string;
 }
 
-/** The commit, made or adopted; then what makes it public. */
-async function work(run: TaskRun, request: ChangeRequest): Promise<RepositoryReport> {
-  const { options, signal, limits } = run;
-  const { ticket, repo, branch, workspace, report } = request;
-  const gitOptions = { signal, limits };
-  const own = workspace.ownCommit;
-  await report(
-    "workspace",
-    own ? `Taking up commit ${short(own.sha)} of an earlier run` : `Cloned, on branch \`${branch}\``,
-  );
-
-  const { sha, record } = own ?? (await makeCommit(run, request));
-  if (own) {
-    await report("agent", "The agent's change is there already");
-    await report("verify", describeChecks(record.checks));
-    await report("commit", `Commit ${short(sha)} is there already`);
-  }
-  if (!own?.isPushed) await push(workspace, { branch, sha }, gitOptions);
-  await report("push", `Pushed \`${branch}\``);
-
-  const stat = await diffStat(workspace, { sha, limits }, gitOptions);
-  const change = { ...record, diffStat: stat };
-  const pullRequest = await options.forge.findOrCreatePullRequest(
-    {
-      repoUrl: repo.url,
-      head: branch,
-      base: workspace.base,
-      title: titleOf(ticket),
-      body: pullRequestBody(ticket, change),
-      headSha: sha,
-    },
-    { signal },
-  );
-  await options.tasks.setRepositoryStatus(run.key, { url: repo.url, status: "done", prUrl: pullRequest.url });
-  await report("pull-request", `Pull request ${pullRequest.url}`);
-  await removeWorkspace(workspace);
-  return { url: repo.url, branch, base: workspace.base, commit: sha, pullRequest, ...change };
-}
-
-interface MadeCommit {
-  sha: string;
-  record: CommitRecord;
-}
-
-async function makeCommit(run: TaskRun, request: ChangeRequest): Promise<MadeCommit> {
-  const { signal, limits } = run;
-  await startBranch(request.workspace, request.branch, { signal, limits });
-  const result = await runAgent(run, request);
-  let made: MadeCommit;
+/** Does the work, or finds it done. Rejects with what another attempt can help with. */
+export async function runRepository(run: TaskRun, request: RepositoryRequest): Promise<RepositoryEnd> {
+  const { url, label } = request;
+  const repository = openRepositoryRun(run, request);
   try {
-    made = await commitChange(run, request, result);
+    return { url, report: await work(repository) };
   } catch (error) {
-    signal.throwIfAborted();
-    throw withoutRetry(error);
-  }
-  await request.report("commit", `Committed ${short(made.sha)}`);
-  return made;
-}
-
-async function commitChange(
-  { options, signal, limits }: TaskRun,
-  { ticket, branch, workspace, checks: commands, report }: ChangeRequest,
-  result: AgentResult,
-): Promise<MadeCommit> {
-  const gitOptions = { signal, limits };
-  const agent = options.agent.name;
-  if (!(await hasCheckout(workspace)))
-    throw agentFailed(agent, "its checkout is gone, or no folder any more");
-  const tree = await stageTree(workspace, gitOptions);
-  if (tree === undefined) throw agentFailed(agent, "it says that it is done, but changed no file");
-  await report("agent", `The agent "${agent}" has changed the code`);
-
-  const checks = await verify(workspace, { tree, commands, limits, signal });
-  await report("verify", describeChecks(checks));
-
-  const record = { summary: result.summary, agent, checks };
-  const sha = await commitTree(
-    workspace,
-    { tree, branch, message: commitMessage(ticket, record) },
-    gitOptions,
-  );
-  return { sha, record };
-}
-
-/** The agent at work, with its own time limit; resolves only when it says that it has done it. */
-async function runAgent(
-  run: TaskRun,
-  { ticket, repo, branch, workspace }: ChangeRequest,
-): Promise<AgentResult> {
-  const { options, limits } = run;
-  const { agent, tracker } = options;
-  const timeLimit = AbortSignal.timeout(limits.agentTimeoutMs);
-  let result: AgentResult;
-  try {
-    result = await agent.run({
-      prompt: buildPrompt({ ticket, tracker: tracker.name, repoUrl: repo.url, branch }),
-      directory: workspace.checkout,
-      environment: workspace.environment,
-      signal: AbortSignal.any([run.signal, timeLimit]),
-      onEvent: (event: AgentEvent) => run.log.debug({ task: run.key, event: event.type }, "agent event"),
+    run.context.signal.throwIfAborted();
+    const end = endFor(error);
+    if (!end) throw error;
+    const kept = await repository.kept();
+    await run.context.step(`${label}: ended ${run.context.round}`, async (step) => {
+      const error =
+        end.kind === "trouble" || end.kind === "agent" || end.kind === "verify" ? end.message : end.kind;
+      step.write(repositoryStatus(run, url, { status: "failed", error }));
     });
-  } catch (error) {
-    run.signal.throwIfAborted();
-    if (timeLimit.aborted) {
-      throw agentFailed(
-        agent.name,
-        `it took longer than agentTimeoutMs (${limits.agentTimeoutMs} ms)`,
-        error,
-      );
-    }
-    if (error instanceof RobsonError) throw error;
-    throw agentFailed(agent.name, "it could not be run", error);
+    return { url, failed: end, ...(kept === undefined ? {} : { kept }) };
   } finally {
-    // Before anything is staged: what it left running would edit the files meanwhile.
-    await endLeftovers(workspace.root);
+    await repository.close();
   }
-  run.signal.throwIfAborted();
-  const summary = toStorable(result.summary.slice(0, MAX_AGENT_SUMMARY)).trim();
-  if (!result.isSuccess) throw agentFailed(agent.name, `it says: ${summary}`);
-  return { ...result, summary };
 }
 
-/** The agent has done its work, and it is not a commit yet: another attempt would have it done, and paid, again. */
-function withoutRetry(error: unknown): unknown {
-  if (retryOf(error).retry === "never") return error;
-  return new WorkerError(messageOf(error), {
-    ...(error instanceof RobsonError ? { code: error.code } : {}),
-    retry: "never",
-    hint: "Nothing was pushed, and the agent is not started a second time by itself; read the error, then run the task again",
-    cause: error,
+/** Undefined where another attempt can help. */
+function endFor(error: unknown): RunEnd | undefined {
+  if (error instanceof RunEnded) return error.end;
+  if (retryOf(error).retry === "later" || hasCode(error, "LEASE_LOST", "STEP_INVALID")) return undefined;
+  return endOfError(error);
+}
+
+async function work(repository: RepositoryRun): Promise<RepositoryReport> {
+  const { run, ticket, url } = repository;
+  const { options, context } = run;
+  const startedAt = options.clock.now();
+  const branch = await repository.step("branch", async (step) => {
+    const known = (await options.tasks.get(run.key)).repositories.find((each) => each.url === url)?.branch;
+    // Kept before anything is made under that name: a summary that is edited later must not make a second branch.
+    const name = known ?? branchName(ticket, options.branchPattern);
+    step.write(repositoryStatus(run, url, { status: "in_progress", branch: name, error: null }));
+    return name;
   });
-}
-
-// A second attempt at the same prompt costs the same money again: that is for a person to decide.
-function agentFailed(name: string, why: string, cause?: unknown): WorkerError {
-  return new WorkerError(`The agent "${name}" did not do the task: ${why}`, {
-    code: "AGENT_FAILED",
-    retry: "never",
-    hint: "Nothing was pushed. Make the ticket clearer, then run the task again",
-    cause,
+  repository.branch = branch;
+  const begun = await repository.step("workspace", async (step) => {
+    const { base, baseSha, ownCommit, formerDefaultBranch } = await repository.workspace();
+    const moved =
+      formerDefaultBranch === undefined ? "" : `; the default branch was \`${formerDefaultBranch}\` before`;
+    step.emit(
+      "progress",
+      ownCommit
+        ? `Taking up commit ${short(ownCommit.sha)} of an earlier run`
+        : `Cloned, on branch \`${branch}\`${moved}`,
+    );
+    return { base, baseSha, ownCommit: ownCommit ?? null };
   });
+
+  const made = begun.ownCommit
+    ? adopted(begun.ownCommit)
+    : await makeChange(repository, { base: begun.base, baseSha: begun.baseSha });
+  const commit = begun.ownCommit?.isPushed ? made : await rebased(repository, made);
+  await repository.effect("push", ({ emit, signal }) => ({
+    key: `${branch} ${commit.sha}`,
+    find: async () => {
+      const workspace = await repository.workspace();
+      const there = await shaOf(`refs/heads/${branch}`, {
+        ...repository.git(signal),
+        directory: workspace.places.folder,
+        repository: workspace.places.mirror,
+      });
+      if (there !== commit.sha && !begun.ownCommit?.isPushed) return undefined;
+      emit("progress", `Pushed \`${branch}\``);
+      return true;
+    },
+    make: async () => {
+      await push(await repository.workspace(), { branch, sha: commit.sha }, repository.git(signal));
+      emit("progress", `Pushed \`${branch}\``);
+      return true;
+    },
+  }));
+  const report = await openPullRequest(repository, { branch, base: begun.base, startedAt, commit });
+  await repository.step("workspace removed", () => repository.remove());
+  context.signal.throwIfAborted();
+  return report;
 }
 
-function describeChecks(checks: Pick<Check, "command" | "isPassed">[]): string {
-  if (checks.length === 0) return "Not verified: the project shows no checks";
-  return checks.map(({ command, isPassed }) => `\`${command}\` ${isPassed ? "passed" : "failed"}`).join(", ");
+async function openPullRequest(
+  repository: RepositoryRun,
+  made: { branch: string; base: string; startedAt: number; commit: Change },
+): Promise<RepositoryReport> {
+  const { run, ticket, url } = repository;
+  const { options } = run;
+  const { branch, base, commit } = made;
+  return repository.effect("pull request", (step) => ({
+    key: `${branch} → ${base}`,
+    // The forge looks by branch and base itself.
+    find: async () => undefined,
+    make: async () => {
+      const git = repository.git(step.signal);
+      const stat = await diffStat(await repository.workspace(), { sha: commit.sha, limits: run.limits }, git);
+      const policy = options.pullRequests ?? "ready";
+      const change = {
+        ...commit.record,
+        checks: commit.checks,
+        diffStat: stat,
+        usage: addUsage(commit.usage),
+        elapsedMs: options.clock.now() - made.startedAt,
+        gates: commit.gates,
+        hidden: commit.hidden,
+      };
+      const pullRequest = await options.forge.findOrCreatePullRequest(
+        {
+          repoUrl: url,
+          head: branch,
+          base,
+          title: titleOf(ticket),
+          body: pullRequestBody(ticket, change, policy),
+          headSha: commit.sha,
+          isDraft: draftReasons(change, policy).length > 0,
+        },
+        step,
+      );
+      step.write(repositoryStatus(run, url, { status: "done", prUrl: pullRequest.url, error: null }));
+      const { summary, agent } = commit.record;
+      return {
+        url,
+        branch,
+        base,
+        commit: commit.sha,
+        diffStat: stat,
+        summary,
+        agent,
+        checks: commit.checks,
+        pullRequest,
+      };
+    },
+  }));
+}
+
+/** What an earlier run committed, with what its message says of it. */
+function adopted({ sha, record }: { sha: string; record: CommitRecord }): Change {
+  return { sha, tree: null, record, checks: record.checks, usage: [], gates: undefined, hidden: undefined };
 }
 
 function short(sha: string): string {

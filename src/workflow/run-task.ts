@@ -1,158 +1,140 @@
 /**
- * From a task to pull requests. Read this first: ticket, then each repository (run-repository.ts), then the
- * comment on the ticket and the task's status. The whole may be run again at any time, after a crash or
- * because someone asked twice: it ends with one branch, one commit, one pull request and one comment.
+ * From a task to pull requests. Read this first: ticket, then each repository (run-repository.ts), then the comment on
+ * the ticket and the task's status. Each step is stored with what it reported, so the whole may be begun again at any
+ * instant, after a crash or because a person has it go on: it ends with one branch, one pull request and one comment.
  */
-import type { AllowedHosts } from "../core/allowed-hosts.ts";
-import { hasCode, messageOf, RobsonError, WorkerError } from "../core/errors.ts";
-import { type Logger, silentLogger } from "../core/logger.ts";
-import { toStorable } from "../core/text.ts";
+import { hasCode, WorkerError } from "../core/errors.ts";
+import { Suspended } from "../core/run.ts";
 import { commentMarker } from "./branch.ts";
-import type { CodingAgent } from "./coding-agent.ts";
-import type { Forge } from "./forge.ts";
-import { DEFAULT_WORKFLOW_LIMITS, type WorkflowLimits } from "./limits.ts";
-import { type RepositoryReport, type RunReport, ticketComment } from "./pull-request-body.ts";
-import type { Lookup } from "./repository-host.ts";
-import { runRepository } from "./run-repository.ts";
+import { finalAnswer, type RepositoryReport, ticketComment } from "./pull-request-body.ts";
+import { describeRunEnd, type RunEnd } from "./run-ends.ts";
+import { type RepositoryEnd, runRepository } from "./run-repository.ts";
 import type { Task } from "./task.ts";
-import type { TaskStore } from "./task-store.ts";
-import type { Tracker } from "./tracker.ts";
+import { type TaskRun, taskStatus } from "./task-run.ts";
+import type { Ticket } from "./tracker.ts";
 
-export interface RepositorySettings {
-  url: string;
-  /** The branch to start from and to merge into. Default: the repository's default branch. */
-  base?: string;
-  /** The commands that must pass, each a program with its arguments. Default: what the project shows. */
-  verify?: string[][];
+/** What the first step found: the ticket's words as they were then, and where the work is to be done. */
+interface Assignment {
+  ticket: Ticket;
+  repositories: { url: string; label: string }[];
+  startedAt: number;
 }
-
-export interface WorkflowOptions {
-  tasks: TaskStore;
-  tracker: Tracker;
-  forge: Forge;
-  agent: CodingAgent;
-  /** Where the clones are made; a folder that only Robson uses. */
-  workDirectory: string;
-  clock: { now(): number };
-  repositories?: RepositorySettings[];
-  /** Hosts of repositories that may be reached although their addresses are private. Default: none. */
-  allowedHosts?: AllowedHosts;
-  /** What hosts resolve to. Default: what the system says. */
-  lookup?: Lookup;
-  limits?: Partial<WorkflowLimits>;
-  log?: Logger;
-}
-
-/** The steps in their order; those from `workspace` to `pull-request` happen once per repository. */
-export const STEPS = [
-  "ticket",
-  "workspace",
-  "agent",
-  "verify",
-  "commit",
-  "push",
-  "pull-request",
-  "comment",
-  "status",
-] as const;
-
-export type StepName = (typeof STEPS)[number];
-
-/** A step that has ended. Each run reports the same steps in the same order, also those it found done. */
-export interface StepReport {
-  step: StepName;
-  repoUrl?: string;
-  text: string;
-}
-
-export interface RunContext {
-  signal: AbortSignal;
-  onStep?: (report: StepReport) => Promise<void> | void;
-}
-
-/** What the steps of one run share. */
-export interface TaskRun {
-  key: string;
-  options: WorkflowOptions;
-  limits: WorkflowLimits;
-  log: Logger;
-  signal: AbortSignal;
-  report(report: StepReport): Promise<void>;
-}
-
-/** How many characters of an error are kept with the task. */
-const MAX_KEPT_ERROR = 2000;
 
 /**
- * Runs the task to its end. Rejects with a `WorkerError` that says whether another attempt can help, or with
- * the signal's reason when stopped; the task's status and error are stored before.
+ * Runs the task to its end and reports it. Rejects only with what another attempt can help with, and with what concerns
+ * the whole task; how each repository ended is part of the report.
  */
-export async function runTask(
-  key: string,
-  options: WorkflowOptions,
-  context: RunContext,
-): Promise<RunReport> {
-  const run: TaskRun = {
-    key,
-    options,
-    limits: { ...DEFAULT_WORKFLOW_LIMITS, ...options.limits },
-    log: options.log ?? silentLogger,
-    signal: context.signal,
-    report: async (report) => {
-      await context.onStep?.(report);
-      context.signal.throwIfAborted();
-    },
-  };
-  const startedAt = options.clock.now();
-  const done: RepositoryReport[] = [];
-  try {
-    const task = await options.tasks.get(key);
+export async function runTask(run: TaskRun): Promise<void> {
+  const assignment = await run.context.step("ticket", async (step) => {
+    const task = await run.options.tasks.get(run.key);
     refuseEmpty(task);
-    // Before any clone: what an agent lacks is known at once, and is its operator's to mend.
-    await options.agent.check?.({ signal: context.signal });
-    await options.tasks.setStatus(key, { status: "in_progress", error: null });
-    return await runSteps(run, { task, done, startedAt });
+    // Before any clone: what is lacking is known at once, and is the operator's to mend.
+    await run.agent.check?.({ signal: step.signal });
+    await run.options.sandbox?.sandbox.check({ signal: step.signal });
+    const ticket = await run.options.tracker.ticket(run.key, { signal: step.signal });
+    step.emit("started", `Working on **${run.key}**`);
+    step.write(taskStatus(run, { status: "in_progress", error: null }));
+    return { ticket, repositories: labelled(task), startedAt: run.options.clock.now() };
+  });
+  await run.context.step("ticket in progress", (step) =>
+    run.options.tracker.transition(run.key, "in_progress", step),
+  );
+
+  const ends: RepositoryEnd[] = [];
+  for (const repository of assignment.repositories) {
+    ends.push(await endOf(run, assignment, repository));
+  }
+  const retryable = ends.find((end) => "trouble" in end);
+  if (retryable && "trouble" in retryable) throw retryable.trouble;
+  await report(run, assignment, ends);
+}
+
+/** Trouble in one repository does not keep the others from being worked on. */
+async function endOf(
+  run: TaskRun,
+  { ticket }: Assignment,
+  repository: { url: string; label: string },
+): Promise<RepositoryEnd> {
+  try {
+    return await runRepository(run, { ticket, ...repository });
   } catch (error) {
-    const failure = context.signal.aborted ? context.signal.reason : asWorkerError(error);
-    await recordFailure(run, { failure, isPartlyDone: done.length > 0 });
-    throw failure;
+    if (error instanceof Suspended || hasCode(error, "LEASE_LOST")) throw error;
+    run.context.signal.throwIfAborted();
+    return { url: repository.url, trouble: error };
   }
 }
 
-async function runSteps(
-  run: TaskRun,
-  { task, done, startedAt }: { task: Task; done: RepositoryReport[]; startedAt: number },
-): Promise<RunReport> {
-  const { key, signal } = run;
-  const { tasks, tracker, clock } = run.options;
-  const ticket = await tracker.ticket(key, { signal });
-  await tracker.transition(key, "in_progress", { signal });
-  await run.report({ step: "ticket", text: `Read ${key}` });
-
-  for (const repo of task.repositories) {
-    try {
-      done.push(await runRepository(run, ticket, repo));
-    } catch (error) {
-      await recordRepositoryFailure(run, { url: repo.url, error });
-      throw error;
-    }
+async function report(run: TaskRun, { ticket, startedAt }: Assignment, ends: RepositoryEnd[]): Promise<void> {
+  const { context, key, options } = run;
+  const done = ends.flatMap((end) => ("report" in end ? [end.report] : []));
+  const failed = ends.flatMap((end) => ("failed" in end ? [end] : []));
+  if (done.length > 0) await comment(run, ticket, done);
+  if (failed.length === 0) {
+    await context.step("ticket done", (step) => options.tracker.transition(key, "done", step));
   }
-
-  const urls = done.map(({ pullRequest }) => pullRequest.url);
-  const comment = { marker: commentMarker(key, urls), body: ticketComment({ repositories: done }) };
-  await tracker.comment(key, comment, { signal });
-  for (const url of urls) await tracker.link?.(key, { url, title: ticket.summary }, { signal });
-  await run.report({ step: "comment", text: `Commented on ${key}` });
-
   const [first] = done;
-  await tracker.transition(key, "done", { signal });
-  await tasks.setStatus(key, {
-    status: "done",
-    branch: first?.branch ?? null,
-    prUrl: first?.pullRequest.url ?? null,
+  const status = failed.length === 0 ? "done" : done.length > 0 ? "unfinished" : "failed";
+  const elapsedMs = await context.step(`status ${context.round}`, async (step) => {
+    step.write(
+      taskStatus(run, {
+        status,
+        branch: first?.branch ?? null,
+        prUrl: first?.pullRequest.url ?? null,
+        error: failed[0] ? errorOf(key, failed[0].failed) : null,
+      }),
+    );
+    return options.clock.now() - startedAt;
   });
-  await run.report({ step: "status", text: `${key} is done` });
-  return { key, summary: ticket.summary, repositories: done, elapsedMs: clock.now() - startedAt };
+  const answer = { key, summary: ticket.summary, repositories: done, elapsedMs };
+  if (failed.length === 0) return context.emit("completed", finalAnswer(answer));
+  const lines = failed.map(({ url, failed: end, kept }) => {
+    const text = describeRunEnd(end, kept === undefined ? { key } : { key, kept });
+    return ends.length === 1 ? text : `${url}\n${text}`;
+  });
+  const head =
+    done.length === 0
+      ? []
+      : [`**${key}** is unfinished: ${done.length} of ${ends.length} repositories are ready for review`];
+  const parts = [...head, ...(done.length === 0 ? [] : [finalAnswer(answer)]), ...lines];
+  await context.emit("failed", parts.join("\n\n"));
+}
+
+/** One comment for one set of pull requests, however often the run goes on. */
+async function comment(run: TaskRun, ticket: Ticket, done: RepositoryReport[]): Promise<void> {
+  const { context, key, options } = run;
+  const urls = done.map(({ pullRequest }) => pullRequest.url);
+  const marker = commentMarker(key, urls);
+  await context.effect(`comment ${marker}`, ({ signal }) => ({
+    key: marker,
+    // The tracker looks by the marker itself.
+    find: async () => undefined,
+    make: () =>
+      options.tracker.comment(key, { marker, body: ticketComment({ repositories: done }) }, { signal }),
+  }));
+  for (const url of urls) {
+    await context.step(`link ${url}`, async ({ signal }) =>
+      options.tracker.link?.(key, { url, title: ticket.summary }, { signal }),
+    );
+  }
+}
+
+/** How many characters of an end are kept with the task. */
+const MAX_KEPT_ERROR = 2000;
+
+function errorOf(key: string, end: RunEnd): string {
+  return describeRunEnd(end, { key }).slice(0, MAX_KEPT_ERROR).toWellFormed();
+}
+
+/** Short names of the repositories, for the names of their steps; each its own. */
+function labelled({ repositories }: Task): { url: string; label: string }[] {
+  const labels = new Set<string>();
+  return repositories.map(({ url }) => {
+    const name = /([\w.-]+?)(\.git)?\/?$/.exec(url)?.[1] ?? "repository";
+    let label = name;
+    for (let count = 2; labels.has(label); count += 1) label = `${name} ${count}`;
+    labels.add(label);
+    return { url, label };
+  });
 }
 
 function refuseEmpty(task: Task): void {
@@ -162,57 +144,4 @@ function refuseEmpty(task: Task): void {
     retry: "never",
     hint: "Create a task that names one: --repo-url on the command line, repo= in a chat",
   });
-}
-
-const PERMANENT = [
-  "TASK_INVALID",
-  "TASK_NOT_FOUND",
-  "REPOSITORY_INVALID",
-  "AGENT_FAILED",
-  "VERIFY_FAILED",
-] as const;
-
-function asWorkerError(error: unknown): WorkerError {
-  if (error instanceof WorkerError) return error;
-  const hint =
-    (error instanceof RobsonError && error.hint) || "Run the task again: what is done already is kept";
-  return new WorkerError(messageOf(error), {
-    ...(error instanceof RobsonError ? { code: error.code } : {}),
-    retry: hasCode(error, ...PERMANENT) ? "never" : "later",
-    hint,
-    cause: error,
-  });
-}
-
-async function recordRepositoryFailure(
-  run: TaskRun,
-  { url, error }: { url: string; error: unknown },
-): Promise<void> {
-  const isStopped = run.signal.aborted;
-  const kept = keptError(isStopped ? run.signal.reason : error);
-  const status = isStopped ? "unfinished" : "failed";
-  await attempt(run, () => run.options.tasks.setRepositoryStatus(run.key, { url, status, error: kept }));
-}
-
-async function recordFailure(
-  run: TaskRun,
-  { failure, isPartlyDone }: { failure: unknown; isPartlyDone: boolean },
-): Promise<void> {
-  if (hasCode(failure, "TASK_NOT_FOUND")) return;
-  const status = run.signal.aborted || isPartlyDone ? "unfinished" : "failed";
-  const error = keptError(failure);
-  await attempt(run, () => run.options.tasks.setStatus(run.key, { status, error }));
-}
-
-function keptError(error: unknown): string {
-  return toStorable(messageOf(error).slice(0, MAX_KEPT_ERROR));
-}
-
-/** The first error is the one to report: a second one, while it is being recorded, only goes to the log. */
-async function attempt(run: TaskRun, write: () => Promise<void>): Promise<void> {
-  try {
-    await write();
-  } catch (error) {
-    run.log.error({ task: run.key, error: messageOf(error) }, "a task's failure could not be recorded");
-  }
 }

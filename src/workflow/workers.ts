@@ -1,30 +1,33 @@
 /**
- * The chat commands of the workflow: `/task create`, `/task list`, `/task show`, `/run-task`. What a person got
- * wrong is answered with `failed` and what to do; what went wrong in a run is thrown, and the loop answers it.
+ * The chat commands of the workflow: `/task create`, `/task list`, `/task show`; those that do the work are in
+ * run-workers.ts. What a person got wrong is answered with `failed` and what to do.
  */
 import * as z from "zod";
-import { hasCode, RobsonError } from "../core/errors.ts";
+import { hasCode } from "../core/errors.ts";
 import { defineWorker, type Worker, type WorkerContext } from "../core/worker.ts";
 import { DEFAULT_WORKFLOW_LIMITS } from "./limits.ts";
-import { finalAnswer } from "./pull-request-body.ts";
-import type { StepName, WorkflowOptions } from "./run-task.ts";
+import { emitMistake } from "./mistakes.ts";
+import { doWorker, runTaskWorker } from "./run-workers.ts";
 import { createTask, parseTaskKey, TASK_STATUSES, type Task, type TaskRequest } from "./task.ts";
-import { createTaskRunner, type TaskRunner } from "./task-runner.ts";
+import type { WorkflowOptions } from "./task-run.ts";
 import type { TaskFilter, TaskStore } from "./task-store.ts";
 
 export interface WorkflowWorkersOptions extends WorkflowOptions {
   /** Whether tasks may name repositories of this machine (`file://`). Default: no. */
   allowFileUrls?: boolean;
-  /** Shared with whoever else runs tasks in this process. Default: one of its own. */
-  runner?: TaskRunner;
 }
 
 const key = z.string().describe("The task, as its tracker names it: PROJ-123");
 
 /** The workers, ready to be registered. */
 export function workflowWorkers(options: WorkflowWorkersOptions): Worker[] {
-  const runner = options.runner ?? createTaskRunner(options);
-  return [createWorker(options), listWorker(options), showWorker(options), runWorker(options, runner)];
+  return [
+    createWorker(options),
+    listWorker(options),
+    showWorker(options),
+    runTaskWorker(options),
+    doWorker(options),
+  ];
 }
 
 function createWorker({ tasks, ...rules }: WorkflowWorkersOptions): Worker {
@@ -107,38 +110,6 @@ function showWorker({ tasks }: WorkflowWorkersOptions): Worker {
   });
 }
 
-/** The steps that the asker hears of; each is reported in every run, so that an event's place never shifts. */
-const TOLD_STEPS: readonly StepName[] = ["workspace", "agent", "verify", "push"];
-
-function runWorker(options: WorkflowWorkersOptions, runner: TaskRunner): Worker {
-  const { runTimeoutMs } = { ...DEFAULT_WORKFLOW_LIMITS, ...options.limits };
-  return defineWorker({
-    name: "run-task",
-    description: "Has the coding agent do a task, and opens a pull request",
-    example: "/run-task PROJ-123",
-    command: "/run-task",
-    args: z.object({ key }),
-    timeoutMs: runTimeoutMs,
-    async handle(_message, args, context) {
-      let key: string;
-      try {
-        key = parseTaskKey(args.key);
-        await options.tasks.get(key);
-      } catch (error) {
-        return emitMistake(context, error);
-      }
-      await context.emit("started", `Working on **${key}**`);
-      const report = await runner.run(key, {
-        signal: context.signal,
-        onStep: async ({ step, text }) => {
-          if (TOLD_STEPS.includes(step)) await context.emit("progress", text);
-        },
-      });
-      await context.emit("completed", finalAnswer(report));
-    },
-  });
-}
-
 /** One answer, or the mistake that stands in its way. */
 async function answer(context: WorkerContext, work: () => Promise<string>): Promise<void> {
   let text: string;
@@ -148,13 +119,6 @@ async function answer(context: WorkerContext, work: () => Promise<string>): Prom
     return emitMistake(context, error);
   }
   await context.emit("completed", text);
-}
-
-const MISTAKES = ["TASK_INVALID", "TASK_EXISTS", "TASK_NOT_FOUND", "REPOSITORY_INVALID"] as const;
-
-async function emitMistake(context: WorkerContext, error: unknown): Promise<void> {
-  if (!(error instanceof RobsonError) || !hasCode(error, ...MISTAKES)) throw error;
-  await context.emit("failed", error.hint ? `${error.message}\n${error.hint}` : error.message);
 }
 
 function describeTask(task: Task): string {

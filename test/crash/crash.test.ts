@@ -62,7 +62,7 @@ describe.each(databaseKinds)("robson agent on $name", ({ create }) => {
     const store = await openStore(location);
     t.onTestFinished(() => store.close());
     expect(await store.deadLetters({ limit: 10 })).toEqual([]);
-    const open = await store.sql.read.selectFrom("inbox").selectAll().execute();
+    const open = await (await store.sql()).read.selectFrom("inbox").selectAll().execute();
     expect(open).toEqual([]);
   });
 });

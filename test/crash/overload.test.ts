@@ -154,7 +154,7 @@ async function askMeanwhile({ http, receiver, isPosting }: Asking): Promise<numb
 }
 
 async function answersOf(store: Awaited<ReturnType<typeof openStore>>): Promise<string[]> {
-  const rows = await store.sql.read
+  const rows = await (await store.sql()).read
     .selectFrom("process_events as e")
     .innerJoin("conversations as c", "c.id", "e.conversation_id")
     .select(["e.conversation_id", "e.content"])

@@ -39,7 +39,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
       content: "poison",
       status: "dead",
     });
-    const open = await store.sql.read.selectFrom("inbox").select("status").execute();
+    const open = await (await store.sql()).read.selectFrom("inbox").select("status").execute();
     expect(open).toEqual([{ status: "dead" }]);
   });
 });

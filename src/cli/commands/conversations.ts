@@ -1,7 +1,7 @@
 /** `robson conversations`: the latest messages, and one with all that came of it. */
 import { systemClock } from "../../core/clock.ts";
 import { RobsonError } from "../../core/errors.ts";
-import type { Status } from "../../core/store.ts";
+import type { MessageStatus } from "../../core/store.ts";
 import { findMessages } from "../../plugins/operator/facts.ts";
 import { absolute, quoted, relative } from "../../plugins/operator/words.ts";
 import type { CommandContext } from "../program.ts";
@@ -9,7 +9,7 @@ import { withStore } from "../with-store.ts";
 
 export interface ConversationListOptions {
   gateway?: string;
-  status?: Status;
+  status?: MessageStatus;
   limit: number;
 }
 

@@ -71,8 +71,14 @@ function demoConfig(directory: string, project: DemoProject): Config {
     database: { url: join(directory, "robson.db") },
     server: { ...settings.server, port: 0 },
     webhook: { ...settings.webhook, allowCallbackHosts: ["127.0.0.1"] },
-    workflow: { ...settings.workflow, workDir: join(directory, "work"), allowFileRepositories: true },
-    agents: { scripted: { script: project.scriptFile } },
+    workflow: {
+      ...settings.workflow,
+      workDir: join(directory, "work"),
+      allowFileRepositories: true,
+      // The agent is a script of ours, and the demo runs on every machine.
+      sandbox: "none",
+    },
+    agents: { ...settings.agents, scripted: { script: project.scriptFile } },
     secrets: {
       token: randomBytes(32).toString("hex"),
       webhookSecret: `whsec_${randomBytes(32).toString("base64")}`,

@@ -49,7 +49,7 @@ export interface WebhookGateway extends Gateway {
   /** The paths of those routes that check a signature themselves, and so need no token. */
   signedPaths: string[];
   /** The routes in terms of OpenAPI. */
-  api: ReturnType<typeof webhookApi>;
+  api(): ReturnType<typeof webhookApi>;
 }
 
 const DEFAULT_MAX_BODY_BYTES = 1024 * 1024;
@@ -87,7 +87,7 @@ export function webhook(options: WebhookOptions = {}): WebhookGateway {
     ...(defaultChannelId !== undefined && { defaultChannelId }),
     routes,
     signedPaths: signatures ? ["/message"] : [],
-    api: webhookApi({ hasSubscribers: subscribers !== undefined, isSigned: signatures !== undefined }),
+    api: () => webhookApi({ hasSubscribers: subscribers !== undefined, isSigned: signatures !== undefined }),
     hasSubscribers: subscribers !== undefined,
     showsRefusals: true,
 

@@ -9,7 +9,7 @@ import type { Facts, RouteFact } from "./facts.ts";
 import { letterId } from "./letter-id.ts";
 import { standing } from "./standing.ts";
 import { holderNow } from "./waiting.ts";
-import { at, duration, errorText, quoted } from "./words.ts";
+import { at, count, duration, errorText, quoted } from "./words.ts";
 
 /** One line for each thing, indented below what it belongs to. Bounded, however much is on record. */
 export function explain(facts: Facts, now: number): string[] {
@@ -17,6 +17,7 @@ export function explain(facts: Facts, now: number): string[] {
     `${letterId(facts.message)}: ${quoted(facts.message.content)}`,
     received(facts, now),
     matched(facts),
+    ...runLine(facts, now),
     ...shortened(facts.failures.map((failure, index) => failed(failure, { facts, index, now }))),
     ...shortened(facts.events.map((event) => emitted(event, { facts, now }))).flat(),
     ...held(facts, now),
@@ -63,6 +64,17 @@ function matched({ route, message, gateways }: Facts): string {
   const rest =
     others.length === 0 ? "" : `; asked after it: ${others.map(({ worker }) => `"${worker}"`).join(", ")}`;
   return `Matched by ${first.by}, of worker "${first.worker}"${rest}${allowed} (${recomputed})`;
+}
+
+/** Its long work, in one line; `runs show` tells the rest. */
+function runLine({ run }: Facts, now: number): string[] {
+  if (!run) return [];
+  const { conversationId: id, worker, title, createdAt, steps } = run;
+  const done = steps.filter(({ endedAt }) => endedAt !== null);
+  const last = steps.findLast(({ endedAt }) => endedAt === null);
+  const begun = last ? `; "${last.name}" is begun and not finished` : "";
+  const what = `Run ${id} of worker "${worker}", ${quoted(title)}, since ${at(createdAt, now)}`;
+  return [`${what}: ${count(done.length, "finished step")}${begun}; \`robson runs show ${id}\` tells them`];
 }
 
 function notAllowed({ mayUseError }: RouteFact): string {

@@ -3,8 +3,10 @@ import { NOT_ALLOWED_TEXT } from "../../core/help.ts";
 import { waitAfterInterruption } from "../../core/interruption.ts";
 import type { DeliveryFacts } from "../../core/operator-records.ts";
 import { isFinal } from "../../core/process-event.ts";
+import { openQuestion } from "../../core/run-answer.ts";
 import type { Facts } from "./facts.ts";
 import { letterId } from "./letter-id.ts";
+import { runState, waitsFor } from "./run-lines.ts";
 import {
   holderElsewhere,
   holderNow,
@@ -20,11 +22,25 @@ export function standing(facts: Facts, now: number): string[] {
       return [`Now: ${ended(facts, now)}`, ...nextDeliveries(facts, now)];
     case "dead":
       return dead(facts, now);
+    case "waiting":
+      return waitsForSomething(facts, now);
     case "claimed":
       return [`Now: ${underWay(facts, now)}${stopped(facts)}`];
     default:
       return [`Now: ${waits(facts, now)}${stopped(facts)}`];
   }
+}
+
+/** Nothing is to be done before someone says something, or a time comes. */
+function waitsForSomething(facts: Facts, now: number): string[] {
+  const { run } = facts;
+  if (!run) return ["Now: waits; what for is not on record"];
+  const { conversationId: id } = run;
+  const isAsked = openQuestion(run) !== undefined;
+  return [
+    `Now: its run ${waitsFor(run, { now, commands: "robson runs " })}${stopped(facts)}`,
+    `Next: ${isAsked ? `\`/answer ${id} …\` in its chat, or a message in its thread, answers; ` : ""}\`/stop ${id}\` or \`robson runs stop ${id}\` ends it`,
+  ];
 }
 
 /** Someone wants it ended, and it is open still. */
@@ -36,7 +52,9 @@ function stopped({ message: { stoppedBy } }: Facts): string {
 /** An instant with a minus before it is what the loop's own last word about a message is known by. */
 const isLastWord = (sequence: number) => sequence < -1_000_000_000;
 
-function ended({ message, events, route, isDiscarded }: Facts, now: number): string {
+function ended({ message, events, route, isDiscarded, run }: Facts, now: number): string {
+  if (run && run.endedAt !== null && run.status !== "done")
+    return `its run is ${runState(run, { now, commands: "robson runs " })}`;
   if (isDiscarded)
     return `discarded by a person, after it was a dead letter (${errorText(message.lastError ?? "")})`;
   const last = events.findLast(({ kind }) => isFinal(kind));
@@ -170,6 +188,8 @@ function waits(facts: Facts, now: number): string {
   }
   const line = behind(facts);
   if (line) return line;
+  if (facts.run?.isDetached && facts.live?.state === "waiting")
+    return "its run waits for a free slot (limits.max_concurrent_runs)";
   // One that is to be stopped is to be taken once more, though it was long ago.
   if (isUnowned && message.stoppedBy === null)
     return `stored for ${holderNow(facts, facts)?.process}, which takes it over within seconds`;

@@ -1,11 +1,13 @@
-/** `/status`: what runs, waits and retries in this thread, or everywhere for operators; and how the loop is. */
+/** `/status`: the open runs, what is worked on, waits and retries in this thread, or everywhere for operators; and how the loop is. */
 import * as z from "zod";
 import type { LoopControl, OpenMessage } from "../../core/control.ts";
+import type { RunDetails } from "../../core/run-store.ts";
 import type { LoopHealth } from "../../core/sensorium-loop.ts";
-import { defineWorker, type Worker } from "../../core/worker.ts";
+import { type Asker, defineWorker, type Worker } from "../../core/worker.ts";
 import { isOperator, isSameThread, operatorsOnly } from "./access.ts";
 import type { OperatorOptions } from "./index.ts";
 import { letterId } from "./letter-id.ts";
+import { runState } from "./run-lines.ts";
 import { count, duration, errorText, relative } from "./words.ts";
 
 /** How many messages are listed. */
@@ -26,12 +28,43 @@ export function statusWorker(options: OperatorOptions): Worker {
         return;
       }
       const open = control.openMessages();
-      const shown = isAll ? open : open.filter((each) => isSameThread(each, message));
+      const here = isAll ? open : open.filter((each) => isSameThread(each, message));
+      const runs = await openRuns(options, { isAll, message });
+      const ofRuns = new Set(runs.map(({ conversationId }) => conversationId));
+      const shown = here.filter(({ conversationId }) => !ofRuns.has(conversationId));
       const where = isAll ? "Nothing is open." : "Nothing is open in this thread.";
-      const lines = shown.length === 0 ? [where] : listed(shown, { now: options.clock.now(), isAll });
+      const now = options.clock.now();
+      const lines = [...runLinesOf(runs, { now, isAll, open }), ...listed(shown, { now, isAll })];
+      if (lines.length === 0) lines.push(where);
       const others = otherProcesses(await options.store.currentOwners(), options);
       await emit("completed", [...lines, "", ...healthLines(control), ...others].join("\n"));
     },
+  });
+}
+
+/** Those of the database: what waits is in nobody's memory. */
+async function openRuns(
+  { store }: OperatorOptions,
+  { isAll, message }: { isAll: boolean; message: Asker },
+): Promise<RunDetails[]> {
+  const { gateway = null, channelId, threadTs = "" } = message;
+  const thread = isAll ? {} : { thread: { gateway, channelId, threadTs } };
+  const runs = await store.runs.runs({ isOpen: true, limit: MAX_LISTED, ...thread });
+  const details = await Promise.all(runs.map(({ conversationId }) => store.runs.run(conversationId)));
+  return details.flatMap((run) => (run?.endedAt === null ? [run] : [])).reverse();
+}
+
+function runLinesOf(
+  runs: RunDetails[],
+  { now, isAll, open }: { now: number; isAll: boolean; open: OpenMessage[] },
+): string[] {
+  return runs.map((run) => {
+    const { conversationId, worker, title } = run;
+    const live = open.find((message) => message.conversationId === conversationId);
+    const who = isAll
+      ? `, of ${run.userId || "someone"} in ${run.gateway ?? "no gateway"} ${run.channelId}`
+      : "";
+    return `- **run ${conversationId}** (${worker}) ${title}: ${runState(run, { now, live, commands: "/" })}${who}`;
   });
 }
 

@@ -4,15 +4,21 @@ import type { LoopControl } from "../../core/control.ts";
 import type { ReceivedMessage } from "../../core/message-event.ts";
 import type { MessageSummary } from "../../core/operator-records.ts";
 import { Routing } from "../../core/routing.ts";
+import { isRequester } from "../../core/run-answer.ts";
+import type { MessageStatus } from "../../core/store.ts";
 import { defineWorker, type Worker } from "../../core/worker.ts";
 import { isOperator, isSameThread, operatorsOnly } from "./access.ts";
 import type { OperatorOptions } from "./index.ts";
-import { letterId, parseLetterId } from "./letter-id.ts";
+import { letterId } from "./letter-id.ts";
+import { parseRunId } from "./run-access.ts";
 
 /** How many stopped messages are named. */
 const MAX_NAMED = 10;
 /** How many of the latest messages that are stored and wait are looked through for those of the thread. */
 const MAX_STORED = 200;
+
+/** `waiting` is a run that is in nobody's memory. */
+const OPEN: readonly MessageStatus[] = ["pending", "claimed", "waiting"];
 
 /** What is to be said, and whether it is a refusal. */
 interface Answer {
@@ -28,10 +34,10 @@ interface Request {
 export function stopWorker(options: OperatorOptions): Worker {
   return defineWorker({
     name: "stop",
-    description: "Ends what runs and waits in this thread, or the one message that is named",
+    description: "Ends what runs and waits in this thread, or the one message or run that is named",
     example: "/stop message-12",
     command: "/stop",
-    args: z.object({ message: z.string().optional().describe("Its id, as `/status` shows it") }),
+    args: z.object({ message: z.string().optional().describe("Its id or number, as `/status` shows it") }),
     isControl: true,
     async handle(message, { message: named }, { emit, control }) {
       const request = { message, control };
@@ -57,8 +63,7 @@ async function storedOfThread({ records, workers }: OperatorOptions, message: Re
   const routing = new Routing();
   for (const worker of workers()) routing.register(worker);
   const found: MessageSummary[] = [];
-  for (const status of ["pending", "claimed"] as const)
-    found.push(...(await records.messages({ gateway, status, limit: MAX_STORED })));
+  for (const status of OPEN) found.push(...(await records.messages({ gateway, status, limit: MAX_STORED })));
   // Control commands, this one among them, end by themselves.
   const ofThread = found.filter((each) => isSameThread(each, message) && !routing.isControl(each.content));
   return ofThread.toSorted((a, b) => a.conversationId - b.conversationId);
@@ -68,21 +73,35 @@ async function stopOne(
   options: OperatorOptions,
   { message, control, named }: Request & { named: string },
 ): Promise<Answer> {
-  const id = /^\d{1,15}$/.test(named.trim()) ? `message-${Number(named)}` : named;
-  const letter = parseLetterId(id);
-  if (letter?.kind !== "message") {
-    const text = "Name a message as `/stop message-12`, or nothing to stop what is open in this thread.";
+  const conversationId = parseRunId(named);
+  if (conversationId === undefined) {
+    const text =
+      "Name a message or a run as `/stop message-12`, or nothing to stop what is open in this thread.";
     return { kind: "failed", text };
   }
-  const { conversationId } = letter;
   const held = control.openMessages().find((each) => each.conversationId === conversationId);
   const found = held ?? (await storedMessage(options, conversationId));
-  if (found === undefined) return notOpen(letter);
-  if (!isSameThread(found, message) && !isOperator(message, options)) {
+  if (found === undefined) return notOpen({ conversationId });
+  if (
+    !isSameThread(found, message) &&
+    !isOperator(message, options) &&
+    !(await isOwnRun(options, { id: conversationId, message }))
+  ) {
     return { kind: "failed", text: operatorsOnly("Stopping what was asked in another thread") };
   }
   const stopped = await stopAll(options, { messages: [found], message, control });
-  return stopped.length === 0 ? notOpen(letter) : { kind: "completed", text: stoppedText(stopped) };
+  return stopped.length === 0
+    ? notOpen({ conversationId })
+    : { kind: "completed", text: stoppedText(stopped) };
+}
+
+/** Whoever has asked for a run may end it from anywhere. */
+async function isOwnRun(
+  { store }: OperatorOptions,
+  { id, message }: { id: number; message: ReceivedMessage },
+) {
+  const run = await store.runs.run(id);
+  return run !== undefined && isRequester(run, message);
 }
 
 function notOpen(letter: { conversationId: number }): Answer {
@@ -93,7 +112,7 @@ function notOpen(letter: { conversationId: number }): Answer {
 /** One that is open by the records, though not in the memory of this process. */
 async function storedMessage({ records }: OperatorOptions, conversationId: number) {
   const stored = (await records.facts(conversationId))?.message;
-  return stored?.status === "pending" || stored?.status === "claimed" ? stored : undefined;
+  return stored && OPEN.includes(stored.status) ? stored : undefined;
 }
 
 interface Stopped {

@@ -7,6 +7,7 @@ import { isOperator } from "./access.ts";
 import { explain } from "./explain.ts";
 import { type Facts, findMessages, removedText, routeFacts } from "./facts.ts";
 import type { OperatorOptions } from "./index.ts";
+import { fenced } from "./words.ts";
 
 /** How many messages one answer explains: those of a task. */
 const MAX_EXPLAINED = 3;
@@ -67,11 +68,4 @@ async function factsOf(
     route: routeFacts(facts.message, workers()),
     live: control.openMessages().find(({ conversationId }) => conversationId === id),
   };
-}
-
-/** As it is, on every platform: a fence that is longer than any in the text. */
-function fenced(text: string): string {
-  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
-  const fence = "`".repeat(longest + 1);
-  return `${fence}\n${text}\n${fence}`;
 }

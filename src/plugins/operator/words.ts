@@ -58,6 +58,13 @@ export function count(number: number, one: string): string {
   return `${number} ${number === 1 ? one : many}`;
 }
 
+/** As it is, on every platform: a fence that is longer than any in the text. */
+export function fenced(text: string): string {
+  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
+  const fence = "`".repeat(longest + 1);
+  return `${fence}\n${text}\n${fence}`;
+}
+
 type Unit = [ms: number, name: string];
 
 function twoUnits(ms: number, [large, largeName]: Unit, [small, smallName]: Unit): string {

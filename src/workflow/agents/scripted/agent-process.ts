@@ -1,45 +1,98 @@
 /**
- * The scripted agent itself, a program of its own: `node agent-process.ts <script> <prompt file>`. It follows
- * the script in its working directory and reports on stdout. It stands for a real coding agent in the demo
- * and in tests, so it knows nothing of Robson but the protocol.
+ * The scripted agent itself, a program of its own: `node agent-process.ts '<TurnArguments as JSON>'`, with the prompt
+ * on stdin. It follows the script in its working directory and reports on stdout. It stands for a real coding agent in
+ * the demo and in tests, so it knows nothing of Robson but the protocol.
  */
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, relative, resolve } from "node:path";
-import { type AgentLine, parseScript, type ScriptStep } from "./protocol.ts";
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import type { AgentOutcome } from "../../coding-agent.ts";
+import { type AgentLine, parseScript, type ScriptStep, type TurnArguments } from "./protocol.ts";
 
-const [scriptFile = "", promptFile = ""] = process.argv.slice(2);
-process.exitCode = await main();
+/** What a turn keeps in mind. */
+interface Turn {
+  prompt: string;
+  maxCostUsd: number | undefined;
+  /** How much was spent in this turn; absent as long as the script says nothing of it. */
+  costUsd: number | undefined;
+  edited: Set<string>;
+}
 
-async function main(): Promise<number> {
-  report({ type: "started" });
-  try {
-    const prompt = readFileSync(promptFile, "utf8");
-    report({ type: "progress", text: `Read the prompt (${prompt.length} characters)` });
-    const files = new Set<string>();
-    for (const step of parseScript(readFileSync(scriptFile, "utf8"))) {
-      const file = await follow(step);
-      if (file !== undefined) files.add(file);
-    }
-    report({ type: "result", isSuccess: true, summary: `Edited ${[...files].join(", ") || "nothing"}.` });
-    return 0;
-  } catch (error) {
-    report({
-      type: "result",
-      isSuccess: false,
-      summary: error instanceof Error ? error.message : String(error),
-    });
-    return 1;
+/** How a turn ends before the script does. */
+class TurnEnd extends Error {
+  readonly outcome: AgentOutcome;
+
+  constructor(outcome: AgentOutcome, summary: string) {
+    super(summary);
+    this.outcome = outcome;
   }
 }
 
-/** Does one step; returns the file that it edited, if any. */
-async function follow(step: ScriptStep): Promise<string | undefined> {
-  if ("say" in step) report({ type: "progress", text: step.say });
-  else if ("run" in step) await run(step.run);
-  else if ("exit" in step) process.exit(step.exit);
-  else return edit(step);
-  return undefined;
+const turnArguments: TurnArguments = JSON.parse(process.argv[2] ?? "{}");
+await main(turnArguments);
+
+async function main({ scriptFile, sessionId, maxCostUsd }: TurnArguments): Promise<void> {
+  const turn: Turn = { prompt: readFileSync(0, "utf8"), maxCostUsd, costUsd: undefined, edited: new Set() };
+  try {
+    const steps = parseScript(readFileSync(scriptFile, "utf8"));
+    const session = openSession(sessionId);
+    report({ type: "session", id: session.id });
+    report({ type: "message", text: `Read the prompt (${turn.prompt.length} characters)` });
+    for (const [index, step] of steps.entries()) {
+      if (index < session.finished) continue;
+      // Who is ended while it hangs goes on behind that when it is resumed.
+      if ("hang" in step) session.finish(index + 1);
+      await follow(step, turn).finally(() => session.finish(index + 1));
+    }
+    throw new TurnEnd("done", `Edited ${[...turn.edited].join(", ") || "nothing"}.`);
+  } catch (error) {
+    const outcome = error instanceof TurnEnd ? error.outcome : "gave-up";
+    const summary = error instanceof Error ? error.message : String(error);
+    const usage = { turns: 1, ...(turn.costUsd === undefined ? {} : { costUsd: turn.costUsd }) };
+    report({ type: "result", outcome, summary, usage });
+    process.exitCode = outcome === "done" ? 0 : 1;
+  }
+}
+
+/** A session is a file in the agent's home that says how many steps are finished. */
+function openSession(resumed: string | undefined) {
+  const id = resumed ?? randomUUID();
+  const file = join(process.env.HOME ?? ".", ".scripted-agent", id);
+  if (resumed !== undefined && !existsSync(file))
+    throw new TurnEnd("session-lost", `There is no session ${id}`);
+  mkdirSync(dirname(file), { recursive: true });
+  const finish = (steps: number) => writeFileSync(file, String(steps));
+  const finished = resumed === undefined ? 0 : Number(readFileSync(file, "utf8"));
+  finish(finished);
+  return { id, finished, finish };
+}
+
+async function follow(step: ScriptStep, turn: Turn): Promise<void> {
+  if ("file" in step) return void turn.edited.add(edit(step));
+  if ("say" in step) return report({ type: "message", text: step.say });
+  if ("expect" in step) return expectPrompt(step.expect, turn);
+  if ("run" in step) return run(step.run);
+  if ("leave" in step) return leave(step.leave);
+  if ("spend" in step) return spend(step.spend, turn);
+  if ("wait" in step) return report({ type: "waiting", reason: step.wait });
+  if ("hang" in step) {
+    ignoreSignals();
+    report({ type: "tool", name: "wait", detail: "without end" });
+    return hang();
+  }
+  if ("flood" in step) return flood(step.flood);
+  if ("unauthorized" in step) {
+    report({ type: "unauthorized", text: step.unauthorized });
+    return hang();
+  }
+  if ("end" in step)
+    throw new TurnEnd(step.end, step.summary ?? `Edited ${[...turn.edited].join(", ") || "nothing"}.`);
+  process.exit(step.exit);
+}
+
+function expectPrompt(text: string, { prompt }: Turn): void {
+  if (!prompt.includes(text)) throw new Error(`The prompt does not say ${JSON.stringify(text)}`);
 }
 
 function edit(step: Extract<ScriptStep, { file: string }>): string {
@@ -67,10 +120,38 @@ function edit(step: Extract<ScriptStep, { file: string }>): string {
 function run([program = "", ...args]: string[]): Promise<void> {
   return new Promise((done, fail) => {
     const child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"] });
-    report({ type: "progress", text: `Started ${program} as process ${child.pid}` });
+    report({ type: "tool", name: program, detail: args.join(" ") });
     child.once("error", fail);
     child.once("exit", () => done());
   });
+}
+
+function leave([program = "", ...args]: string[]): void {
+  report({ type: "tool", name: program, detail: args.join(" ") });
+  spawn(program, args, { stdio: "inherit", detached: true }).unref();
+}
+
+function spend(costUsd: number, turn: Turn): void {
+  turn.costUsd = (turn.costUsd ?? 0) + costUsd;
+  if (turn.maxCostUsd !== undefined && turn.costUsd > turn.maxCostUsd) {
+    throw new TurnEnd("budget", `It has spent $${turn.costUsd} of $${turn.maxCostUsd}`);
+  }
+}
+
+function ignoreSignals(): void {
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => undefined);
+}
+
+function hang(): Promise<void> {
+  setInterval(() => undefined, 60_000);
+  return new Promise(() => undefined);
+}
+
+async function flood(bytes: number): Promise<void> {
+  const line = `${"x".repeat(1023)}\n`;
+  for (let written = 0; written < bytes; written += line.length) {
+    if (!process.stdout.write(line)) await new Promise((drained) => process.stdout.once("drain", drained));
+  }
 }
 
 function report(line: AgentLine): void {

@@ -1,0 +1,64 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { loadConfig } from "../config/load-config.ts";
+import { configuredAgents } from "./configured-agents.ts";
+
+function agentsOf(toml: string, env: Record<string, string> = {}) {
+  const cwd = mkdtempSync(join(tmpdir(), "robson-agents-"));
+  onTestFinished(() => rmSync(cwd, { recursive: true }));
+  writeFileSync(join(cwd, "robson.toml"), toml);
+  return configuredAgents(loadConfig({ cwd, env }));
+}
+
+test("the agent of the workflow is the one that is named, and all of them can be named", () => {
+  const { agent, agents } = agentsOf(`
+    [workflow]
+    agent = "gemini"
+    [[agents.acp]]
+    name = "gemini"
+    command = "gemini"
+    args = ["--acp"]`);
+
+  expect(agent.name).toBe("gemini");
+  expect(agents.map(({ name }) => name)).toEqual(["scripted", "claude-code", "codex", "gemini"]);
+  expect(agents.map(({ domains }) => domains)).toEqual([
+    undefined,
+    ["api.anthropic.com"],
+    ["api.openai.com"],
+    [],
+  ]);
+});
+
+test("an agent that is not there is refused with the nearest one and its place", () => {
+  expect(() => agentsOf('[workflow]\nagent = "claude"')).toThrow(/line 2.*there is no agent "claude"/);
+  expect(() => agentsOf('[workflow]\nagent = "claude-cod"')).toThrow(
+    expect.objectContaining({ hint: 'Did you mean "claude-code"?' }),
+  );
+});
+
+test("two agents of one name are refused", () => {
+  const toml = '[[agents.acp]]\nname = "codex"\ncommand = "codex-acp"';
+
+  expect(() => agentsOf(toml)).toThrow(/there are two agents "codex"/);
+});
+
+test("what reaches an agent is secret, and only what is named and set reaches one", () => {
+  const { secrets } = agentsOf('[agents.codex]\nenvironment = ["MY_KEY"]', {
+    ANTHROPIC_API_KEY: "sk-ant-made-up",
+    ANTHROPIC_BASE_URL: "https://gateway.example.org",
+    MY_KEY: "sk-my",
+    CODEX_API_KEY: "sk-not-named",
+  });
+
+  expect(secrets.sort()).toEqual(["sk-ant-made-up", "sk-my"]);
+});
+
+test("Robson's own secrets cannot be handed to an agent", () => {
+  expect(() => agentsOf('[agents.codex]\nenvironment = ["ROBSON_TOKEN"]')).toThrow(/ROBSON_TOKEN/);
+});
+
+test("a host that is none is refused with its place", () => {
+  expect(() => agentsOf('[agents.codex]\ndomains = ["https://x/y"]')).toThrow(/line 2.*https:\/\/x\/y/s);
+});

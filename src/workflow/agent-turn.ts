@@ -1,0 +1,212 @@
+/**
+ * One turn of the coding agent as a step of a run: what it changed is staged into Robson's repository before the step is
+ * stored. Interrupted, the turn is taken up in its session once, then begun afresh on what the checkout holds.
+ */
+import { hasCode, messageOf, RobsonError, WorkerError } from "../core/errors.ts";
+import type { StepContext } from "../core/run.ts";
+import { preview, toStorable } from "../core/text.ts";
+import { restoreAgentFiles } from "./agent-files.ts";
+import { readSession, writeSession } from "./agent-session.ts";
+import { type Base, RunEnded } from "./change.ts";
+import type { AgentRequest, AgentResult, AgentUsage } from "./coding-agent.ts";
+import { stageTree } from "./commit.ts";
+import { buildPrompt, followUpPrompt } from "./prompt.ts";
+import type { RepositoryRun } from "./repository-run.ts";
+import type { RepositoryRules } from "./repository-settings.ts";
+import type { RunEnd } from "./run-ends.ts";
+import { sandboxFor } from "./run-sandbox.ts";
+import { agentLaunch } from "./supervisor.ts";
+import { openTurnRecord } from "./turn-record.ts";
+import { hasCheckout, inRunsOf, type PreparedWorkspace, saveWork } from "./workspace.ts";
+
+export interface TurnRequest {
+  round: number;
+  base: Base;
+  rules: RepositoryRules;
+  /** What sent the change back; absent for the first turn. */
+  followUp: string | undefined;
+}
+
+/** Plain data: the step's result. */
+export interface AgentTurn {
+  summary: string;
+  /** The staged change. */
+  tree: string;
+  /** Of this turn, and of attempts at it that were interrupted: what those used is not known. */
+  usage: AgentUsage[];
+}
+
+/** How many characters of an agent's summary are kept. */
+const MAX_AGENT_SUMMARY = 10_000;
+
+/** Throws `RunEnded` where the agent did not do it; a turn that failed is not repeated by itself, for it costs money. */
+export async function agentTurn(repository: RepositoryRun, request: TurnRequest): Promise<AgentTurn> {
+  const { run, label } = repository;
+  const { overloadBackoffMs, maxOverloadWaitMs } = run.limits;
+  for (let waits = 0; ; waits += 1) {
+    // An overloaded model is waited for without holding anything: the step has not ended, and is begun again.
+    if (waits > 0)
+      await run.context.sleep(`${label}: overloaded ${request.round}.${waits}`, overloadBackoffMs);
+    const name = waits === 0 ? `agent ${request.round}` : `agent ${request.round}, again ${waits}`;
+    const turn = await repository.step(name, (step) => takeTurn(repository, { ...request, step }));
+    if (turn !== "overloaded") return turn;
+    if ((waits + 1) * overloadBackoffMs > maxOverloadWaitMs) {
+      const message = `The agent's model was overloaded for longer than maxOverloadWaitMs (${maxOverloadWaitMs} ms)`;
+      throw new RunEnded({ kind: "agent", message, hint: "Try again later" });
+    }
+  }
+}
+
+async function takeTurn(
+  repository: RepositoryRun,
+  request: TurnRequest & { step: StepContext },
+): Promise<AgentTurn | "overloaded"> {
+  const { run } = repository;
+  const { step } = request;
+  const workspace = await repository.checkout();
+  const git = repository.git(step.signal);
+  const { checkout, baseSha, places } = workspace;
+  await restoreAgentFiles({ checkout, baseSha, own: places.own }, inRunsOf(workspace, git));
+  const result = await askAgent(repository, { ...request, workspace });
+  if (result.outcome === "overloaded") {
+    await step.tell(`The agent's model is overloaded; going on in a while: ${preview(result.summary, 200)}`);
+    return "overloaded";
+  }
+  const summary = toStorable(result.summary.slice(0, MAX_AGENT_SUMMARY)).trim();
+  await saveWork(workspace, git);
+  const end = endFor(repository, { ...result, summary });
+  if (end) throw new RunEnded(end);
+  if (!(await hasCheckout(workspace)))
+    throw notDone(repository, "its checkout is gone, or no folder any more");
+  const tree = await stageTree(workspace, git);
+  if (tree === undefined) throw notDone(repository, "it says that it is done, but changed no file");
+  step.emit("progress", `The agent "${run.agent.name}" has changed the code`);
+  const interrupted = Array.from({ length: step.attempt - 1 }, (): AgentUsage => ({}));
+  return { summary, tree, usage: [...interrupted, result.usage] };
+}
+
+function endFor({ run }: RepositoryRun, { outcome, summary, usage }: AgentResult): RunEnd | undefined {
+  const name = run.agent.name;
+  if (outcome === "done") return undefined;
+  if (outcome === "budget") {
+    const { costUsd } = usage;
+    return { kind: "budget", maxCostUsd: run.maxCostUsd ?? 0, ...(costUsd === undefined ? {} : { costUsd }) };
+  }
+  if (outcome === "refused") {
+    const message = `The agent "${name}" needed a permission that was refused: ${summary}`;
+    return { kind: "agent", message, hint: "Allow it in the agent's settings, or make the ticket clearer" };
+  }
+  return { kind: "agent", message: `The agent "${name}" did not do the task: it says: ${summary}` };
+}
+
+function notDone({ run }: RepositoryRun, why: string): RunEnded {
+  return new RunEnded({
+    kind: "agent",
+    message: `The agent "${run.agent.name}" did not do the task: ${why}`,
+  });
+}
+
+interface Asked extends TurnRequest {
+  step: StepContext;
+  workspace: PreparedWorkspace;
+}
+
+/** Runs the program; a session that is gone is replaced by a fresh one, once. */
+async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentResult> {
+  const { run } = repository;
+  const { step, workspace, round } = asked;
+  const session = await readSession(workspace, run.agent.name);
+  const mayResume = round > 1 || step.attempt === 2;
+  const record = await openTurnRecord(repository, { round, step });
+  const ask = async (resume: AgentRequest["resume"]) => {
+    const { environment, sandbox } = sandboxFor(run, workspace, { domains: run.agent.domains });
+    const result = await run.agent.run({
+      prompt: await promptFor(repository, { ...asked, isResumed: resume !== undefined }),
+      directory: workspace.checkout,
+      environment,
+      ...(resume ? { resume } : {}),
+      ...(run.maxCostUsd === undefined ? {} : { maxCostUsd: run.maxCostUsd }),
+      launch: agentLaunch({
+        directory: workspace.checkout,
+        environment,
+        sandbox,
+        limits: run.limits,
+        signal: step.signal,
+      }),
+      signal: step.signal,
+      onEvent: (event) => {
+        record.onEvent(event);
+        if (event.type === "session")
+          void writeSession(workspace, { agent: run.agent.name, sessionId: event.id });
+      },
+      onTranscript: (line) => record.onLine(line),
+    });
+    return result;
+  };
+  try {
+    const resumed = mayResume && session ? { sessionId: session.sessionId } : undefined;
+    const result = await ask(resumed);
+    return result.outcome === "session-lost" && resumed ? await ask(undefined) : result;
+  } catch (error) {
+    step.signal.throwIfAborted();
+    throw ended(run.agent.name, error);
+  } finally {
+    await record.close();
+  }
+}
+
+/** Whatever the agent's trouble is: another turn would cost the same money again, which is for a person to decide. */
+function ended(name: string, error: unknown): unknown {
+  if (error instanceof WorkerError && !hasCode(error, "AGENT_FAILED", "AGENT_UNAUTHORIZED")) return error;
+  const hint = error instanceof RobsonError ? error.hint : undefined;
+  const message =
+    error instanceof RobsonError
+      ? error.message
+      : `The agent "${name}" could not be run: ${messageOf(error)}`;
+  return new RunEnded({ kind: "agent", message, ...(hint === undefined ? {} : { hint }) });
+}
+
+async function promptFor(
+  repository: RepositoryRun,
+  { step, base, rules, followUp, isResumed }: Asked & { isResumed: boolean },
+): Promise<string> {
+  const { run, ticket, url, branch } = repository;
+  const { maxPromptBytes } = run.limits;
+  const notes = await step.notes();
+  const requests = notes
+    .filter(({ userId }) => userId === run.requester)
+    .map(({ content }) => ({ source: "whoever asked for this, in the thread", text: content }));
+  const remarks = notes
+    .filter(({ userId }) => userId !== run.requester)
+    .map(({ userId, content }) => ({ source: `${userId}, in the thread`, text: content }));
+  if (isResumed && (step.attempt > 1 || followUp !== undefined)) {
+    const interrupted =
+      step.attempt > 1 ? ["You were interrupted. Look at what you have changed so far, and go on."] : [];
+    const spoken = requests.map(({ text }) => `Whoever asked for this has said since:\n\n${text}`);
+    const request = [...interrupted, ...(followUp === undefined ? [] : [followUp]), ...spoken].join("\n\n");
+    return remarks.length === 0 ? request : followUpPrompt(request, { material: remarks, maxPromptBytes });
+  }
+  const left = step.attempt > 1 || followUp !== undefined;
+  return buildPrompt({
+    ticket,
+    tracker: run.options.tracker.name,
+    repoUrl: url,
+    branch,
+    base: base.base,
+    ...(rules.template ? { template: rules.template } : {}),
+    requests,
+    material: [
+      ...remarks,
+      ...(left
+        ? [
+            {
+              source: "Robson",
+              text: "An earlier session has worked here: the checkout holds what it changed. Look at it first.",
+            },
+          ]
+        : []),
+      ...(followUp === undefined ? [] : [{ source: "what sent the change back", text: followUp }]),
+    ],
+    maxPromptBytes,
+  });
+}

@@ -1,0 +1,173 @@
+/**
+ * The chat commands that have work done: `/run-task` for a task that is there, `/do` for what has no ticket. Both are long
+ * work: their message is done once the run is stored, and at most one open run is at a task.
+ */
+import * as z from "zod";
+import { hasCode, WorkerError } from "../core/errors.ts";
+import { silentLogger } from "../core/logger.ts";
+import type { ReceivedMessage } from "../core/message-event.ts";
+import type { RunRules } from "../core/run.ts";
+import type { OwnWrite } from "../core/run-store.ts";
+import { defineWorker, type Worker, type WorkerContext } from "../core/worker.ts";
+import type { CodingAgent } from "./coding-agent.ts";
+import { DEFAULT_WORKFLOW_LIMITS } from "./limits.ts";
+import { emitMistake } from "./mistakes.ts";
+import { checkRepositoryUrl } from "./repository-url.ts";
+import { describeRunEnd } from "./run-ends.ts";
+import { runTask } from "./run-task.ts";
+import { createTask, parseTaskKey } from "./task.ts";
+import type { OpenRepositoriesWrite, TaskStatusWrite } from "./task-store.ts";
+import type { WorkflowWorkersOptions } from "./workers.ts";
+
+const agent = z.string().optional().describe("Which coding agent does it");
+const budget = z.coerce.number().positive().optional().describe("The most that it may cost, in US dollars");
+
+/** Raised when the steps of a run mean something else; see `RunRules`. */
+const VERSION = 1;
+
+export function runTaskWorker(options: WorkflowWorkersOptions): Worker {
+  return defineWorker({
+    name: "run-task",
+    description: "Has the coding agent do a task, and opens a pull request",
+    example: "/run-task PROJ-123",
+    command: "/run-task",
+    args: z.object({
+      key: z.string().describe("The task, as its tracker names it: PROJ-123"),
+      repo: z.string().optional().describe("A repository that the task is to be done in, besides its own"),
+      agent,
+      budget,
+    }),
+    timeoutMs: timeoutOf(options),
+    run: rulesFor((args: { key: string }) => args.key.trim().toUpperCase(), options),
+    async handle(message, args, context) {
+      let work: Work;
+      try {
+        const key = parseTaskKey(args.key);
+        await options.tasks.get(key);
+        if (args.repo !== undefined) {
+          await options.tasks.addRepository(key, checkRepositoryUrl(args.repo, options));
+        }
+        work = { key, agent: agentOf(options, args.agent), maxCostUsd: args.budget };
+      } catch (error) {
+        return emitMistake(context, error);
+      }
+      await doWork(options, { message, context, ...work });
+    },
+  });
+}
+
+export function doWorker(options: WorkflowWorkersOptions): Worker {
+  return defineWorker({
+    name: "do",
+    description: "Has the coding agent do what you say, without a ticket, and opens a pull request",
+    example: '/do "Fix the login page" repo=https://host/team/project.git',
+    command: "/do",
+    args: z.object({
+      what: z.string().describe("What is to be done").meta({ "x-rest": true }),
+      repo: z.array(z.string()).default([]).describe("The addresses of its repositories"),
+      agent,
+      budget,
+    }),
+    timeoutMs: timeoutOf(options),
+    run: { version: VERSION, takesNotes: true, title: ({ what }: { what: string }) => what },
+    async handle(message, args, context) {
+      let work: Work;
+      try {
+        const key = await context.step("task", async () => createLocalTask(options, { message, ...args }));
+        work = { key, agent: agentOf(options, args.agent), maxCostUsd: args.budget };
+      } catch (error) {
+        return emitMistake(context, error);
+      }
+      await doWork(options, { message, context, ...work });
+    },
+  });
+}
+
+interface Work {
+  key: string;
+  agent: CodingAgent;
+  maxCostUsd: number | undefined;
+}
+
+function doWork(
+  options: WorkflowWorkersOptions,
+  { message, context, key, agent, maxCostUsd }: Work & { message: ReceivedMessage; context: WorkerContext },
+): Promise<void> {
+  return runTask({
+    key,
+    runId: message.conversationId,
+    requester: message.userId,
+    options,
+    agent,
+    ...(maxCostUsd === undefined ? {} : { maxCostUsd }),
+    limits: { ...DEFAULT_WORKFLOW_LIMITS, ...options.limits },
+    log: options.log ?? silentLogger,
+    context,
+  });
+}
+
+function rulesFor<Args>(keyOf: (args: Args) => string, { tasks: _ }: WorkflowWorkersOptions): RunRules<Args> {
+  return {
+    version: VERSION,
+    takesNotes: true,
+    lane: (args) => `task ${keyOf(args)}`,
+    title: keyOf,
+    endWrites: (args, { status, reason, at }): OwnWrite[] => {
+      const key = keyOf(args);
+      const isStopped = status === "stopped";
+      const end = isStopped
+        ? ({ kind: "stopped", by: reason.replace(/^Stopped by /, "") } as const)
+        : ({ kind: "trouble", message: reason } as const);
+      const change = {
+        status: isStopped ? "unfinished" : "failed",
+        error: describeRunEnd(end, { key }),
+      } as const;
+      const ofTask: TaskStatusWrite = { kind: "task-status", key, change, at };
+      const repositories = { status: change.status, error: reason };
+      const ofRepositories: OpenRepositoriesWrite = {
+        kind: "open-repositories-status",
+        key,
+        change: repositories,
+      };
+      return [ofTask, ofRepositories];
+    },
+  };
+}
+
+/** A task under a key of its own that its message gives it: a second attempt finds it again. */
+async function createLocalTask(
+  options: WorkflowWorkersOptions,
+  { message, what, repo }: { message: ReceivedMessage; what: string; repo: string[] },
+): Promise<string> {
+  const key = `DO-${message.conversationId}`;
+  const [summary = "", ...rest] = what.trim().split("\n");
+  if (repo.length === 0 && (options.repositories ?? []).length !== 1) {
+    throw new WorkerError("Cannot do this: it names no repository", {
+      code: "REPOSITORY_INVALID",
+      retry: "never",
+      hint: "Add repo= with its address, as in /do Fix the login page repo=https://host/team/project.git",
+    });
+  }
+  const repoUrls = repo.length > 0 ? repo : [options.repositories?.[0]?.url ?? ""];
+  const request = { key, summary, description: rest.join("\n"), repoUrls };
+  await createTask(options.tasks, request, options).catch((error: unknown) => {
+    if (!hasCode(error, "TASK_EXISTS")) throw error;
+  });
+  return key;
+}
+
+function agentOf({ agent, agents = [] }: WorkflowWorkersOptions, name: string | undefined): CodingAgent {
+  if (name === undefined) return agent;
+  const named = [agent, ...agents].find((each) => each.name === name);
+  if (named) return named;
+  const known = [...new Set([agent, ...agents].map((each) => each.name))].join(", ");
+  throw new WorkerError(`There is no agent "${name}"`, {
+    code: "TASK_INVALID",
+    retry: "never",
+    hint: `Known here: ${known}`,
+  });
+}
+
+function timeoutOf({ limits }: WorkflowWorkersOptions): number {
+  return { ...DEFAULT_WORKFLOW_LIMITS, ...limits }.runTimeoutMs;
+}
