@@ -193,7 +193,7 @@ test("a full disk refuses writes and loses nothing, and the writing goes on when
     await store.close();
     const again = await openStore(folder + "/robson.db");
     const stored = (await (await own(again)).openMessages({ after: 0, limit: 100_000 })).length;
-    const { rows: [check] } = await (await import("kysely")).sql\`pragma integrity_check\`.execute(again.sql.read);
+    const { rows: [check] } = await (await import("kysely")).sql\`pragma integrity_check\`.execute((await again.sql()).read);
     await again.close();
     report({ refused, acknowledged, readable, stored, check });`;
   const full = await runChild<Full & { stored: number; check: unknown }>({ folder, script, within });

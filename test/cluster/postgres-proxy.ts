@@ -11,6 +11,9 @@ export interface PostgresProxy {
   /** Cuts every connection, and refuses new ones until `heal`. */
   cut(): void;
   heal(): void;
+  /** Lets nothing through, either way, until `thaw`: who is behind it stands still. */
+  freeze(): void;
+  thaw(): void;
   /** From now on no connection hears a notification. */
   loseNotifications(): void;
   close(): Promise<void>;
@@ -25,6 +28,7 @@ export async function startPostgresProxy(databaseUrl: string): Promise<PostgresP
   const target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
   let isCut = false;
+  let isFrozen = false;
   let losesNotifications = false;
   const keep = (socket: Socket) => {
     sockets.add(socket);
@@ -40,6 +44,7 @@ export async function startPostgresProxy(databaseUrl: string): Promise<PostgresP
     client.pipe(upstream);
     const filter = messageFilter((type) => !(losesNotifications && type === NOTIFICATION));
     upstream.on("data", (chunk) => client.write(filter(chunk)));
+    if (isFrozen) for (const socket of [client, upstream]) socket.pause();
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -54,6 +59,14 @@ export async function startPostgresProxy(databaseUrl: string): Promise<PostgresP
     cut,
     heal() {
       isCut = false;
+    },
+    freeze() {
+      isFrozen = true;
+      for (const socket of sockets) socket.pause();
+    },
+    thaw() {
+      isFrozen = false;
+      for (const socket of sockets) socket.resume();
     },
     loseNotifications() {
       losesNotifications = true;

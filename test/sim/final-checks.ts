@@ -37,6 +37,10 @@ function checkMessage(tables: MemoryTables, { plan, id, scenario, witness }: End
   if (ends !== 1) witness.violated(`${name} has ended ${ends} times`);
   const events = [...tables.events.values()].filter(({ conversationId }) => conversationId === id);
   const texts = events.map(({ content }) => content);
+  if (texts.some((text) => text.startsWith("Stopped by "))) {
+    checkStopped(name, { plan, id, status, texts, witness });
+    return;
+  }
   const progress = Array.from({ length: plan.progress }, (_, index) => progressText(plan.key, index + 1));
   if (status === "done") {
     if (plan.ending === "refusal" || plan.ending === "hanging")
@@ -54,6 +58,25 @@ function checkMessage(tables: MemoryTables, { plan, id, scenario, witness }: End
   if (rest.length !== texts.length - 1) witness.violated(`${name} is dead, and nobody was told: [${texts}]`);
   if (rest.some((text) => !progress.includes(text)))
     witness.violated(`${name} is dead with events [${texts}]`);
+}
+
+/** Someone wanted it ended: it is, with his name as its last word, and without an answer. */
+function checkStopped(
+  name: string,
+  {
+    plan,
+    id,
+    status,
+    texts,
+    witness,
+  }: { plan: MessagePlan; id: number; status: string | undefined; texts: string[]; witness: Witness },
+): void {
+  const progress = Array.from({ length: plan.progress }, (_, index) => progressText(plan.key, index + 1));
+  if (!witness.mayBeStopped.has(id)) witness.violated(`${name} was stopped, and nobody wanted that`);
+  if (status !== "done") witness.violated(`${name} was stopped and is ${status}`);
+  const rest = texts.filter((text) => !text.startsWith("Stopped by "));
+  if (rest.length !== texts.length - 1 || rest.some((text) => !progress.includes(text)))
+    witness.violated(`${name} was stopped with events [${texts}]`);
 }
 
 function mayBeDead(

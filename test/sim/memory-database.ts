@@ -16,6 +16,8 @@ export interface Faults {
   /** How many of the waiting operations the next commit takes. */
   batchSize(waiting: number): number;
   commit(): Fate;
+  /** How long a commit that comes late is on its way. */
+  lateMs(): number;
   isReadLost(): boolean;
   isWakeLost(): boolean;
 }
@@ -23,6 +25,7 @@ export interface Faults {
 const NO_FAULTS: Faults = {
   batchSize: (waiting) => waiting,
   commit: () => "stored",
+  lateMs: () => 0,
   isReadLost: () => false,
   isWakeLost: () => false,
 };
@@ -46,6 +49,9 @@ export interface DatabaseOptions {
   faults?: Partial<Faults>;
 }
 
+/** Where what was sent goes on its way, even when its sender is dead. */
+const NETWORK: Host = { name: "network", state: "alive", parked: [] };
+
 /** Where it says it is. */
 export const MEMORY_LOCATION = "memory:model";
 
@@ -68,6 +74,11 @@ export class MemoryDatabase {
     this.turns = turns;
     this.isShared = isShared;
     this.faults = { ...NO_FAULTS, ...faults };
+  }
+
+  /** How many have joined, or 1 where the one owner has the lock. */
+  get memberCount(): number {
+    return this.isShared ? this.processes.size : Number(this.owner?.isLocked ?? false);
   }
 
   /** Whether that epoch may write. */
@@ -115,7 +126,7 @@ interface Operation {
   run(): unknown;
   mayWrite(): boolean;
   error(): Error;
-  mayComeLate: boolean;
+  rows: (number | string)[];
   resolve(value: unknown): void;
   reject(error: unknown): void;
 }
@@ -124,8 +135,8 @@ interface Operation {
 export interface Fence {
   mayWrite(): boolean;
   error(): Error;
-  /** Whether it may be stored after it seemed to have failed, and after what was written meanwhile. */
-  mayComeLate?: boolean;
+  /** The messages and deliveries that it changes. */
+  rows?: (number | string)[];
 }
 
 /** Writes in order; one batch is under way at a time. */
@@ -143,9 +154,9 @@ export class Connection {
 
   submit<T>(label: string, run: () => T, fence?: Fence): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const { mayWrite = () => true, error = unavailable, mayComeLate = false } = fence ?? {};
+      const { mayWrite = () => true, error = unavailable, rows = [] } = fence ?? {};
       const settle = { resolve: resolve as (value: unknown) => void, reject };
-      this.#queue.push({ label, run, mayWrite, error, mayComeLate, ...settle });
+      this.#queue.push({ label, run, mayWrite, error, rows, ...settle });
       if (this.#isBusy) return;
       this.#isBusy = true;
       this.#db.turns.later(this.#host, "commit", () => this.#commit());
@@ -168,8 +179,12 @@ export class Connection {
     const isStored = fate === "stored" || fate === "lost though stored";
     const answers = isStored ? batch.map((operation) => this.#attempt(operation)) : [];
     if (fate === "late")
-      turns.later(this.#host, "late commit", () => {
-        for (const each of batch) if (each.mayComeLate) this.#attempt(each);
+      turns.after(NETWORK, faults.lateMs(), () => {
+        turns.note?.(NETWORK, batch.map(({ label }) => label).join("; "));
+        for (const each of batch) {
+          this.#attempt(each);
+          for (const row of each.rows) this.#db.tables.overwritten.add(row);
+        }
       });
     turns.later(this.#host, fate === "stored" ? "answer" : fate, () => {
       for (const [index, operation] of batch.entries()) {
@@ -217,10 +232,10 @@ function nameOf(row: {
   return `${eventId === undefined ? `message ${conversationId}` : `event ${eventId}`} ${status} ${attempts}`;
 }
 
-function unavailable(): RobsonError {
-  return new RobsonError("STORE_UNAVAILABLE", "Cannot reach the memory: it is away", { hint: "Wait" });
+export function unavailable(): RobsonError {
+  return new RobsonError("STORE_UNAVAILABLE", "Cannot reach the database: it is away", { hint: "Wait" });
 }
 
-function busy(): RobsonError {
-  return new RobsonError("STORE_BUSY", "Cannot write to the memory: it is busy", { hint: "Wait" });
+export function busy(): RobsonError {
+  return new RobsonError("STORE_BUSY", "Cannot write to the database: it is busy", { hint: "Wait" });
 }

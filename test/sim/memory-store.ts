@@ -12,6 +12,9 @@ import { deliveryKey, isOpen, type MemoryTables } from "./memory-tables.ts";
 import { openWork } from "./memory-work.ts";
 import type { Host } from "./scheduler.ts";
 
+/** No worker of the simulation starts one; asking for them is a fault. */
+export const NO_RUNS = { openThreads: async () => [] } as unknown as Store["runs"];
+
 /** Whose rights an ownership has; the simulation looks at it. */
 export type MemoryOwnership = Ownership & { readonly epoch: number };
 
@@ -21,6 +24,7 @@ export function openMemoryStore(db: MemoryDatabase, host: Host): Store {
   const owned: Ownership[] = [];
   return {
     location: MEMORY_LOCATION,
+    runs: NO_RUNS,
     async own(options) {
       const membership = db.isShared ? await MemoryMembership.join(db, host, options) : undefined;
       const taken = membership ?? (await takeAlone(db, host, options));
@@ -99,10 +103,10 @@ function createOwnership({ db, host, options, membership, alone, connections }: 
   const fence = { mayWrite: () => !isReleased && db.isValid(epoch), error: () => leaseLost(MEMORY_LOCATION) };
   const write = <T>(
     label: string,
-    { shard = 0, run, mayComeLate = false }: { shard?: number; run: () => T; mayComeLate?: boolean },
+    { shard = 0, run, rows = [] }: { shard?: number; run: () => T; rows?: (number | string)[] },
   ): Promise<T> => {
     if (isReleased) return Promise.reject(fence.error());
-    return (connections[shard % 2] as Connection).submit(label, run, { ...fence, mayComeLate });
+    return (connections[shard % 2] as Connection).submit(label, run, { ...fence, rows });
   };
   return {
     epoch,
@@ -117,7 +121,6 @@ function createOwnership({ db, host, options, membership, alone, connections }: 
       const accepted = await write(`accept ${message.content} ${at.status}`, {
         shard: at.shard,
         run,
-        mayComeLate: true,
       });
       if (isForOther) db.wake([{ gateway: message.gateway, shard: at.shard }]);
       return accepted;
@@ -126,15 +129,17 @@ function createOwnership({ db, host, options, membership, alone, connections }: 
       checkGateways(gateways, change);
       const made = await write(labelOf(change), {
         shard: change.shard,
+        rows: rowsOf(change),
         run: () => tables.record(change, host.name),
       });
       if (change.wakes) db.wake(change.wakes);
       return made;
     },
     openMessages: (page) => read(db, host, () => work.messages(page)),
-    takeUnowned: (limit) => write("take unowned", { run: () => work.takeUnowned(limit), mayComeLate: true }),
+    takeUnowned: (limit) => write("take unowned", { run: () => work.takeUnowned(limit) }),
     stopRequests: (limit) => read(db, host, () => work.stopRequests(limit)),
     openDeliveries: (page) => read(db, host, () => work.deliveries(page)),
+    wakeDue: async () => 0,
     expireUnregistered: (before) => write("expire", { run: () => work.expireUnregistered(before) }),
     wasHinted: (thread) => read(db, host, () => tables.hints.has(thread)),
     onWake: (callback) => alone.onWake(callback),
@@ -154,8 +159,13 @@ function createOwnership({ db, host, options, membership, alone, connections }: 
   };
 }
 
+/** What it changes of what was there before. */
+export function rowsOf({ message, delivery }: Change): (number | string)[] {
+  return [...(message ? [message.conversationId] : []), ...(delivery ? [deliveryKey(delivery)] : [])];
+}
+
 /** A change in the trace. */
-function labelOf({ message, events = [], delivery }: Change): string {
+export function labelOf({ message, events = [], delivery }: Change): string {
   const of = message ? `message ${message.conversationId} ${message.status} ${message.attempts}` : "";
   const sent = delivery ? `delivery ${delivery.eventId} ${delivery.status} ${delivery.attempts}` : "";
   const emitted = events.map(({ conversationId, content }) => `event of ${conversationId} (${content})`);

@@ -8,11 +8,11 @@ import type {
   Change,
   DeliveryChange,
   MessageChange,
+  MessageStatus,
   NewDelivery,
   NewEvent,
   NewMessage,
   Placement,
-  Status,
   StoredDelivery,
   StoredEvent,
   StoredMessage,
@@ -25,7 +25,7 @@ export interface ConversationRow extends NewMessage {
 }
 
 export interface InboxRow {
-  status: Status;
+  status: MessageStatus;
   attempts: number;
   interruptions: number;
   nextAttemptAt: number | null;
@@ -57,6 +57,8 @@ export class MemoryTables {
   readonly hints = new Set<string>();
   /** How often a message became done or dead; a person's retry counts anew. */
   readonly ends = new Map<number, number>();
+  /** Messages and deliveries whose row is perhaps an older one than the last: a write of it came late. */
+  readonly overwritten = new Set<number | string>();
   readonly #byKey = new Map<string, number>();
   readonly #bySequence = new Map<string, number>();
   readonly #deliveryIds = new Set<string>();
@@ -151,7 +153,8 @@ export class MemoryTables {
       throw refused("an instant");
     if (change.lastError !== null) checkText(change.lastError);
     const row = this.inbox.get(conversationId);
-    if (!row) return;
+    // What is dead is a person's to bring back: a write that says otherwise comes too late.
+    if (!row || (row.status === "dead" && change.status !== "dead" && change.status !== "done")) return;
     if (isOpen(row.status) && !isOpen(change.status)) this.#countEnd(conversationId);
     if (change.status === "done") {
       this.inbox.delete(conversationId);
@@ -172,8 +175,9 @@ export class MemoryTables {
     checkWhole(change.attempts, change.interruptions);
     if (change.lastError !== null) checkText(change.lastError);
     const row = this.deliveries.get(deliveryKey(change));
-    // What someone else has closed stays closed, except that it may turn out to have arrived.
-    if (!row || (row.status === "done" && change.status !== "done")) throw deliveryClosed();
+    // What someone has closed, or what is dead, stays so, except that it may turn out to have arrived.
+    const isAllowed = row && (isOpen(row.status) || ["done", row.status].includes(change.status));
+    if (!row || !isAllowed) throw deliveryClosed();
     this.update(row, { ...change, by });
     const event = this.events.get(change.eventId);
     if (change.deliveredAt === null || !event) return;
@@ -222,7 +226,7 @@ const DONE = {
   stoppedBy: null,
 } as const;
 
-export function isOpen(status: Status): boolean {
+export function isOpen(status: MessageStatus): boolean {
   return status === "pending" || status === "claimed";
 }
 

@@ -48,6 +48,9 @@ const WORTH_ANOTHER_TRY = [
 export class Platform {
   /** What has not been acknowledged yet. */
   readonly posts = new Set<Post>();
+  /** The messages that someone is about to have ended. */
+  readonly #stops = new Set<number>();
+  readonly #stopped = new Set<number>();
   readonly #options: PlatformOptions;
   readonly #listeners = new Set<Listener>();
   readonly #inFlight = new Set<{ host: Host; cut: () => void }>();
@@ -66,6 +69,11 @@ export class Platform {
       if (laterMs === 0) scheduler.later(outside, "write", () => this.#post(post));
       else scheduler.after(outside, laterMs, () => this.#post(post));
     }
+  }
+
+  /** Whether nobody wants anything any more. */
+  get isQuiet(): boolean {
+    return this.posts.size + this.#stops.size === 0;
   }
 
   /** What was under way with that process is cut off; people write again elsewhere. */
@@ -138,6 +146,31 @@ export class Platform {
   #acknowledged(post: Post, accepted: Accepted): void {
     this.#options.witness.acceptResolved(post.plan.key, accepted);
     this.posts.delete(post);
+    const { stopAfterMs } = post.plan;
+    const { conversationId } = accepted;
+    if (stopAfterMs === null || this.#stopped.has(conversationId)) return;
+    this.#stopped.add(conversationId);
+    this.#stops.add(conversationId);
+    this.#stopLater(conversationId, stopAfterMs);
+  }
+
+  #stopLater(conversationId: number, waitMs: number): void {
+    const { scheduler, outside } = this.#options;
+    if (waitMs === 0) scheduler.later(outside, "stop it", () => void this.#requestStop(conversationId));
+    else scheduler.after(outside, waitMs, () => void this.#requestStop(conversationId));
+  }
+
+  /** By one who is no owner, until he is told that it is open and will be ended, or is not open. */
+  async #requestStop(conversationId: number): Promise<void> {
+    const { store, witness } = this.#options;
+    witness.mayBeStopped.add(conversationId);
+    try {
+      const isOpen = await store.requestStop(conversationId, "someone");
+      if (isOpen) witness.stopStored(conversationId);
+      this.#stops.delete(conversationId);
+    } catch {
+      this.#stopLater(conversationId, RETRY_MS);
+    }
   }
 
   #postAgain(post: Post): void {
@@ -149,7 +182,8 @@ export class Platform {
   async #send(process: Watched, delivery: Delivery, signal: AbortSignal): Promise<undefined> {
     const { scheduler, random, witness, scenario, isCalm } = this.#options;
     const { host } = process;
-    const ends = witness.sendBegins(process, delivery);
+    if (delivery.attempt > 1 && !scenario.canFind) await witness.retryBegins(process, delivery);
+    const ends = await witness.sendBegins(process, delivery);
     const trouble = !isCalm() && random.chance(scenario.sendTrouble) ? random.pick(TROUBLES) : undefined;
     const arrive = () => witness.arrived(process, delivery, { mayRepeat: !scenario.canFind });
     const flight = { host, cut: () => undefined as undefined };
@@ -163,11 +197,14 @@ export class Platform {
       signal.addEventListener("abort", flight.cut, { once: true });
     });
     this.#inFlight.add(flight);
+    if (signal.aborted) flight.cut();
     // Its attempt is over then, whatever is still on the line.
     signal.addEventListener("abort", ends, { once: true });
     try {
       await Promise.race([isCut, trouble === "no answer" ? isCut : scheduler.turn(host, "send")]);
       const wasUnderWay = this.#inFlight.delete(flight);
+      const hasFailed = wasUnderWay && (trouble === "refused" || trouble === "lost");
+      if (hasFailed && !signal.aborted) witness.attemptFailed(delivery.id, delivery.attempt);
       if (!wasUnderWay) throw new DeliveryError("the line was cut", { retry: "later" });
       if (trouble === "refused") throw new DeliveryError("the channel is gone", { retry: "never" });
       if (trouble === "lost") throw new DeliveryError("the platform is down", { retry: "later" });
@@ -181,8 +218,10 @@ export class Platform {
     }
   }
 
-  async #find({ host }: Watched, delivery: Delivery): Promise<boolean> {
+  async #find(process: Watched, delivery: Delivery): Promise<boolean> {
     const { scheduler, witness } = this.#options;
+    const { host } = process;
+    await witness.retryBegins(process, delivery);
     await scheduler.turn(host, "find");
     const isThere = witness.arrivals.has(delivery.id);
     await scheduler.turn(host, "found");

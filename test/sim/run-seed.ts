@@ -4,15 +4,16 @@
  */
 import { messageOf } from "../../src/core/errors.ts";
 import { checkTheEnd } from "./final-checks.ts";
-import { MemoryDatabase } from "./memory-database.ts";
-import { openMemoryStore } from "./memory-store.ts";
-import { isOpen } from "./memory-tables.ts";
+import { isOpen, type MemoryTables } from "./memory-tables.ts";
 import { Platform } from "./platform.ts";
 import { createRandom, type Random } from "./random.ts";
 import { createScenario, type Scenario } from "./scenario.ts";
 import { type Host, SimScheduler } from "./scheduler.ts";
 import { createProcess, type SimProcess } from "./sim-process.ts";
+import { createFaults } from "./store-faults.ts";
 import { Witness } from "./witness.ts";
+import type { WorldDatabase } from "./world-database.ts";
+import { type Databases, MEMORY } from "./worlds.ts";
 
 export interface RunResult {
   seed: number;
@@ -27,72 +28,128 @@ const HOUR_MS = 3_600_000;
 /** After everything has ended, what memory still holds has this long to notice. */
 const NOTICE_MS = 90_000;
 const RESTART_MS = 500;
+/** How many steps a write may take until it is known what became of it. */
+const STEPS_OF_A_WRITE = 50;
+/** More than all scenarios have of anything. */
+const MANY = 1000;
+/** How many processes there are at once, with those that join others for a while. */
+const MAX_PROCESSES = 4;
+/** Of a real database: how often it is looked at whether all has ended. */
+const STEPS_PER_LOOK = 8;
 
-export function runSeed(seed: number, trace?: (line: string) => void): Promise<RunResult> {
-  const world = new World(seed, trace);
-  return world.run();
+export interface RunOptions {
+  databases?: Databases;
+  trace?: ((line: string) => void) | undefined;
+}
+
+export async function runSeed(
+  seed: number,
+  { databases = MEMORY, trace }: RunOptions = {},
+): Promise<RunResult> {
+  const random = createRandom(seed);
+  const scenario = createScenario(seed, { random, kind: databases.kind });
+  const { tickProbability } = scenario;
+  const scheduler = new SimScheduler({ seed, random, tickProbability, startAt: START_AT, trace });
+  return scheduler.holding(async () => {
+    const world = new World({ seed, random, scenario, scheduler });
+    await world.open(databases);
+    try {
+      return await world.run();
+    } finally {
+      await world.close();
+    }
+  });
+}
+
+interface WorldParts {
+  seed: number;
+  random: Random;
+  scenario: Scenario;
+  scheduler: SimScheduler;
 }
 
 class World {
   readonly #random: Random;
   readonly #scenario: Scenario;
   readonly #scheduler: SimScheduler;
-  readonly #db: MemoryDatabase;
-  readonly #witness: Witness;
-  readonly #platform: Platform;
   readonly #outside: Host = { name: "outside", state: "alive", parked: [] };
   readonly #plans;
   readonly #failures = new Map<string, number>();
   readonly #processes = new Set<SimProcess>();
   readonly #seed: number;
+  readonly #witness: Witness;
+  #db!: WorldDatabase;
+  #platform!: Platform;
+  #isReal = false;
   #processCount = 0;
   #faults = 0;
   #isCalm = false;
   #isOver = false;
-  #isTroubled = false;
+  /** When a write failed the last time, by the count of steps. */
+  #troubledAt = Number.NEGATIVE_INFINITY;
 
-  constructor(seed: number, trace?: (line: string) => void) {
-    const random = createRandom(seed);
-    const scenario = createScenario(seed, random);
-    const { tickProbability, isShared } = scenario;
-    const scheduler = new SimScheduler({ seed, random, tickProbability, startAt: START_AT, trace });
-    const db = new MemoryDatabase({
-      turns: scheduler,
-      isShared,
-      faults: this.#storeFaults(random, scenario),
-    });
-    const plans = new Map(scenario.messages.map((plan) => [plan.key, plan]));
-    const witness = new Witness({ db, plans, steps: () => scheduler.steps });
-    const store = openMemoryStore(db, this.#outside);
-    const isCalm = () => this.#isCalm;
-    const shared = { scenario, random, scheduler, witness };
-    this.#platform = new Platform({ ...shared, outside: this.#outside, store, isCalm });
+  constructor({ seed, random, scenario, scheduler }: WorldParts) {
     this.#seed = seed;
     this.#random = random;
     this.#scenario = scenario;
     this.#scheduler = scheduler;
-    this.#db = db;
-    this.#plans = plans;
-    this.#witness = witness;
+    this.#plans = new Map(scenario.messages.map((plan) => [plan.key, plan]));
+    this.#witness = new Witness({
+      db: { look: (see) => this.#db.look(see) },
+      plans: this.#plans,
+      steps: () => scheduler.steps,
+      mayFallBehind:
+        scenario.isShared ||
+        scenario.storeTrouble > 0 ||
+        Math.min(scenario.limits.maxLoaded, scenario.limits.maxHeld) < MANY,
+    });
   }
 
-  run(): Promise<RunResult> {
-    return this.#scheduler.holding(async () => {
-      for (const slot of this.#scenario.slots.keys()) this.#start(slot);
-      this.#platform.start();
-      await this.#storm();
-      await this.#calm();
-      await this.#stopAll();
-      const { violations } = this.#witness;
-      if (violations.length === 0)
-        checkTheEnd(this.#db.tables, { scenario: this.#scenario, witness: this.#witness });
-      return { seed: this.#seed, steps: this.#scheduler.steps, violations };
+  async open(databases: Databases): Promise<void> {
+    const { random, scenario, scheduler, witness } = {
+      random: this.#random,
+      scenario: this.#scenario,
+      scheduler: this.#scheduler,
+      witness: this.#witness,
+    };
+    const isCalm = () => this.#isCalm;
+    const onTrouble = () => {
+      this.#troubledAt = this.#scheduler.steps;
+    };
+    this.#isReal = databases.kind !== "memory";
+    this.#db = await databases.create({
+      turns: scheduler,
+      isShared: scenario.isShared,
+      faults: createFaults({ random, scenario, isCalm, onTrouble }),
+      random,
+      violated: (text) => witness.violated(text),
     });
+    const store = this.#db.open(this.#outside);
+    const shared = { scenario, random, scheduler, witness };
+    this.#platform = new Platform({ ...shared, outside: this.#outside, store, isCalm });
+  }
+
+  async run(): Promise<RunResult> {
+    for (const slot of this.#scenario.slots.keys()) this.#start(slot);
+    this.#platform.start();
+    await this.#storm();
+    await this.#calm();
+    await this.#stopAll();
+    const { violations } = this.#witness;
+    await this.#db.look(({ tables }) => {
+      if (violations.length === 0) checkTheEnd(tables, { scenario: this.#scenario, witness: this.#witness });
+    });
+    return { seed: this.#seed, steps: this.#scheduler.steps, violations };
+  }
+
+  close(): Promise<void> {
+    for (const { host } of this.#processes) this.#scheduler.kill(host);
+    return this.#db.close();
   }
 
   async #storm(): Promise<void> {
     const { faultProbability, maxFaults } = this.#scenario;
-    while (this.#scheduler.steps < MAX_STORM_STEPS && !this.#isQuiet()) {
+    while (this.#scheduler.steps < MAX_STORM_STEPS && !(await this.#isQuiet())) {
       if (this.#faults < maxFaults && this.#random.chance(faultProbability)) this.#fault();
       if (!(await this.#step())) break;
     }
@@ -101,11 +158,12 @@ class World {
   async #calm(): Promise<void> {
     this.#isCalm = true;
     this.#scheduler.calm();
-    for (const { host } of this.#processes) if (host.state === "frozen") this.#scheduler.thaw(host);
+    for (const { host } of this.#processes) if (host.state === "frozen") this.#thaw(host);
     const until = this.#scheduler.now() + HOUR_MS;
-    while (!this.#isQuiet() && this.#scheduler.now() < until && (await this.#step()));
+    while (!(await this.#isQuiet()) && this.#scheduler.now() < until && (await this.#step()));
     if (this.#witness.violations.length > 0) return;
-    if (!this.#isQuiet()) this.#witness.violated(`not everything has ended: ${this.#openWork()}`);
+    const openWork = await this.#openWork();
+    if (openWork !== "") this.#witness.violated(`not everything has ended: ${openWork}`);
     const noticedAt = this.#scheduler.now() + NOTICE_MS;
     while (this.#scheduler.now() < noticedAt && (await this.#step()));
     for (const { loop, host } of this.#processes) {
@@ -124,15 +182,21 @@ class World {
     const until = this.#scheduler.now() + HOUR_MS;
     while (this.#processes.size > 0 && this.#scheduler.now() < until && (await this.#step()));
     for (const { host } of this.#processes) this.#witness.violated(`${host.name} does not stop`);
-    if (this.#db.processes.size > 0) this.#witness.violated("a process that has stopped is still a member");
+    await this.#db.look(({ memberCount }) => {
+      if (memberCount > 0 && this.#witness.violations.length === 0)
+        this.#witness.violated("a process that has stopped is still a member");
+    });
   }
 
   async #step(): Promise<boolean> {
     if (this.#scheduler.steps > MAX_STEPS) {
-      this.#witness.violated(`no end after ${MAX_STEPS} steps: ${this.#openWork()}`);
+      this.#witness.violated(`no end after ${MAX_STEPS} steps: ${await this.#openWork()}`);
       return false;
     }
-    return this.#witness.violations.length === 0 && (await this.#scheduler.step());
+    if (this.#witness.violations.length > 0 || !(await this.#scheduler.step())) return false;
+    await this.#db.settle(false);
+    if (this.#scheduler.pendingCount === 0) await this.#db.settle(true);
+    return true;
   }
 
   #start(slot: number): void {
@@ -146,7 +210,7 @@ class World {
         witness: this.#witness,
       },
       ...{ platform: this.#platform, plans: this.#plans, failures: this.#failures, host, slot },
-      store: openMemoryStore(this.#db, host),
+      store: this.#db.open(host),
     });
     this.#processes.add(process);
     this.#scheduler.later(host, "start", () => {
@@ -163,24 +227,32 @@ class World {
     if (alive.length === 0) return;
     this.#faults += 1;
     const process = this.#random.pick(alive);
-    const kind = this.#random.pick(["kill", "kill", "kill", "freeze", "stop"] as const);
+    const kind = this.#random.pick(["kill", "kill", "freeze", "freeze", "stop", "join"] as const);
     if (kind === "kill") this.#kill(process);
     else if (kind === "stop") this.#stop(process);
-    else this.#freeze(process);
+    else if (kind === "freeze") this.#freeze(process);
+    else if (this.#scenario.isShared && this.#processes.size < MAX_PROCESSES) this.#start(process.slot);
   }
 
   #freeze(process: SimProcess): void {
-    const { scheduler, platform } = { scheduler: this.#scheduler, platform: this.#platform };
-    scheduler.freeze(process.host);
-    platform.frozen(process.host);
+    const { host } = process;
+    this.#scheduler.freeze(host);
+    this.#platform.frozen(host);
+    const frozenMs = this.#random.between(1, 40_000);
+    this.#db.froze(host, frozenMs > this.#scenario.limits.leaseMs);
     // Whoever is alone and frozen keeps its lock; another one takes the database over all the same.
     if (!this.#scenario.isShared && this.#random.chance(0.7)) {
-      if (this.#db.owner?.host === process.host) this.#db.owner.isLocked = false;
+      this.#db.loseLock(host);
       this.#start(process.slot);
     }
-    scheduler.after(this.#outside, this.#random.between(1, 40_000), () => {
-      if (process.host.state === "frozen") scheduler.thaw(process.host);
+    this.#scheduler.after(this.#outside, frozenMs, () => {
+      if (host.state === "frozen") this.#thaw(host);
     });
+  }
+
+  #thaw(host: Host): void {
+    this.#db.thawed(host);
+    this.#scheduler.thaw(host);
   }
 
   #kill(process: SimProcess): void {
@@ -191,7 +263,7 @@ class World {
   #stop(process: SimProcess): void {
     if (process.isStopping) return;
     process.isStopping = true;
-    this.#isTroubled = false;
+    process.stoppedAt = this.#scheduler.steps;
     const stop = () => {
       if (process.hasBegun) void process.loop.stop();
       else this.#scheduler.later(process.host, "stop", stop);
@@ -205,20 +277,24 @@ class World {
     const { code } = { code: undefined, ...(error as object) } as { code: unknown };
     const isExpected = error === undefined || EXPECTED_ENDS.includes(String(code));
     if (!isExpected) this.#witness.violated(`${host.name} has ended: ${messageOf(error)}`);
-    const hasLeft = error === undefined && epoch !== undefined && !this.#db.expelled.has(epoch);
-    if (hasLeft && !this.#isTroubled) this.#checkNothingClaimed(process);
+    const hasLeft = error === undefined && epoch !== undefined && !this.#db.wasExpelled(epoch);
+    // What became of a write that was lost on the way, or of one before it, it could not know.
+    const wasTroubled = this.#troubledAt > (process.stoppedAt ?? 0) - STEPS_OF_A_WRITE;
+    if (hasLeft && !wasTroubled) this.#checkNothingClaimed(process);
     this.#scheduler.kill(host);
     this.#gone(process);
   }
 
   #checkNothingClaimed({ host }: SimProcess): void {
     // Known: one that was stored as begun while its shard was let go is left claimed, and counts as interrupted.
-    for (const rows of [this.#db.tables.inbox, this.#db.tables.deliveries])
-      for (const [key, row] of rows)
-        if (row.status === "claimed" && row.by === host.name && !this.#isOnlyCounted(key))
-          this.#witness.violated(
-            `${host.name} has stopped and left ${String(key).replaceAll("\0", " ")} claimed`,
-          );
+    void this.#db.look(({ tables }) => {
+      for (const rows of [tables.inbox, tables.deliveries])
+        for (const [key, row] of rows)
+          if (row.status === "claimed" && row.by === host.name && !this.#isOnlyCounted(key))
+            this.#witness.violated(
+              `${host.name} has stopped and left ${String(key).replaceAll("\0", " ")} claimed`,
+            );
+    });
   }
 
   #isOnlyCounted(key: number | string): boolean {
@@ -236,37 +312,29 @@ class World {
     this.#scheduler.after(this.#outside, RESTART_MS, () => this.#start(process.slot));
   }
 
-  #isQuiet(): boolean {
-    return this.#platform.posts.size === 0 && this.#openWork() === "";
+  async #isQuiet(): Promise<boolean> {
+    if (!this.#platform.isQuiet) return false;
+    if (this.#isReal && this.#scheduler.pendingCount > 0 && this.#scheduler.steps % STEPS_PER_LOOK > 0)
+      return false;
+    return (await this.#openWork()) === "";
   }
 
-  #openWork(): string {
-    const { inbox, deliveries } = this.#db.tables;
-    const messages = [...inbox]
-      .filter(([, { status }]) => isOpen(status))
-      .map(([id, { status }]) => `${id} ${status}`);
-    const open = [...deliveries.values()].filter(({ status }) => isOpen(status));
-    const events = open.map(({ eventId, status }) => `event ${eventId} ${status}`);
+  async #openWork(): Promise<string> {
     const posts = [...this.#platform.posts].map(({ plan }) => `${plan.key} not accepted`);
-    return [...posts, ...messages, ...events].join(", ");
+    let open: string[] = [];
+    await this.#db.look(({ tables }) => {
+      open = openIn(tables);
+    });
+    return [...posts, ...open].join(", ");
   }
+}
 
-  #storeFaults(random: Random, { storeTrouble, wakeLoss, isShared }: Scenario) {
-    const isTrouble = () => !this.#isCalm && random.chance(storeTrouble);
-    const fates = isShared
-      ? (["lost", "lost though stored", "late"] as const)
-      : (["busy", "busy", "lost", "lost though stored"] as const);
-    return {
-      batchSize: (waiting: number) => random.between(1, waiting),
-      commit: () => {
-        if (!isTrouble()) return "stored" as const;
-        this.#isTroubled = true;
-        return random.pick(fates);
-      },
-      isReadLost: isTrouble,
-      isWakeLost: () => !this.#isCalm && random.chance(wakeLoss),
-    };
-  }
+function openIn({ inbox, deliveries }: MemoryTables): string[] {
+  const messages = [...inbox]
+    .filter(([, { status }]) => isOpen(status))
+    .map(([id, { status }]) => `${id} ${status}`);
+  const open = [...deliveries.values()].filter(({ status }) => isOpen(status));
+  return [...messages, ...open.map(({ eventId, status }) => `event ${eventId} ${status}`)];
 }
 
 const EXPECTED_ENDS = ["LEASE_LOST", "ALREADY_RUNNING", "STORE_UNAVAILABLE", "STORE_BUSY", "STOPPING"];

@@ -1,6 +1,7 @@
 /** What a seed stands for: the processes, what people write, how workers and platforms behave, what goes wrong. */
 import { DEFAULT_LIMITS, type Limits } from "../../src/core/limits.ts";
 import type { Random } from "./random.ts";
+import type { StoreKind } from "./world-database.ts";
 
 export interface MessagePlan {
   key: string;
@@ -24,6 +25,10 @@ export interface MessagePlan {
   isDeaf: boolean;
   /** How long its worker sleeps between two steps. */
   sleepMs: number;
+  /** How long after it was accepted someone who is no owner wants it ended. */
+  stopAfterMs: number | null;
+  /** Of a control message: the message that it has its own process end. */
+  halts: string | null;
 }
 
 export interface Scenario {
@@ -52,9 +57,15 @@ export interface Scenario {
 
 export const DEFAULT_CHANNEL = "home";
 
-export function createScenario(seed: number, random: Random): Scenario {
-  const isShared = random.chance(0.6);
-  const slotCount = isShared ? random.between(1, 3) : 1;
+/** Of real time: a process on PostgreSQL whose sign of life is older counts as frozen. */
+const REAL_LEASE_MS = 3000;
+
+export function createScenario(
+  seed: number,
+  { random, kind }: { random: Random; kind: StoreKind },
+): Scenario {
+  const isShared = kind === "memory" ? random.chance(0.6) : kind === "postgres";
+  const slotCount = isShared ? random.between(kind === "postgres" ? 2 : 1, 3) : 1;
   const slots = Array.from({ length: slotCount }, (_, slot) =>
     slot === 0 ? ["a", "b"] : random.pick([["a", "b"], ["a"], ["b"]]),
   );
@@ -66,8 +77,8 @@ export function createScenario(seed: number, random: Random): Scenario {
     canFind: random.chance(0.8),
     isExclusive: random.chance(0.2),
     maxConcurrent: random.chance(0.3) ? random.between(1, 2) : undefined,
-    limits: limitsBy(random),
-    messages: Array.from({ length: count }, (_, index) => messageBy(random, { index, threads })),
+    limits: { ...limitsBy(random), ...(kind === "postgres" ? { leaseMs: REAL_LEASE_MS } : {}) },
+    messages: Array.from({ length: count }, (_, index) => messageBy(random, { index, threads, count })),
     tickProbability: random.pick([0, 0.005, 0.02, 0.1, 0.3]),
     faultProbability: random.chance(0.75) ? random.pick([0.002, 0.01, 0.03]) : 0,
     maxFaults: random.between(1, 6),
@@ -78,8 +89,11 @@ export function createScenario(seed: number, random: Random): Scenario {
   };
 }
 
-function messageBy(random: Random, { index, threads }: { index: number; threads: number }): MessagePlan {
-  const isControl = random.chance(0.08);
+function messageBy(
+  random: Random,
+  { index, threads, count }: { index: number; threads: number; count: number },
+): MessagePlan {
+  const isControl = random.chance(0.12);
   const isOfOther = random.chance(0.15);
   const gateway = random.pick(["a", "a", "b"]);
   return {
@@ -106,6 +120,8 @@ function messageBy(random: Random, { index, threads }: { index: number; threads:
     isShorterAgain: random.chance(0.15),
     isDeaf: random.chance(0.1),
     sleepMs: random.pick([0, 0, 0, random.between(1, 8000)]),
+    stopAfterMs: random.chance(0.12) ? random.pick([0, 0, 1, random.between(1, 60_000)]) : null,
+    halts: isControl && random.chance(0.6) ? `m${random.between(0, count - 1)}` : null,
   };
 }
 

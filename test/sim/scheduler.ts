@@ -4,6 +4,7 @@
  * all promises settle. Time stands still until nothing else can happen, or chance moves it to the next timer.
  * A host is one process: of a dead one nothing happens any more, of a frozen one nothing until it is thawed.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import fc from "fast-check";
 import type { Clock } from "../../src/core/clock.ts";
 import type { Random } from "./random.ts";
@@ -42,9 +43,13 @@ export interface SchedulerOptions {
   trace?: ((line: string) => void) | undefined;
 }
 
+type Callback = (...args: unknown[]) => void;
+
 const READY = Promise.resolve();
 const realSetImmediate = globalThis.setImmediate;
 const realSetInterval = globalThis.setInterval;
+/** Those whose worlds run at the same time; of one at the most it is the turn. */
+const schedulers = new Set<SimScheduler>();
 
 export class SimScheduler implements Turns {
   readonly #options: SchedulerOptions;
@@ -52,6 +57,8 @@ export class SimScheduler implements Turns {
   readonly #timers = new Set<Timer>();
   #now: number;
   #steps = 0;
+  /** Set where a real database works: its `setImmediate` is the machine's. */
+  readonly #isOutside = new AsyncLocalStorage<boolean>();
   #current: Host | undefined;
   #isCalm = false;
 
@@ -86,6 +93,20 @@ export class SimScheduler implements Turns {
 
   after(host: Host, waitMs: number, happens: () => void): () => void {
     return this.#schedule({ host, at: this.#now + Math.max(0, Math.ceil(waitMs)), happens });
+  }
+
+  /** Runs what is not the world's: a real database, in real time. */
+  outside<T>(run: () => T): T {
+    return this.#isOutside.run(true, run);
+  }
+
+  /** Lets it happen at once, although it is nobody's turn: a real database calls back. */
+  at(host: Host, happens: () => void): void {
+    if (host.state === "dead") return;
+    const before = this.#current;
+    this.#current = host;
+    this.#isOutside.exit(happens);
+    this.#current = before;
   }
 
   note(host: Host, text: string): void {
@@ -136,25 +157,47 @@ export class SimScheduler implements Turns {
 
   /** Runs it with `setImmediate` in the scheduler's hand, as far as a host calls it. */
   async holding<T>(run: () => Promise<T>): Promise<T> {
-    const held = (happens: (...args: unknown[]) => void, ...args: unknown[]) => {
-      if (!this.#current) return realSetImmediate(happens, ...args);
-      this.later(this.#current, "immediate", () => happens(...args));
+    schedulers.add(this);
+    const setImmediate = (happens: Callback, ...args: unknown[]) => {
+      const scheduler = currentScheduler();
+      if (!scheduler) return realSetImmediate(happens, ...args);
+      scheduler.#later("immediate", () => happens(...args));
       return undefined;
     };
     // The loop keeps its process alive by an interval that never comes; one of a dead host would stay.
-    const heldInterval = (...args: Parameters<typeof setInterval>) =>
-      this.#current ? undefined : realSetInterval(...args);
-    Object.assign(globalThis, { setImmediate: held, setInterval: heldInterval });
+    const setInterval = (...args: Parameters<typeof realSetInterval>) =>
+      currentScheduler() ? undefined : realSetInterval(...args);
+    Object.assign(globalThis, { setImmediate, setInterval });
     try {
       return await run();
     } finally {
-      Object.assign(globalThis, { setImmediate: realSetImmediate, setInterval: realSetInterval });
+      schedulers.delete(this);
+      if (schedulers.size === 0)
+        Object.assign(globalThis, { setImmediate: realSetImmediate, setInterval: realSetInterval });
     }
   }
 
+  /** Whether what happens now is of one of its hosts. */
+  get isActing(): boolean {
+    return this.#current !== undefined && this.#isOutside.getStore() !== true;
+  }
+
+  #later(label: string, happens: () => void): void {
+    if (this.#current) this.later(this.#current, label, happens);
+  }
+
   #schedule(timer: Timer): () => void {
-    if (timer.host.state !== "dead") this.#timers.add(timer);
-    return () => void this.#timers.delete(timer);
+    let isCancelled = false;
+    // It may have come to its time while its host was frozen, and be cancelled by what happens before it then.
+    const happens = () => {
+      if (!isCancelled) timer.happens();
+    };
+    const kept = { ...timer, happens };
+    if (timer.host.state !== "dead") this.#timers.add(kept);
+    return () => {
+      isCancelled = true;
+      this.#timers.delete(kept);
+    };
   }
 
   #tick(): void {
@@ -174,8 +217,13 @@ export class SimScheduler implements Turns {
     }
     this.#options.trace?.(`${this.#steps} ${this.#now} ${host.name} ${label}`);
     this.#current = host;
-    happens();
+    this.#isOutside.exit(happens);
   }
+}
+
+function currentScheduler(): SimScheduler | undefined {
+  for (const scheduler of schedulers) if (scheduler.isActing) return scheduler;
+  return undefined;
 }
 
 /** Resolves when no promise is left that can settle by itself: Node runs these before the next tick. */

@@ -15,6 +15,8 @@ export interface SimProcess extends Watched {
   loop: SensoriumLoop;
   hasBegun: boolean;
   isStopping: boolean;
+  /** At which step it was told to stop. */
+  stoppedAt: number | undefined;
 }
 
 export interface ProcessOptions {
@@ -50,7 +52,15 @@ export function createProcess(options: ProcessOptions): SimProcess {
     log: watchingLog(host, witness),
     owner: host.name,
   });
-  const process: SimProcess = { host, slot, loop, epoch: undefined, hasBegun: false, isStopping: false };
+  const process: SimProcess = {
+    host,
+    slot,
+    loop,
+    epoch: undefined,
+    hasBegun: false,
+    isStopping: false,
+    stoppedAt: undefined,
+  };
   for (const command of ["/work", "/ping"]) loop.registerWorker(worker(command, { ...options, process }));
   for (const gateway of scenario.slots[slot] ?? []) loop.registerGateway(platform.gateway(gateway, process));
   return process;
@@ -81,17 +91,18 @@ function worker(command: string, options: ProcessOptions & { process: SimProcess
     command,
     isControl: command === "/ping",
     ...(maxConcurrent === undefined ? {} : { maxConcurrent }),
-    async handle(message, _args, { emit, signal, attempt, text }) {
+    async handle(message, _args, { emit, signal, attempt, text, control }) {
       const plan = plans.get(text.trim());
       if (!plan) throw new WorkerError(`no plan for "${message.content}"`, { retry: "never" });
       const { key, isDeaf, sleepMs } = plan;
       const { conversationId } = message;
-      const ends = witness.attemptBegins(process, message, { attempt });
+      const ends = await witness.attemptBegins(process, message, { attempt });
       let emitting = "";
       signal.addEventListener("abort", () => {
         witness.loose.add(emitting);
         ends();
       });
+      if (signal.aborted) ends();
       const step = async () => {
         if (!isDeaf) signal.throwIfAborted();
         await scheduler.turn(host, "work");
@@ -105,14 +116,20 @@ function worker(command: string, options: ProcessOptions & { process: SimProcess
           emitting = content;
           await emit("progress", content);
           emitting = "";
-          witness.emitted(process, { conversationId, sequence, content });
+          await witness.emitted(process, { conversationId, sequence, content });
           await step();
+        }
+        const halted = witness.accepted.get(plan.halts ?? "");
+        if (halted !== undefined) {
+          witness.mayBeStopped.add(halted);
+          control.stop(halted, key);
         }
         if (plan.ending === "hanging") await aborted(signal);
         const failed = failures.get(key) ?? 0;
         if (failed < plan.failures) {
           failures.set(key, failed + 1);
           await emit("completed", `${key} discarded`);
+          if (!signal.aborted) witness.attemptFailed(conversationId, attempt);
           throw new Error(FAILED);
         }
         if (plan.ending === "refusal") throw new WorkerError(REFUSED, { retry: "never" });

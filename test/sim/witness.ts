@@ -6,10 +6,10 @@
 import type { Accepted } from "../../src/core/gateway.ts";
 import type { Delivery, ReceivedMessage } from "../../src/core/message-event.ts";
 import { threadKey } from "../../src/core/shards.ts";
-import type { MemoryDatabase } from "./memory-database.ts";
 import { type ConversationRow, deliveryKey, isOpen } from "./memory-tables.ts";
 import type { MessagePlan } from "./scenario.ts";
 import type { Host } from "./scheduler.ts";
+import type { DatabaseView, WorldDatabase } from "./world-database.ts";
 
 /** A process of the world, as far as it is watched. */
 export interface Watched {
@@ -31,10 +31,17 @@ interface Arrival {
 }
 
 export interface WitnessOptions {
-  db: MemoryDatabase;
+  db: Pick<WorldDatabase, "look">;
   plans: ReadonlyMap<string, MessagePlan>;
   steps(): number;
+  /** Whether what is stored may be unknown to the memory of the process that has stored it. */
+  mayFallBehind: boolean;
 }
+
+/** How many steps a process has to know what it has stored, and to act by it. */
+const NOTICE_STEPS = 60;
+
+const NOTHING = () => undefined;
 
 export class Witness {
   readonly violations: string[] = [];
@@ -52,6 +59,14 @@ export class Witness {
   readonly loose = new Set<string>();
   /** Messages that a worker has had. */
   readonly begun = new Set<number>();
+  /** By a message's id: the newest right to write when it was stored that someone wants it ended. */
+  readonly stopped = new Map<number, number>();
+  /** Messages that someone wanted ended, in whatever way. */
+  readonly mayBeStopped = new Set<number>();
+  /** The number of the last attempt that has failed, by message or delivery. */
+  readonly #failedAttempts = new Map<number | string, number>();
+  /** By an event's text: when it was known to be stored, and to whom. */
+  readonly #emittedAt = new Map<string, { step: number; epoch: number | undefined }>();
   readonly #newKeys = new Set<string>();
   readonly #staleLanes = new Set<string>();
 
@@ -61,10 +76,6 @@ export class Witness {
 
   violated(text: string): void {
     this.violations.push(`${text} (step ${this.#options.steps()})`);
-  }
-
-  isStale({ host, epoch }: Watched): boolean {
-    return host.state === "dead" || epoch === undefined || !this.#options.db.isValid(epoch);
   }
 
   acceptCalled(key: string): void {
@@ -77,105 +88,207 @@ export class Witness {
       this.violated(`${key} was accepted twice, as messages ${known} and ${conversationId}`);
     if (!isDuplicate && this.#newKeys.has(key)) this.violated(`${key} was accepted as new a second time`);
     if (!isDuplicate) this.#newKeys.add(key);
-    if (!this.#options.db.tables.conversations.has(conversationId))
-      this.violated(`${key} was acknowledged before its commit`);
     this.accepted.set(key, conversationId);
     if (!this.#acceptedAt.has(key)) this.#acceptedAt.set(key, this.#options.steps());
+    void this.#look(({ tables }) => {
+      if (!tables.conversations.has(conversationId))
+        this.violated(`${key} was acknowledged before its commit`);
+    });
+  }
+
+  /** Someone wants it ended, and was told that it is open and will be. */
+  stopStored(conversationId: number): void {
+    void this.#look(({ lastEpoch }) => {
+      if (!this.stopped.has(conversationId)) this.stopped.set(conversationId, lastEpoch);
+    });
+  }
+
+  /** An attempt at a message (its id) or at a delivery (its id) has failed, and not because it was cut off. */
+  attemptFailed(of: number | string, attempt: number): void {
+    this.#failedAttempts.set(of, attempt);
   }
 
   /** The result tells that its worker works on no more, or may. */
-  attemptBegins(process: Watched, message: ReceivedMessage, { attempt }: { attempt: number }): () => void {
-    const { db } = this.#options;
+  async attemptBegins(
+    process: Watched,
+    message: ReceivedMessage,
+    { attempt }: { attempt: number },
+  ): Promise<() => void> {
     const { conversationId } = message;
     this.begun.add(conversationId);
-    const row = db.tables.conversations.get(conversationId);
-    if (this.isStale(process) || !row) return () => undefined;
-    const thread = threadKey(row);
-    const isControl = this.#planOf(row)?.isControl ?? false;
-    const name = `${process.host.name} begins message ${conversationId}`;
-    const inbox = db.tables.inbox.get(conversationId);
-    if (inbox?.status !== "claimed" || inbox.attempts !== attempt)
-      this.violated(
-        `${name}, attempt ${attempt}, which is ${inbox?.status ?? "done"} with ${inbox?.attempts}`,
+    let ends: () => void = NOTHING;
+    await this.#look((view) => {
+      const row = view.tables.conversations.get(conversationId);
+      if (this.#isStale(process, view) || !row) return;
+      const isControl = this.#planOf(row)?.isControl ?? false;
+      const entry = { process, conversationId, thread: threadKey(row), isControl };
+      this.#checkAttempt(entry, { view, row, attempt });
+      this.#attempts.add(entry);
+      ends = () => void this.#attempts.delete(entry);
+    });
+    return ends;
+  }
+
+  async emitted(
+    process: Watched,
+    event: { conversationId: number; sequence: number; content: string },
+  ): Promise<void> {
+    await this.#look((view) => {
+      if (this.#isStale(process, view)) return;
+      const isThere = [...view.tables.events.values()].some(
+        ({ conversationId, sequence, content }) =>
+          conversationId === event.conversationId && sequence === event.sequence && content === event.content,
       );
-    this.#checkHeld(process, { gateway: row.gateway, shard: row.shard, name });
-    for (const other of this.#attempts) {
-      if (this.isStale(other.process)) continue;
-      if (other.conversationId === conversationId) this.violated(`${name}, which is being handled`);
-      else if (other.thread === thread && !other.isControl && !isControl)
-        this.violated(`${name} while message ${other.conversationId} of its thread is handled`);
-    }
-    if (!isControl) this.#checkMessageOrder(row, name);
-    const entry = { process, conversationId, thread, isControl };
-    this.#attempts.add(entry);
-    return () => void this.#attempts.delete(entry);
+      if (!isThere) this.violated(`"${event.content}" was emitted and is not stored`);
+      const { epoch } = process;
+      if (!this.#emittedAt.has(event.content))
+        this.#emittedAt.set(event.content, { step: this.#options.steps(), epoch });
+    });
   }
 
-  emitted(process: Watched, event: { conversationId: number; sequence: number; content: string }): void {
-    if (this.isStale(process)) return;
-    const rows = [...this.#options.db.tables.events.values()];
-    const isThere = rows.some(
-      ({ conversationId, sequence, content }) =>
-        conversationId === event.conversationId && sequence === event.sequence && content === event.content,
-    );
-    if (!isThere) this.violated(`"${event.content}" was emitted and is not stored`);
+  /** A further attempt at a delivery has begun: the gateway is asked whether it is there, or told to send. */
+  async retryBegins(process: Watched, delivery: Delivery): Promise<void> {
+    if (this.#options.mayFallBehind || delivery.eventKind !== "progress") return;
+    await this.#look((view) => {
+      const lane = laneOf(delivery, view);
+      const hasFailed = view.tables.deliveries.get(deliveryKey(delivery))?.lastError;
+      if (hasFailed && !this.#isStale(process, view)) this.#checkGivesWay({ process, delivery, lane }, view);
+    });
   }
 
-  sendBegins(process: Watched, delivery: Delivery): () => void {
-    const { tables } = this.#options.db;
-    if (this.isStale(process)) return () => undefined;
-    const name = `${process.host.name} sends event ${delivery.eventId} (attempt ${delivery.attempt})`;
-    const row = tables.deliveries.get(deliveryKey(delivery));
-    const lane = this.#laneOf(delivery);
-    if (row?.status !== "claimed" || row.attempts !== delivery.attempt || row.deliveryId !== delivery.id)
-      this.violated(`${name}, which is ${row?.status ?? "not stored"} with ${row?.attempts} attempts`);
-    const { shard = 0 } = tables.conversationOf(delivery) ?? {};
-    this.#checkHeld(process, { gateway: delivery.gateway, shard, name });
-    for (const other of this.#sends)
-      if (!this.isStale(other.process) && other.lane === lane)
-        this.violated(`${name} while event ${other.delivery.eventId} of its lane is sent`);
-    for (const earlier of tables.deliveries.values()) {
-      if (earlier.eventId >= delivery.eventId || !isOpen(earlier.status)) continue;
-      if (this.#laneOf(earlier) === lane && this.#areInOrder(earlier, delivery))
-        this.violated(`${name} while event ${earlier.eventId} of its lane is ${earlier.status}`);
-    }
-    const entry = { process, delivery, lane };
-    this.#sends.add(entry);
-    return () => void this.#sends.delete(entry);
+  async sendBegins(process: Watched, delivery: Delivery): Promise<() => void> {
+    let ends: () => void = NOTHING;
+    await this.#look((view) => {
+      if (this.#isStale(process, view)) return;
+      const lane = laneOf(delivery, view);
+      this.#checkSend({ process, delivery, lane }, view);
+      const entry = { process, delivery, lane };
+      this.#sends.add(entry);
+      ends = () => void this.#sends.delete(entry);
+    });
+    return ends;
   }
 
   /** The platform has it. */
   arrived(process: Watched, delivery: Delivery, { mayRepeat }: { mayRepeat: boolean }): void {
-    const lane = this.#laneOf(delivery);
-    if (this.isStale(process)) {
-      this.staleSends.add(delivery.id);
-      this.#staleLanes.add(lane);
-    }
     const isKnown = this.arrivals.has(delivery.id);
-    if (isKnown && !mayRepeat && !this.staleSends.has(delivery.id))
-      this.violated(`event ${delivery.eventId} arrived twice where the platform could be asked`);
-    for (const [id, other] of this.arrivals) {
-      if (other.lane !== lane) continue;
-      if (other.eventId === delivery.eventId && id !== delivery.id)
-        this.violated(`event ${delivery.eventId} arrived under two delivery ids`);
-      const isEarlier = other.eventId > delivery.eventId && this.#areInOrder(other, delivery);
-      if (!isKnown && isEarlier && !this.#staleLanes.has(lane))
-        this.violated(`event ${delivery.eventId} arrived after event ${other.eventId} of its lane`);
+    const arrival = { eventId: delivery.eventId, lane: "" };
+    this.arrivals.set(delivery.id, arrival);
+    void this.#look((view) => {
+      const lane = laneOf(delivery, view);
+      arrival.lane = lane;
+      if (this.#isStale(process, view)) {
+        this.staleSends.add(delivery.id);
+        this.#staleLanes.add(lane);
+      }
+      if (isKnown && !mayRepeat && !this.staleSends.has(delivery.id))
+        this.violated(`event ${delivery.eventId} arrived twice where the platform could be asked`);
+      for (const [id, other] of this.arrivals) {
+        if (other.lane !== lane) continue;
+        if (other.eventId === delivery.eventId && id !== delivery.id)
+          this.violated(`event ${delivery.eventId} arrived under two delivery ids`);
+        const isEarlier = other.eventId > delivery.eventId && this.#areInOrder(view, [other, delivery]);
+        if (!isKnown && isEarlier && !this.#staleLanes.has(lane))
+          this.violated(`event ${delivery.eventId} arrived after event ${other.eventId} of its lane`);
+      }
+    });
+  }
+
+  #look(see: (view: DatabaseView) => void): Promise<void> | undefined {
+    return this.#options.db.look(see);
+  }
+
+  #isStale({ host, epoch }: Watched, view: DatabaseView): boolean {
+    return host.state === "dead" || epoch === undefined || !view.isValid(epoch);
+  }
+
+  #checkAttempt(
+    { process, conversationId, thread, isControl }: Attempt,
+    { view, row, attempt }: { view: DatabaseView; row: ConversationRow; attempt: number },
+  ): void {
+    const name = `${process.host.name} begins message ${conversationId}`;
+    const inbox = view.tables.inbox.get(conversationId);
+    const isCounted = inbox?.status === "claimed" && inbox.attempts === attempt;
+    const isUncertain = view.tables.overwritten.has(conversationId);
+    if (!isUncertain) this.#checkIsLater(conversationId, { name, attempt });
+    if (!isCounted && !isUncertain)
+      this.violated(
+        `${name}, attempt ${attempt}, which is ${inbox?.status ?? "done"} with ${inbox?.attempts}`,
+      );
+    if ((process.epoch ?? 0) > (this.stopped.get(conversationId) ?? Number.POSITIVE_INFINITY) && !isControl)
+      this.violated(`${name}, which was to be ended before that process was there`);
+    this.#checkHeld(process, { view, gateway: row.gateway, shard: row.shard, name });
+    for (const other of this.#attempts) {
+      if (this.#isStale(other.process, view)) continue;
+      if (other.conversationId === conversationId) this.violated(`${name}, which is being handled`);
+      else if (other.thread === thread && !other.isControl && !isControl)
+        this.violated(`${name} while message ${other.conversationId} of its thread is handled`);
     }
-    this.arrivals.set(delivery.id, { eventId: delivery.eventId, lane });
+    if (!isControl) this.#checkMessageOrder(row, { view, name });
+  }
+
+  #checkSend(
+    { process, delivery, lane }: { process: Watched; delivery: Delivery; lane: string },
+    view: DatabaseView,
+  ): void {
+    const { tables } = view;
+    const name = `${process.host.name} sends event ${delivery.eventId} (attempt ${delivery.attempt})`;
+    const row = tables.deliveries.get(deliveryKey(delivery));
+    const isCounted = row?.status === "claimed" && row.attempts === delivery.attempt;
+    const isUncertain = tables.overwritten.has(deliveryKey(delivery));
+    if (!isUncertain) this.#checkIsLater(delivery.id, { name, attempt: delivery.attempt });
+    if (row?.deliveryId !== delivery.id || !(isCounted || isUncertain))
+      this.violated(`${name}, which is ${row?.status ?? "not stored"} with ${row?.attempts} attempts`);
+    const { shard = 0 } = tables.conversationOf(delivery) ?? {};
+    this.#checkHeld(process, { view, gateway: delivery.gateway, shard, name });
+    for (const other of this.#sends)
+      if (!this.#isStale(other.process, view) && other.lane === lane)
+        this.violated(`${name} while event ${other.delivery.eventId} of its lane is sent`);
+    for (const earlier of tables.deliveries.values()) {
+      if (earlier.eventId >= delivery.eventId || !isOpen(earlier.status)) continue;
+      if (laneOf(earlier, view) === lane && this.#areInOrder(view, [earlier, delivery]))
+        this.violated(`${name} while event ${earlier.eventId} of its lane is ${earlier.status}`);
+    }
+  }
+
+  #checkIsLater(of: number | string, { name, attempt }: { name: string; attempt: number }): void {
+    const failed = this.#failedAttempts.get(of) ?? 0;
+    if (attempt <= failed) this.violated(`${name}, attempt ${attempt}, after attempt ${failed} had failed`);
+  }
+
+  /** Progress that failed is not tried again once its process has stored, and may well know, what is newer. */
+  #checkGivesWay(
+    { process, delivery, lane }: { process: Watched; delivery: Delivery; lane: string },
+    view: DatabaseView,
+  ): void {
+    for (const later of view.tables.deliveries.values()) {
+      if (later.eventId <= delivery.eventId || !isOpen(later.status) || laneOf(later, view) !== lane)
+        continue;
+      const { step, epoch } = this.#emittedAt.get(view.tables.events.get(later.eventId)?.content ?? "") ?? {};
+      if (step === undefined || epoch !== process.epoch || this.#options.steps() - step < NOTICE_STEPS)
+        continue;
+      this.violated(
+        `event ${delivery.eventId} is progress that failed, and does not give way to event ${later.eventId}`,
+      );
+    }
   }
 
   #checkHeld(
     { epoch = 0 }: Watched,
-    { gateway, shard, name }: { gateway: string | null; shard: number; name: string },
+    {
+      view,
+      gateway,
+      shard,
+      name,
+    }: { view: DatabaseView; gateway: string | null; shard: number; name: string },
   ): void {
-    if (!this.#options.db.isHeldBy(epoch, { gateway, shard }))
+    if (!view.isHeldBy(epoch, { gateway, shard }))
       this.violated(`${name}, whose shard ${gateway}:${shard} is not its own`);
   }
 
   /** What came before it in its thread has ended, or has failed and waits for its retry. */
-  #checkMessageOrder(row: ConversationRow, name: string): void {
-    const { tables } = this.#options.db;
+  #checkMessageOrder(row: ConversationRow, { view, name }: { view: DatabaseView; name: string }): void {
+    const { tables } = view;
     const calledAt = this.#calledAt.get(row.content.split(" ")[1] ?? "") ?? 0;
     for (const earlier of tables.conversations.values()) {
       if (earlier.conversationId >= row.conversationId || threadKey(earlier) !== threadKey(row)) continue;
@@ -186,6 +299,8 @@ export class Witness {
       if (inbox.isUnowned) continue;
       // Nobody knows the order of two that were on their way at the same time.
       if (acceptedAt >= calledAt || inbox.nextAttemptAt !== null || inbox.lastError !== null) continue;
+      // What it has become was overwritten late; the process knows better.
+      if (tables.overwritten.has(earlier.conversationId)) continue;
       this.violated(
         `${name} before message ${earlier.conversationId} of its thread, which is ${inbox.status}`,
       );
@@ -193,8 +308,7 @@ export class Witness {
   }
 
   /** A control message's events come between the others; places in a lane are in the order of the calls. */
-  #areInOrder(...events: { eventId: number }[]): boolean {
-    const { tables } = this.#options.db;
+  #areInOrder({ tables }: DatabaseView, events: { eventId: number }[]): boolean {
     return events.every((event) => {
       const row = tables.conversationOf(event);
       const isLoose = this.loose.has(tables.events.get(event.eventId)?.content ?? "");
@@ -202,13 +316,16 @@ export class Witness {
     });
   }
 
-  /** As core has it: of a copy for another gateway too, the thread of the message. */
-  #laneOf({ eventId, gateway, target }: Pick<Delivery, "eventId" | "gateway" | "target">): string {
-    const { threadTs = "" } = this.#options.db.tables.conversationOf({ eventId }) ?? {};
-    return threadKey({ gateway, channelId: target, threadTs });
-  }
-
   #planOf(row: ConversationRow): MessagePlan | undefined {
     return this.#options.plans.get(row.content.split(" ")[1] ?? "");
   }
+}
+
+/** As core has it: of a copy for another gateway too, the thread of the message. */
+function laneOf(
+  { eventId, gateway, target }: Pick<Delivery, "eventId" | "gateway" | "target">,
+  { tables }: DatabaseView,
+): string {
+  const { threadTs = "" } = tables.conversationOf({ eventId }) ?? {};
+  return threadKey({ gateway, channelId: target, threadTs });
 }

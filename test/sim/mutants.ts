@@ -1,0 +1,132 @@
+/**
+ * Ways to break the core and the stores, one line each, that the simulation must notice: a check of its checks. Each
+ * names the text that it takes out of a file; where that is not there any more, the mutant is to be written anew.
+ */
+import type { StoreKind } from "./world-database.ts";
+
+export interface Mutant {
+  /** What is wrong with it. */
+  name: string;
+  /** Below `src/`. */
+  file: string;
+  from: string;
+  to: string;
+  store: StoreKind;
+  /** How many seeds may be needed. */
+  maxSeeds: number;
+}
+
+export const MUTANTS: Mutant[] = [
+  {
+    name: "failed progress does not give way",
+    file: "core/delivery.ts",
+    from: 'return kind === "progress" && lastError !== null && this.#options.hasLater();',
+    to: "return false;",
+    store: "memory",
+    maxSeeds: 400,
+  },
+  {
+    name: "attempts at messages are not counted",
+    file: "core/message-end.ts",
+    from: 'status: "claimed", attempts: attempts + 1,',
+    to: 'status: "claimed", attempts: Math.max(1, attempts),',
+    store: "memory",
+    maxSeeds: 100,
+  },
+  {
+    name: "attempts at deliveries are not counted",
+    file: "core/delivery.ts",
+    from: "attempts: attempts + 1,",
+    to: "attempts: Math.max(1, attempts),",
+    store: "memory",
+    maxSeeds: 100,
+  },
+  {
+    name: "a lane is overtaken by what comes later",
+    file: "core/lanes.ts",
+    from: "known.items.push(item);",
+    to: "known.items.splice(1, 0, item);",
+    store: "memory",
+    maxSeeds: 100,
+  },
+  {
+    name: "a lane that is held is overtaken",
+    file: "core/lanes.ts",
+    from: "if (known) {",
+    to: 'if (known && known.state !== "held") {',
+    store: "memory",
+    maxSeeds: 200,
+  },
+  {
+    name: "an event that was stored before is delivered under a second id",
+    file: "core/outbox-entry.ts",
+    from: "if (!event?.isNew) return false;",
+    to: "if (!event) return false;",
+    store: "memory",
+    maxSeeds: 200,
+  },
+  {
+    name: "an event is stored twice when its worker runs again",
+    file: "core/attempt.ts",
+    from: "      sequence: this.#emitCount,",
+    to: "      sequence: this.#emitCount + 1000 * this.#options.number,",
+    store: "memory",
+    maxSeeds: 100,
+  },
+  {
+    name: "the final event is lost",
+    file: "core/dispatch.ts",
+    from: "events: attempt.finalEvents,",
+    to: "events: [],",
+    store: "memory",
+    maxSeeds: 20,
+  },
+  {
+    name: "a message that is handed back is left claimed",
+    file: "core/dispatch.ts",
+    from: "return await this.#end.handedBack(entry);",
+    to: 'return { kind: "ended" };',
+    store: "memory",
+    maxSeeds: 400,
+  },
+  {
+    name: "a wish to end a message does not outlive its process",
+    file: "core/inbox-entry.ts",
+    from: "message.stoppedBy === null ? {}",
+    to: "message !== undefined ? {}",
+    store: "memory",
+    maxSeeds: 400,
+  },
+  {
+    name: "a shard is handed over while its messages are worked on",
+    file: "core/inbox.ts",
+    from: "yield* this.#accepting;",
+    to: "return;",
+    store: "memory",
+    maxSeeds: 200,
+  },
+  {
+    name: "the platform is not asked whether an interrupted delivery has arrived",
+    file: "core/send-attempt.ts",
+    from: "delivery.attempt > 1 && gateway.find",
+    to: "delivery.attempt > 99 && gateway.find",
+    store: "memory",
+    maxSeeds: 200,
+  },
+  {
+    name: "a process writes with an epoch that is stale (SQLite)",
+    file: "store/sqlite/ownership.ts",
+    from: "!isReleased && currentEpoch.get()?.epoch === epoch",
+    to: "!isReleased",
+    store: "sqlite",
+    maxSeeds: 300,
+  },
+  {
+    name: "a process writes with an epoch that is stale (PostgreSQL)",
+    file: "store/postgres/way.ts",
+    from: "lease as (select id from processes where id = $1 for key share)",
+    to: "lease as (select $1::int as id)",
+    store: "postgres",
+    maxSeeds: 100,
+  },
+];

@@ -1,0 +1,156 @@
+/**
+ * One process's view of a real database: the store that the product uses, with the scheduler's turns and the faults
+ * of the world around each call. Writes keep the order of their connection, as in the product; what waits at the same
+ * moment is handed over together. An answer comes in a turn of its own, late, or not at all.
+ */
+import type { Ownership, Store } from "../../src/core/store.ts";
+import { labelOf, NO_RUNS, rowsOf } from "./memory-store.ts";
+import { answered, readThrough, Wire, type WireOptions } from "./real-wire.ts";
+
+export interface RealStoreOptions extends WireOptions {
+  location: string;
+  /** Opens it when it is first needed. */
+  open(): Promise<Store>;
+  /** It has become an owner. */
+  owned(ownership: Ownership): void;
+  /** Whether it is certain that this epoch may not write any more. */
+  isStale(epoch: number): boolean;
+  /** A write of that epoch was stored, although it was stale before it was handed over. */
+  wroteStale(epoch: number, label: string): void;
+  /** This process has written these messages and deliveries; late: after others perhaps. */
+  wrote(rows: (number | string)[], isLate: boolean): void;
+  /** Before it leaves: whether it still may. */
+  releases(epoch: number): Promise<void>;
+  /** Where wake-ups are the world's own: it is told of each. */
+  onWake?(callback: () => void): void;
+  /** Something was stored for an owner by one who is none. */
+  wakes(): void;
+}
+
+export function openRealStore(options: RealStoreOptions): Store {
+  const { host, turns, location } = options;
+  const wire = new Wire(options);
+  let opening: Promise<Store> | undefined;
+  let owning: Promise<unknown> | undefined;
+  const opened = () => {
+    opening ??= options.open();
+    return opening;
+  };
+  const read = <T>(label: string, look: (store: Store) => Promise<T>) =>
+    readThrough(options, { label, look: async () => look(await opened()) });
+  const write = <T>(label: string, run: (store: Store) => Promise<T>) =>
+    wire.submit(label, async () => run(await opened()));
+  return {
+    location,
+    runs: NO_RUNS,
+    admission: {
+      countOpen: (atMost) => read("count open", (store) => store.admission.countOpen(atMost)),
+      isAllowed: async () => true,
+      countRequest: async () => [],
+    },
+    async own(more) {
+      await turns.turn(host, "own");
+      const act = async () => (await opened()).own(more);
+      const ownership = await answered(options, {
+        label: "own",
+        act() {
+          const owned = act();
+          owning = owned.catch(() => undefined);
+          return owned;
+        },
+      });
+      options.owned(ownership);
+      return createOwnership(ownership, options);
+    },
+    async insertUnowned(message) {
+      const accepted = await write(`insert ${message.content}`, (store) => store.insertUnowned(message));
+      options.wakes();
+      return accepted;
+    },
+    async requestStop(conversationId, by) {
+      const isOpen = await write(`stop ${conversationId}`, (store) => store.requestStop(conversationId, by));
+      options.wakes();
+      return isOpen;
+    },
+    currentOwners: () => read("owners", (store) => store.currentOwners()),
+    conversation: (id) => read("conversation", (store) => store.conversation(id)),
+    events: (id) => read("events", (store) => store.events(id)),
+    deadLetters: (page) => read("dead letters", (store) => store.deadLetters(page)),
+    retryDeadLetter: (letter) => write("retry", (store) => store.retryDeadLetter(letter)),
+    discardDeadLetter: (letter) => write("discard", (store) => store.discardDeadLetter(letter)),
+    async close() {
+      await owning;
+      await (await opening?.catch(() => undefined))?.close();
+    },
+  };
+}
+
+function createOwnership(real: Ownership, options: RealStoreOptions): Ownership {
+  const { host, turns } = options;
+  const { epoch } = real;
+  const wires = [new Wire(options), new Wire(options)];
+  const write = async <T>(
+    label: string,
+    { shard = 0, run }: { shard?: number; run: (isLate: boolean) => Promise<T> },
+  ) => {
+    let wasStale = false;
+    const made = await (wires[shard % wires.length] as Wire).submit(label, (isLate) => {
+      wasStale = options.isStale(epoch);
+      return run(isLate);
+    });
+    if (wasStale) options.wroteStale(epoch, label);
+    return made;
+  };
+  const read = <T>(label: string, look: () => Promise<T>) => readThrough(options, { label, look });
+  const inTurn = async <T>(label: string, act: () => Promise<T>) => {
+    await turns.turn(host, label);
+    return answered(options, { label, act });
+  };
+  return {
+    epoch,
+    accept: (message, at) =>
+      write(`accept ${message.content} ${at.status}`, {
+        shard: at.shard,
+        run: () => real.accept(message, at),
+      }),
+    record: (change) =>
+      write(labelOf(change), {
+        shard: change.shard,
+        async run(isLate) {
+          const events = await real.record(change);
+          options.wrote(rowsOf(change), isLate);
+          return events;
+        },
+      }),
+    openMessages: (page) => read("open messages", () => real.openMessages(page)),
+    takeUnowned: (limit) => write("take unowned", { run: () => real.takeUnowned(limit) }),
+    stopRequests: (limit) => read("stop requests", () => real.stopRequests(limit)),
+    openDeliveries: (page) => read("open deliveries", () => real.openDeliveries(page)),
+    wakeDue: (now) => write("wake due", { run: () => real.wakeDue(now) }),
+    expireUnregistered: (before) => write("expire", { run: () => real.expireUnregistered(before) }),
+    wasHinted: (thread) => read("hint", () => real.wasHinted(thread)),
+    onWake: (callback) => {
+      const wake = () => {
+        if (!options.faults.isWakeLost()) turns.later(host, "wake", callback);
+      };
+      if (options.onWake) options.onWake(wake);
+      else real.onWake(wake);
+    },
+    onLost: (callback) => real.onLost((error) => turns.later(host, "lost", () => callback(error))),
+    onReach: (callback) => real.onReach((error) => turns.later(host, "reach", () => callback(error))),
+    holds: (gateway, shard) => real.holds(gateway, shard),
+    shards: () => real.shards(),
+    // Together with what `holds` says.
+    onShards: (callback) => real.onShards((change) => turns.at(host, () => callback(change))),
+    // From its call on, `holds` is false for them: so there is no turn before.
+    letGo: (keys) => answered(options, { label: "let go", act: () => real.letGo(keys) }),
+    retire: () => inTurn("retire", () => real.retire()),
+    async release() {
+      await Promise.all(wires.map((wire) => wire.idle()));
+      await inTurn("release", async () => {
+        await options.releases(epoch);
+        await real.release();
+      });
+    },
+  };
+}
