@@ -60,3 +60,29 @@ test("a worker that never ends is named, before the test runner gives up", async
 
   await expect(said).rejects.toThrow('Worker "w" has not ended its message within 100 ms');
 });
+
+test("a run is answered by its question's name, sleeps through, and waits for an event", async (t) => {
+  const worker = aWorker(
+    async (_message, _args, { step, ask, sleep, waitFor, emit }) => {
+      await step("look", async ({ emit }) => emit("progress", "looking"));
+      const answer = await ask("sure", { text: "Sure?", choices: ["yes", "no"], timeoutMs: 1000 });
+      await sleep("a week", 7 * 24 * 3_600_000);
+      const checks = await waitFor("checks", { key: "checks of 1" });
+      await emit("completed", `${answer?.by} said ${answer?.value}, and the checks ${checks}`);
+    },
+    { command: "/long", run: {} },
+  );
+  const asker = testWorker(t, worker);
+  const [looking, question] = await asker.say("/long");
+
+  expect(looking).toEqual({ kind: "progress", content: "looking" });
+  expect(question?.content).toContain("Sure?");
+  await expect(asker.answer("shure", "yes")).rejects.toMatchObject({ hint: 'It asks "sure"' });
+  await expect(asker.answer("sure", "perhaps")).rejects.toThrow("none of its choices");
+  expect(await asker.answer("sure", "YES", "ada")).toEqual([]);
+  expect(await asker.signal("checks of 1", "passed")).toEqual([
+    { kind: "completed", content: "ada said yes, and the checks passed" },
+  ]);
+  expect(await asker.run()).toMatchObject({ status: "done", steps: [{ name: "look" }] });
+  await expect(asker.answer("sure", "yes")).rejects.toMatchObject({ code: "RUN_INVALID" });
+});

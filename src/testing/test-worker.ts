@@ -1,6 +1,9 @@
 /** One worker, tested as an asker meets it: a message goes in, and what the asker gets comes out. */
 import { RobsonError } from "../core/errors.ts";
 import type { EventKind } from "../core/process-event.ts";
+import type { Json } from "../core/run.ts";
+import { chosen, openQuestion, wrongAnswer } from "../core/run-answer.ts";
+import type { RunDetails } from "../core/run-store.ts";
 import type { Worker } from "../core/worker.ts";
 import { type FakeGateway, fakeGateway } from "./fake-gateway.ts";
 import { startTestLoop, type TestLoop } from "./start-test-loop.ts";
@@ -15,10 +18,17 @@ export interface WorkerEvent {
 export interface TestWorker {
   /**
    * Sends a message through a real loop on a database of the test's own, and resolves with its events in their
-   * order once it has ended. A worker that fails is tried again at once; when it does not recover, the last event is
-   * what the asker is told. More than the content, as who asks, goes into `more`.
+   * order once it has ended, or waits for an answer or an event. A worker that fails is tried again at once, one that
+   * sleeps sleeps no longer than the test; when it does not recover, the last event is what the asker is told. More
+   * than the content, as who asks, goes into `more`.
    */
   say(content: string, more?: Parameters<FakeGateway["say"]>[1]): Promise<WorkerEvent[]>;
+  /** Answers a question of the message's run, and resolves with the events after it, as `say` does. */
+  answer(name: string, value: string, by?: string): Promise<WorkerEvent[]>;
+  /** Tells the run of an event that it waits for, and resolves with the events after it, as `say` does. */
+  signal(key: string, value: Json): Promise<WorkerEvent[]>;
+  /** The run of the latest message as it is on record: its steps, effects and questions; undefined without one. */
+  run(): Promise<RunDetails | undefined>;
 }
 
 export interface TestWorkerOptions {
@@ -32,27 +42,84 @@ export function testWorker(t: TestEnd, worker: Worker, options: TestWorkerOption
   // Its events are read from the database: nothing has to be delivered.
   const gateway = fakeGateway({ targets: () => [] });
   let starting: Promise<TestLoop> | undefined;
+  let conversationId = 0;
+  let seen = 0;
+  const start = () => {
+    // Nobody else writes to its database: there is nothing to look for while a run sleeps for a month.
+    const limits = { fallbackPollMs: YEAR_MS };
+    starting ??= startTestLoop(t, { workers: [worker], gateways: [gateway], limits });
+    return starting;
+  };
+  const eventsAfter = async (running: TestLoop) => {
+    await within(untilEnded(running, conversationId), { worker, maxWaitMs });
+    const events = await running.store.events(conversationId);
+    const fresh = events.slice(seen).map(({ kind, content }) => ({ kind, content }));
+    seen = events.length;
+    return fresh;
+  };
   return {
     async say(content, more) {
-      starting ??= startTestLoop(t, { workers: [worker], gateways: [gateway] });
-      const running = await starting;
-      const { conversationId } = await gateway.say(content, more);
-      await within(untilEnded(running, conversationId), { worker, maxWaitMs });
-      const events = await running.store.events(conversationId);
-      return events.map(({ kind, content }) => ({ kind, content }));
+      const running = await start();
+      ({ conversationId } = await gateway.say(content, more));
+      seen = 0;
+      return eventsAfter(running);
     },
+    async answer(name, text, by = "U1") {
+      const running = await start();
+      const run = await running.store.runs.run(conversationId);
+      const question = run && openQuestion(run, name);
+      if (!question) throw nothingAsked(name, run);
+      const value = chosen(question, text);
+      if (value === undefined) throw wrongAnswer(run, question);
+      await running.store.runs.answer(conversationId, { name, value, by, at: running.clock.now() });
+      return eventsAfter(running);
+    },
+    async signal(key, value) {
+      const running = await start();
+      await running.store.runs.signal(key, { value, at: running.clock.now() });
+      return eventsAfter(running);
+    },
+    run: async () => (await start()).store.runs.run(conversationId),
   };
 }
 
-/** The clock stands still: it is moved from one attempt to the next. */
+const YEAR_MS = 365 * 24 * 3_600_000;
+/** How often a message is looked at that another process, so to say, has changed. */
+const LOOK_MS = 5;
+
+/** The clock stands still: it is moved from one attempt to the next, and over every sleep. */
 async function untilEnded({ store, clock, idle }: TestLoop, conversationId: number): Promise<void> {
   for (;;) {
     await idle();
     const message = await store.conversation(conversationId);
-    if (message === undefined || message.nextAttemptAt === null) return;
-    if (message.status === "done" || message.status === "dead") return;
-    await clock.advance(message.nextAttemptAt - clock.now());
+    if (message === undefined || message.status === "done" || message.status === "dead") return;
+    if (message.status === "waiting" && (await waitsForSomeone(store, { conversationId, clock }))) return;
+    if (message.nextAttemptAt !== null) await clock.advance(Math.max(0, message.nextAttemptAt - clock.now()));
+    // What was answered is taken up when the loop has noticed.
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
+}
+
+/** A person or an event; not the time alone. */
+async function waitsForSomeone(
+  { runs }: TestLoop["store"],
+  { conversationId, clock }: { conversationId: number; clock: TestLoop["clock"] },
+): Promise<boolean> {
+  const decisions = (await runs.run(conversationId))?.decisions ?? [];
+  return decisions.some(
+    ({ kind, answeredAt, dueAt }) =>
+      kind !== "sleep" && answeredAt === null && (dueAt === null || dueAt > clock.now()),
+  );
+}
+
+function nothingAsked(name: string, run: RunDetails | undefined): RobsonError {
+  const open =
+    run?.decisions.filter(({ kind, answeredAt }) => kind === "question" && answeredAt === null) ?? [];
+  const names = open.map((question) => `"${question.name}"`).join(", ");
+  return new RobsonError("RUN_INVALID", `Cannot answer "${name}": the message waits for no such question`, {
+    hint:
+      names === "" ? "It has no question open; say something first that makes it ask" : `It asks ${names}`,
+  });
 }
 
 /** Rejects when it takes too long: the clock stands still, so that the worker's own time-out never comes. */

@@ -1,6 +1,7 @@
 /** What is derived from a task alone, so that a second run finds what the first one made: branch, commit, markers. */
 import { createHash } from "node:crypto";
 import { preview } from "../core/text.ts";
+import { inertPlain } from "./inert-markdown.ts";
 import type { Check } from "./verify.ts";
 
 /** The longest part of a branch name that comes from a summary. */
@@ -34,7 +35,7 @@ export function branchName(
 
 /** The title of the commit and of the pull request. */
 export function titleOf({ key, summary }: { key: string; summary: string }): string {
-  return preview(`${key}: ${summary.replace(/\s+/gu, " ")}`, MAX_TITLE_LENGTH);
+  return preview(`${key}: ${inertPlain(summary).replace(/\s+/gu, " ")}`, MAX_TITLE_LENGTH);
 }
 
 export interface CommitRecord {
@@ -56,7 +57,8 @@ export function commitMessage(ticket: { key: string; summary: string }, record: 
     `${AGENT_TRAILER}: ${oneLine(record.agent)}`,
     ...checks,
   ];
-  const body = record.summary.trim() === "" ? [] : [record.summary.trim()];
+  // Forges mention people and close issues by what a commit says.
+  const body = record.summary.trim() === "" ? [] : [inertPlain(record.summary.trim())];
   return `${[titleOf(ticket), ...body, trailers.join("\n")].join("\n\n")}\n`;
 }
 

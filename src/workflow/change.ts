@@ -15,6 +15,7 @@ import { followUpPrompt, hiddenInPrompt } from "./prompt.ts";
 import type { GatesReported, ReportedCheck } from "./pull-request-body.ts";
 import type { RepositoryRun } from "./repository-run.ts";
 import { type RepositoryRules, readRepositoryRules } from "./repository-settings.ts";
+import { removeCheckLeftovers } from "./restore-files.ts";
 import { gateQuestion, type RunEnd } from "./run-ends.ts";
 import { sandboxFor } from "./run-sandbox.ts";
 import { type Check, detectCommands, runChecks, verifyLaunch } from "./verify.ts";
@@ -114,6 +115,9 @@ export function checked(
       clock: run.options.clock,
       signal: step.signal,
     });
+    // What they left behind is not the agent's: in the next round it would be committed with the change.
+    const inRuns = inRunsOf(workspace, repository.git(step.signal));
+    await removeCheckLeftovers({ checkout, own: workspace.places.own, from: tree }, inRuns);
     step.emit("progress", describeChecks(checks));
     return checks;
   });
@@ -145,7 +149,7 @@ async function gated(
       change: await readStagedChange({ baseSha: base.baseSha, tree: turn.tree }, inRuns),
       texts: [
         { place: "the commit message", text: message },
-        { place: "the pull request", text: `${titleOf(ticket)}\n${turn.summary}` },
+        { place: "the pull request", text: [titleOf(ticket), ticket.description, turn.summary].join("\n") },
         { place: "the branch", text: branch },
       ],
       ...(run.options.gates ? { policies: run.options.gates } : {}),

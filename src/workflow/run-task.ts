@@ -80,7 +80,7 @@ async function report(run: TaskRun, { ticket, startedAt }: Assignment, ends: Rep
         status,
         branch: first?.branch ?? null,
         prUrl: first?.pullRequest.url ?? null,
-        error: failed[0] ? errorOf(key, failed[0].failed) : null,
+        error: failed[0] ? errorOf(run, failed[0].failed) : null,
       }),
     );
     return options.clock.now() - startedAt;
@@ -88,7 +88,7 @@ async function report(run: TaskRun, { ticket, startedAt }: Assignment, ends: Rep
   const answer = { key, summary: ticket.summary, repositories: done, elapsedMs };
   if (failed.length === 0) return context.emit("completed", finalAnswer(answer));
   const lines = failed.map(({ url, failed: end, kept }) => {
-    const text = describeRunEnd(end, kept === undefined ? { key } : { key, kept });
+    const text = describeRunEnd(end, { key, run: run.runId, ...(kept === undefined ? {} : { kept }) });
     return ends.length === 1 ? text : `${url}\n${text}`;
   });
   const head =
@@ -121,8 +121,8 @@ async function comment(run: TaskRun, ticket: Ticket, done: RepositoryReport[]): 
 /** How many characters of an end are kept with the task. */
 const MAX_KEPT_ERROR = 2000;
 
-function errorOf(key: string, end: RunEnd): string {
-  return describeRunEnd(end, { key }).slice(0, MAX_KEPT_ERROR).toWellFormed();
+function errorOf({ key, runId }: TaskRun, end: RunEnd): string {
+  return describeRunEnd(end, { key, run: runId }).slice(0, MAX_KEPT_ERROR).toWellFormed();
 }
 
 /** Short names of the repositories, for the names of their steps; each its own. */

@@ -168,6 +168,15 @@ test("a sandbox whose limit is passed ends the program, and says why", async (t)
   await expect(program.ended).rejects.toBe(error);
 });
 
+test("nothing of a program is left to be counted by the system", async (t) => {
+  const { start } = await aPlace(t);
+  const before = ownChildren();
+  const programs = await Promise.all([start("exit 3"), start("setsid sleep 600 & exit 0")]);
+  await Promise.all(programs.map(({ ended }) => ended));
+
+  expect(ownChildren()).toEqual(before);
+});
+
 test("when Robson is killed, what he started dies with him, in whatever session it is", async (t) => {
   const { directory } = await aPlace(t);
   const robson = startRobson(
@@ -201,6 +210,11 @@ function startRobson(directory: string, script: string): ChildProcess {
     await program.ended;`;
   const args = ["--disable-warning=ExperimentalWarning", "--input-type=module", "-e", program];
   return spawn(process.execPath, args, { stdio: ["ignore", "inherit", "inherit"] });
+}
+
+/** The processes of ours that are there, also those that ended and were not counted yet. */
+function ownChildren(): string {
+  return readFileSync(`/proc/self/task/${process.pid}/children`, "utf8");
 }
 
 /** Whether it runs; one that waits only to be counted does not. */

@@ -1,8 +1,15 @@
-import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, type TestContext, test } from "vitest";
 import { temporaryFolder } from "../testing/temporary-folder.ts";
-import { openTranscript, readTranscript, showEntry, type TranscriptOptions } from "./transcript.ts";
+import {
+  openTranscript,
+  readTranscript,
+  removeOldTranscripts,
+  showEntry,
+  type TranscriptOptions,
+  transcriptFile,
+} from "./transcript.ts";
 
 const clock = { now: () => Date.UTC(2030, 0, 1, 12, 30) };
 
@@ -92,4 +99,21 @@ test("there is nothing to read where there is no transcript", async (t) => {
   const { file } = await aTranscript(t);
 
   expect(await readTranscript(file)).toEqual([]);
+});
+
+test("old transcripts are removed with what was put aside of them, young ones stay", async (t) => {
+  const workDirectory = await temporaryFolder(t);
+  const files = [1, 2].map((runId) => transcriptFile({ workDirectory, runId }));
+  const [old = "", young = ""] = files;
+  for (const file of [old, `${old}.older`, young]) {
+    await mkdir(join(file, ".."), { recursive: true });
+    await writeFile(file, "");
+  }
+  for (const file of [old, `${old}.older`]) await utimes(file, 1000, 1000);
+
+  expect(await removeOldTranscripts({ workDirectory, before: 2_000_000 })).toBe(2);
+  expect(await removeOldTranscripts({ workDirectory, before: 2_000_000 })).toBe(0);
+  expect(await readTranscript(young)).toEqual([]);
+  expect((await stat(young)).isFile()).toBe(true);
+  expect(await removeOldTranscripts({ workDirectory: join(workDirectory, "none"), before: 1 })).toBe(0);
 });

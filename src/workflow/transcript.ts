@@ -3,7 +3,7 @@
  * taken out. Of a long one the end is kept: at half its size the file is put aside as `.older`, and what was aside is
  * dropped. A crash loses the lines of the last instant; a line that it cut is passed over.
  */
-import { appendFile, mkdir, readFile, rename, stat } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { toStorable } from "../core/text.ts";
 import { isRecord, parseObject } from "./agent-program.ts";
@@ -86,6 +86,26 @@ export async function readTranscript(file: string): Promise<TranscriptEntry[]> {
     [olderOf(file), file].map((name) => readFile(name, "utf8").catch(ifMissing)),
   );
   return parts.flatMap((part) => part.split("\n").flatMap((line) => readEntry(line) ?? []));
+}
+
+/** Removes the transcripts that were last written to before that instant, and returns how many files. Safe to call twice. */
+export async function removeOldTranscripts({
+  workDirectory,
+  before,
+}: {
+  workDirectory: string;
+  before: number;
+}): Promise<number> {
+  const folder = dirname(transcriptFile({ workDirectory, runId: 0 }));
+  const names = await readdir(folder).catch(() => []);
+  let removed = 0;
+  for (const name of names) {
+    const { mtimeMs } = await stat(join(folder, name)).catch(() => ({ mtimeMs: before }));
+    if (mtimeMs >= before) continue;
+    await rm(join(folder, name), { force: true });
+    removed += 1;
+  }
+  return removed;
 }
 
 /** One entry for a person, or undefined where it says nothing beyond the events around it. */

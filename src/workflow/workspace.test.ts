@@ -111,17 +111,19 @@ test("another run starts anew, and what the former one left is kept under that o
   expect(await runs(workspace, "show", "refs/robson/T-1/1/work:a.txt")).toBe("changed\n");
 });
 
-test("a checkout that was removed while its run waited is restored, as changes that are not committed", async (t) => {
+test("a checkout that was removed while its run waited is restored as changes that are not committed, on the base it had", async (t) => {
   const world = await openWorld(t);
   const first = await changed(world);
   writeFileSync(join(first.checkout, "new.txt"), "new\n");
   await removeWorkspace(first, options);
+  await world.server.commit({ "src/b.txt": "of someone\n" });
 
   const again = await world.prepare();
 
   expect(await resumeBranch(again, again.branch, options)).toBe("restored");
   expect(fileIn(again)).toBe("changed\n");
   expect(await agentsGit(again, "status", "--short")).toBe(" M a.txt\n?? new.txt\n");
+  expect(again.baseSha).toBe(first.baseSha);
 });
 
 test("a checkout without a record is saved before it goes", async (t) => {
@@ -143,7 +145,7 @@ test("saving is done once for the same files, and keeps what was saved before", 
   writeFileSync(join(workspace.checkout, "a.txt"), "changed again\n");
   const second = await saveWork(workspace, options);
 
-  expect((await runs(workspace, "rev-parse", `${second?.ref}^`)).trim()).toBe(first?.sha);
+  expect((await runs(workspace, "rev-parse", `${second?.ref}^2`)).trim()).toBe(first?.sha);
 });
 
 test("a checkout as the base has it leaves nothing to save", async (t) => {

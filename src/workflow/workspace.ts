@@ -29,7 +29,7 @@ import {
   underLock,
   withRepository,
 } from "./workspace/repository-lock.ts";
-import { type SavedWork, saveFiles, workRef } from "./workspace/saved-work.ts";
+import { findSavedFiles, type SavedWork, saveFiles } from "./workspace/saved-work.ts";
 import {
   type SubmoduleRule,
   type SubmoduleRules,
@@ -192,7 +192,9 @@ export async function removeWorkspace(workspace: PreparedWorkspace, options: Git
   const { places, tryLock, claim } = workspace;
   if (!claim.isHeld) return;
   await endLeftovers(workspace.root);
-  await saveWork(workspace, options);
+  if (await hasCheckout(workspace)) {
+    await saveFiles({ ...workspace, own: places.own }, inRunsOf(workspace, options), { isOver: true });
+  }
   await throwAway(places, workspace.root);
   await withRepository({ places, tryLock }, options, async () => {
     // Under the repository's lock, as every claim is made: nobody can be waiting for the lock that goes with the folder.
@@ -250,10 +252,15 @@ async function prepare(
     former !== undefined &&
     request.runId === former.runId &&
     (await shaOf(former.baseSha, inRuns)) !== undefined;
-  const { base, baseSha } = isSameRun ? former : await findBase(request, mirror, inMirror);
+  // Before anything of the checkout is saved under the run's name.
+  const saved = request.runId === undefined ? undefined : await findSavedFiles({ key, runId }, inRuns);
+  const { base, baseSha } = isSameRun ? former : (saved ?? (await findBase(request, mirror, inMirror)));
   // A checkout without a record: its disk lost that, or a person put it there. It is kept all the same.
   if (!isSameRun)
-    await saveAndRemove(places, { former: former ?? { key, runId: "unknown", branch, baseSha }, inRuns });
+    await saveAndRemove(places, {
+      former: former ?? { key, runId: "unknown", branch, base, baseSha },
+      inRuns,
+    });
   const lfs = await lfsPatterns(baseSha, inRuns);
   refuseLfs(repoUrl, { patterns: lfs, rule: request.lfs ?? "refuse" });
 
@@ -262,8 +269,6 @@ async function prepare(
   const createdAt = isSameRun ? former.createdAt : now;
   await writeRecord(places, { key, repoUrl, runId, branch, base, baseSha, createdAt, usedAt: now });
   const ownCommit = await findOwnCommit({ key, branch, baseSha }, { inMirror, inRuns });
-  const ref = workRef({ key, runId });
-  const savedSha = isSameRun || request.runId !== undefined ? await shaOf(ref, inRuns) : undefined;
   return {
     ...{ key, runId, repoUrl, branch, base, baseSha, places, tryLock, lfs, filter: request.filter },
     ...{ root: places.root, own: places.own, repository: places.runs, checkout: places.checkout },
@@ -273,7 +278,7 @@ async function prepare(
     ...(mirror.formerDefaultBranch === undefined ? {} : { formerDefaultBranch: mirror.formerDefaultBranch }),
     ...(request.submodules === "leave" ? {} : { submodules: { workDirectory, tryLock, rules } }),
     ...(ownCommit ? { ownCommit } : {}),
-    ...(savedSha === undefined ? {} : { savedWork: { ref, sha: savedSha } }),
+    ...(saved ? { savedWork: { ref: saved.ref, sha: saved.sha } } : {}),
   };
 }
 
@@ -283,7 +288,7 @@ async function saveAndRemove(
   {
     former,
     inRuns,
-  }: { former: Pick<WorkspaceRecord, "key" | "runId" | "branch" | "baseSha">; inRuns: InRepository },
+  }: { former: Pick<WorkspaceRecord, "key" | "runId" | "branch" | "base" | "baseSha">; inRuns: InRepository },
 ): Promise<void> {
   if (await hasCheckout(places))
     await saveFiles({ ...former, checkout: places.checkout, own: places.own }, inRuns);

@@ -20,8 +20,8 @@ export const MUTANTS: Mutant[] = [
   {
     name: "failed progress does not give way",
     file: "core/delivery.ts",
-    from: 'return kind === "progress" && lastError !== null && this.#options.hasLater();',
-    to: "return false;",
+    from: 'return kind === "progress" && lastError !== null &&',
+    to: 'return kind === "nothing" && lastError !== null &&',
     store: "memory",
     maxSeeds: 400,
   },
@@ -68,8 +68,8 @@ export const MUTANTS: Mutant[] = [
   {
     name: "an event is stored twice when its worker runs again",
     file: "core/attempt.ts",
-    from: "      sequence: this.#emitCount,",
-    to: "      sequence: this.#emitCount + 1000 * this.#options.number,",
+    from: "EVENTS_PER_ROUND + this.#emitCount;",
+    to: "EVENTS_PER_ROUND + this.#emitCount + 1000 * this.#options.number;",
     store: "memory",
     maxSeeds: 100,
   },

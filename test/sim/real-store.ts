@@ -126,7 +126,8 @@ function createOwnership(real: Ownership, options: RealStoreOptions): Ownership 
     takeUnowned: (limit) => write("take unowned", { run: () => real.takeUnowned(limit) }),
     stopRequests: (limit) => read("stop requests", () => real.stopRequests(limit)),
     openDeliveries: (page) => read("open deliveries", () => real.openDeliveries(page)),
-    wakeDue: (now) => write("wake due", { run: () => real.wakeDue(now) }),
+    // It may find nothing, and then does not say that its right to write is gone.
+    wakeDue: (now) => inTurn("wake due", () => real.wakeDue(now)),
     expireUnregistered: (before) => write("expire", { run: () => real.expireUnregistered(before) }),
     wasHinted: (thread) => read("hint", () => real.wasHinted(thread)),
     onWake: (callback) => {

@@ -5,8 +5,10 @@
 import { join } from "node:path";
 import { preview } from "../../core/text.ts";
 import { askGit, type GitOptions, git } from "../git.ts";
-import { shaOf } from "./base.ts";
+import { type Base, shaOf } from "./base.ts";
 import { stageWhatCanBe } from "./staging.ts";
+
+const BASE_TRAILER = "Robson-Base";
 
 export interface SavedWork {
   ref: string;
@@ -18,6 +20,7 @@ export interface UnsavedWork {
   key: string;
   runId: string;
   branch: string;
+  base: string;
   baseSha: string;
   checkout: string;
   /** Robson's folder for it. */
@@ -35,24 +38,48 @@ export function replacedRef({ key, runId }: Pick<UnsavedWork, "key" | "runId">, 
 }
 
 /**
- * Keeps the files of a checkout as a commit, unless they are kept already or are as the base has them. Safe to repeat:
- * a crash leaves objects that nothing refers to, and the next call makes the same commit of the same files.
+ * Keeps the files of a checkout as a commit on their base, unless they are kept already. What was kept of the run before is
+ * the commit's second parent. Files as the base has them are not kept, nor, where `isOver` says that the run is done, those
+ * that are on its branch. Safe to repeat: a crash leaves objects that nothing refers to.
  */
-export async function saveFiles(work: UnsavedWork, inRuns: GitOptions): Promise<SavedWork | undefined> {
+export async function saveFiles(
+  work: UnsavedWork,
+  inRuns: GitOptions,
+  { isOver = false }: { isOver?: boolean } = {},
+): Promise<SavedWork | undefined> {
+  const { checkout, base, baseSha } = work;
   const ref = workRef(work);
+  const tree = await stageWhatCanBe({ checkout, indexFile: join(work.own, "saving"), baseSha }, inRuns);
   const former = await shaOf(ref, inRuns);
-  const indexFile = join(work.own, "saving");
-  const { checkout, baseSha } = work;
-  const tree = await stageWhatCanBe({ checkout, indexFile, baseSha }, inRuns);
-  for (const known of [former, baseSha, await shaOf(`refs/heads/${work.branch}`, inRuns)]) {
-    if (known !== undefined && (await treeOf(known, inRuns)) === tree)
+  const known = former === undefined ? [baseSha] : [];
+  const pushed = isOver ? await shaOf(`refs/heads/${work.branch}`, inRuns) : undefined;
+  for (const commit of [...known, ...(pushed === undefined ? [] : [pushed])]) {
+    if ((await treeOf(commit, inRuns)) === tree)
       return former === undefined ? undefined : { ref, sha: former };
   }
-  const message = `Saved files of ${work.key}, run ${work.runId}\n\nNot checked, and not meant to be merged.`;
-  const parent = former ?? baseSha;
-  const sha = (await git(["commit-tree", tree, "-p", parent, "-m", message], inRuns)).trim();
+  if (former !== undefined && (await treeOf(former, inRuns)) === tree) {
+    if ((await shaOf(`${former}^1`, inRuns)) === baseSha) return { ref, sha: former };
+  }
+  const title = `Saved files of ${work.key}, run ${work.runId}`;
+  const message = `${title}\n\nNot checked, and not meant to be merged.\n\n${BASE_TRAILER}: ${base}`;
+  const parents = ["-p", baseSha, ...(former === undefined ? [] : ["-p", former])];
+  const sha = (await git(["commit-tree", tree, ...parents, "-m", message], inRuns)).trim();
   await git(["update-ref", ref, sha], inRuns);
   return { ref, sha };
+}
+
+/** What is kept of a run's files, with the base that they were made on: only on that one are they a change of the run's. */
+export async function findSavedFiles(
+  run: Pick<UnsavedWork, "key" | "runId">,
+  inRuns: GitOptions,
+): Promise<(SavedWork & Base) | undefined> {
+  const ref = workRef(run);
+  const sha = await shaOf(ref, inRuns);
+  const baseSha = sha && (await shaOf(`${sha}^1`, inRuns));
+  if (!sha || !baseSha) return undefined;
+  const message = await git(["log", "-1", "--format=%B", sha, "--"], inRuns);
+  const base = new RegExp(`^${BASE_TRAILER}: (.+)$`, "m").exec(message)?.[1];
+  return base === undefined ? undefined : { ref, sha, base, baseSha };
 }
 
 /** Keeps a commit that is about to be replaced by another one. */
