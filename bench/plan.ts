@@ -1,4 +1,4 @@
-/** What is measured with whom, in which order, and how much of it: in full, or in less than a minute. */
+/** What is measured with whom, in which order, and how much of it: in full, or in a minute and a half. */
 import type { EngineName } from "./engines/index.ts";
 import type { Measurement } from "./measure.ts";
 import type { Mode, ModeOptions } from "./modes.ts";

@@ -27,6 +27,17 @@ export type { Delivery, InboundMessage, MessageEvent, ReceivedMessage } from "./
 export { type KeyValues, parseKv } from "./core/parse-kv.ts";
 export { definePlugin, type Plugin, PluginConfigError, type PluginHost } from "./core/plugin.ts";
 export type { EventKind, ProcessEvent } from "./core/process-event.ts";
+export {
+  type Answer,
+  type Effect,
+  type Json,
+  type Question,
+  type RunContext,
+  type RunRules,
+  type StepContext,
+  Suspended,
+} from "./core/run.ts";
+export type { RunDetails, RunRecord, RunRecords, RunStatus } from "./core/run-store.ts";
 export { type LoopHealth, SensoriumLoop, type SensoriumLoopOptions } from "./core/sensorium-loop.ts";
 export type { DeadLetter, EventRecord, Ownership, Status, Store, StoredMessage } from "./core/store.ts";
 export {

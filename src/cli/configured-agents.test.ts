@@ -44,15 +44,17 @@ test("two agents of one name are refused", () => {
   expect(() => agentsOf(toml)).toThrow(/there are two agents "codex"/);
 });
 
-test("what reaches an agent is secret, and only what is named and set reaches one", () => {
-  const { secrets } = agentsOf('[agents.codex]\nenvironment = ["MY_KEY"]', {
+test("what reaches an agent is secret but for addresses and names, and only what is named and set reaches one", () => {
+  const { secrets } = agentsOf('[agents.codex]\nenvironment = ["MY_KEY", "MY_MODEL", "PROXY_URL"]', {
+    MY_MODEL: "a-model",
+    PROXY_URL: "https://me:word@proxy.example.org",
     ANTHROPIC_API_KEY: "sk-ant-made-up",
     ANTHROPIC_BASE_URL: "https://gateway.example.org",
     MY_KEY: "sk-my",
     CODEX_API_KEY: "sk-not-named",
   });
 
-  expect(secrets.sort()).toEqual(["sk-ant-made-up", "sk-my"]);
+  expect(secrets.sort()).toEqual(["https://me:word@proxy.example.org", "sk-ant-made-up", "sk-my"]);
 });
 
 test("Robson's own secrets cannot be handed to an agent", () => {

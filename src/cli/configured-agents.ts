@@ -31,7 +31,8 @@ export function configuredAgents(config: Config): ConfiguredAgents {
     create: (environment: Record<string, string>) => CodingAgent,
   ): CodingAgent => {
     const environment = variablesOf(config, { names: settings.environment, path: [...path, "environment"] });
-    for (const value of Object.values(environment)) if (!isAddress(value)) secrets.add(value);
+    for (const [name, value] of Object.entries(environment))
+      if (isSecret({ name, value })) secrets.add(value);
     located({ config, path: [...path, "domains"] }, () => parseDomains(settings.domains));
     return { ...create(environment), domains: settings.domains };
   };
@@ -92,7 +93,11 @@ function find({ workflow, file }: Config, agents: CodingAgent[]): CodingAgent {
   throw refusedSetting(file, { path: ["workflow", "agent"], cause });
 }
 
-/** The address of a provider is no secret, and stands in many honest texts. */
-function isAddress(value: string): boolean {
-  return /^https?:\/\/[^@]*$/.test(value);
+/** What stands in honest texts too: addresses, names of models and projects. */
+const NO_SECRET =
+  /_(?:URL|URI|ENDPOINT|HOST|MODEL|PROJECT|REGION|LOCATION|USE_BEDROCK|USE_VERTEX|USE_VERTEXAI)$/;
+
+/** Whatever is not known to be none; an address with a password in it is one. */
+function isSecret({ name, value }: { name: string; value: string }): boolean {
+  return !NO_SECRET.test(name) || /^[a-z][a-z0-9+.-]*:\/\/[^/]*@/i.test(value);
 }

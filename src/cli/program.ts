@@ -112,6 +112,7 @@ function addLoopCommands(program: Command, run: Runner): void {
     .command("demo")
     .description("show the whole way, from a ticket to a pull request, in a folder of its own")
     .option("--dir <folder>", "work in this folder (default: a temporary one, which is kept)")
+    .option("--crash", "pull the plug in the middle of the work, and start Robson again")
     .action(run(async () => (await import("./commands/demo.ts")).demo));
 
   program

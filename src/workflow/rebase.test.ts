@@ -1,11 +1,17 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { commitTree, push, stageTree } from "./commit.ts";
 import { git } from "./git.ts";
 import { rebaseOntoBase } from "./rebase.ts";
 import { openWorld, options, type World } from "./workspace/repository.fixture.ts";
-import { inRunsOf, type PreparedWorkspace, releaseWorkspace, startBranch } from "./workspace.ts";
+import {
+  inRunsOf,
+  type PreparedWorkspace,
+  releaseWorkspace,
+  resumeBranch,
+  startBranch,
+} from "./workspace.ts";
 
 const LINES = Array.from({ length: 30 }, (_, line) => `line ${line}`);
 
@@ -70,6 +76,19 @@ test("a second call after a crash gives the same commit, also when the base has 
   expect(again).toMatchObject({ kind: "rebased", sha: "sha" in first && first.sha });
 });
 
+test("after a crash the checkout has the commit's files on the new base, not those that were saved on the former one", async (t) => {
+  const { world, workspace, sha, branch } = await openChanged(t);
+  await world.server.commit({ "b.txt": "of someone\n" });
+  await rebaseOntoBase(workspace, { sha, branch }, options);
+  await releaseWorkspace(workspace);
+
+  const again = await world.prepare();
+
+  expect(await resumeBranch(again, branch, options)).toBe("restored");
+  expect(readFileSync(join(again.checkout, "b.txt"), "utf8")).toBe("of someone\n");
+  expect(readFileSync(join(again.checkout, "new.txt"), "utf8")).toBe("new\n");
+});
+
 test("a base that was written anew takes the commit all the same", async (t) => {
   const { world, workspace, sha, branch } = await openChanged(t);
   const tree = (await world.server.git("rev-parse", "main^{tree}")).trim();
@@ -106,7 +125,7 @@ test("a change that does not fit any more is reported with its files, kept, and 
     baseSha,
     files: ["a.txt"],
     report:
-      "The branch main has moved on by 1 commit since the work began, and the change does not fit any more: a.txt were changed on both sides",
+      "The branch main has moved on by 1 commit since the work began, and the change does not fit any more; changed on both sides: a.txt",
   });
   expect((await runs("rev-parse", `refs/robson/T-1/1/replaced/${sha.slice(0, 12)}`)).trim()).toBe(sha);
   await releaseWorkspace(workspace);

@@ -6,18 +6,22 @@
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { askGit, type GitOptions, git, gitAnswer } from "./git.ts";
-import { shaOf } from "./workspace/base.ts";
+import { isAncestor, shaOf } from "./workspace/base.ts";
 import { updateMirror } from "./workspace/mirror.ts";
 import { readRecord, writeRecord } from "./workspace/record.ts";
 import { named } from "./workspace/repository-kinds.ts";
 import { type GitSettings, withRepository } from "./workspace/repository-lock.ts";
 import { replacedRef, saveCommit } from "./workspace/saved-work.ts";
-import { inRunsOf, type PreparedWorkspace } from "./workspace.ts";
+import { throwAway } from "./workspace/trash.ts";
+import { inRunsOf, type PreparedWorkspace, saveWork } from "./workspace.ts";
 
 export type RebaseResult =
   /** The commit is on the base as it is now, or pushed already: there is nothing to do. */
   | { kind: "current"; sha: string }
-  /** Its files are others now: they are to be checked again, on the workspace that this brings. */
+  /**
+   * Its files are others now, to be checked again, on the workspace that this brings. The checkout is gone, saved before:
+   * make it anew by `startBranch(workspace, branch, { files: sha })`.
+   */
   | { kind: "rebased"; sha: string; tree: string; workspace: PreparedWorkspace }
   /** The commit is kept under refs/robson and named nowhere else: another run starts on the new base. */
   | { kind: "conflicts"; baseSha: string; files: string[]; report: string };
@@ -39,7 +43,7 @@ export async function rebaseOntoBase(
   );
   const baseSha = await shaOf(`refs/heads/${base}`, inMirror);
   const isPushed = (await shaOf(`refs/heads/${branch}`, inMirror)) !== undefined;
-  if (isPushed || baseSha === undefined || (await isAncestor(baseSha, { of: sha, inRuns })))
+  if (isPushed || baseSha === undefined || (await isAncestor(baseSha, { of: sha, options: inRuns })))
     return { kind: "current", sha };
 
   const commits = await commitsOf({ sha, baseSha: workspace.baseSha }, inRuns);
@@ -53,6 +57,9 @@ export async function rebaseOntoBase(
   }
   await saveCommit(workspace, sha, inRuns);
   await git(["update-ref", `refs/heads/${branch}`, replayed.sha], inRuns);
+  // Its files are on the former base: they must not be taken for a change of the new one.
+  await saveWork(workspace, options);
+  await throwAway(places, workspace.checkout);
   const record = await readRecord(places);
   if (record) await writeRecord(places, { ...record, baseSha });
   const tree = (await git(["rev-parse", `${replayed.sha}^{tree}`], inRuns)).trim();
@@ -68,11 +75,7 @@ async function adopted(
   const tip = await shaOf(`refs/heads/${branch}`, inRuns);
   if (tip === undefined || tip === sha) return undefined;
   const isReplaced = (await shaOf(replacedRef(workspace, sha), inRuns)) === sha;
-  return isReplaced && (await isAncestor(baseSha, { of: tip, inRuns })) ? tip : undefined;
-}
-
-async function isAncestor(sha: string, { of, inRuns }: { of: string; inRuns: GitOptions }): Promise<boolean> {
-  return (await askGit(["merge-base", "--is-ancestor", sha, of], inRuns)) !== undefined;
+  return isReplaced && (await isAncestor(baseSha, { of: tip, options: inRuns })) ? tip : undefined;
 }
 
 /** The run's commits, the oldest first. */
@@ -155,6 +158,6 @@ async function conflicts(
 ): Promise<RebaseResult> {
   const moved = (await askGit(["rev-list", "--count", `${from}..${baseSha}`, "--"], inRuns))?.trim();
   const commits = moved === undefined ? "" : ` by ${moved} ${moved === "1" ? "commit" : "commits"}`;
-  const report = `The branch ${base} has moved on${commits} since the work began, and the change does not fit any more: ${named(files)} were changed on both sides`;
+  const report = `The branch ${base} has moved on${commits} since the work began, and the change does not fit any more; changed on both sides: ${named(files)}`;
   return { kind: "conflicts", baseSha, files, report };
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type DemoWorkflow, openDemoWorkflow } from "../testing/demo-workflow.ts";
 import { scriptedAgent } from "./agents/scripted/index.ts";
+import { createDemoProject } from "./demo-project.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { createTask } from "./task.ts";
 
@@ -163,17 +164,28 @@ test("a repository that says no to the push leaves a commit that the next run pu
   expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "done" });
 });
 
-test("of a task's two repositories, one that fails leaves the other's pull request and an unfinished task", async () => {
+test("of a task's three repositories, one that fails leaves the others' pull requests and an unfinished task", async () => {
   const empty = `file://${world.directory}/empty.git`;
   await world.git("init", "--quiet", "--bare", join(world.directory, "empty.git"));
-  await world.create({ key: "DEMO-2", summary: "Both", repoUrls: [world.project.repoUrl, empty] });
+  const signal = new AbortController().signal;
+  const second = await createDemoProject(join(world.directory, "second"), { signal });
+  const repoUrls = [world.project.repoUrl, empty, second.repoUrl];
+  await world.create({ key: "DEMO-2", summary: "All three", repoUrls });
 
-  await expect(world.run("DEMO-2")).rejects.toThrow();
+  await expect(world.run("DEMO-2")).rejects.toThrow(
+    /unfinished: 2 of 3 repositories are ready for review[\s\S]*robson:\/\/pull\/2[\s\S]*no default branch with a commit/,
+  );
 
+  expect(await world.pullRequests.list()).toHaveLength(2);
   expect(await world.tasks.get("DEMO-2")).toMatchObject({
     status: "unfinished",
-    repositories: [{ status: "done", prUrl: "robson://pull/1" }, { status: "failed" }],
+    repositories: [
+      { status: "done", prUrl: "robson://pull/1" },
+      { status: "failed", error: expect.stringContaining("no default branch") },
+      { status: "done", prUrl: "robson://pull/2" },
+    ],
   });
+  expect((await world.tasks.comments("DEMO-2"))[0]?.body).toMatch(/pull\/1[\s\S]*pull\/2/);
 });
 
 test("an agent that lacks its script is refused before anything is cloned, and the setting is named", async () => {

@@ -9,7 +9,7 @@ import { RobsonError, WorkerError } from "../core/errors.ts";
 import { cleanEnvironment } from "./child-process.ts";
 import { type FileLock, type TryLock, tryLockFor } from "./file-lock.ts";
 import { endLeftovers, WORKSPACE_VARIABLE } from "./leftovers.ts";
-import { findBase, findOwnCommit, type OwnCommit, shaOf } from "./workspace/base.ts";
+import { type Base, findBase, findOwnCommit, isAncestor, type OwnCommit, shaOf } from "./workspace/base.ts";
 import { hasCheckout, makeCheckout } from "./workspace/checkout.ts";
 import { ensureRoom } from "./workspace/clean.ts";
 import { ensureRunsRepository, updateMirror } from "./workspace/mirror.ts";
@@ -100,7 +100,7 @@ export interface PreparedWorkspace extends Workspace {
   /** What the default branch was when the repository was fetched before, where that has changed. */
   formerDefaultBranch?: string;
   /** What was saved of this run's files when its checkout was removed. */
-  savedWork?: SavedWork;
+  savedWork?: SavedWork & Base;
   /** What its mirror leaves out. */
   filter?: string | undefined;
   /** For the functions of the workspace. */
@@ -160,14 +160,22 @@ export async function startBranch(
   });
 }
 
-/** The checkout of this run as it was left, with what was saved of it where it was removed meanwhile; or a new one. */
+/**
+ * The checkout of this run as it was left; where it was removed meanwhile, with the files that were saved of it, or with
+ * those of the run's commit; or a new one.
+ */
 export async function resumeBranch(
   workspace: PreparedWorkspace,
   branch: string,
   options: GitSettings,
 ): Promise<"kept" | "restored" | "new"> {
   if (await hasCheckout(workspace)) return "kept";
-  const files = workspace.savedWork?.sha;
+  const { savedWork, ownCommit, baseSha } = workspace;
+  const isCommitted =
+    ownCommit && (await isAncestor(baseSha, { of: ownCommit.sha, options: inRunsOf(workspace, options) }));
+  // Files that were saved on another base would undo what has changed since.
+  const isSaved = savedWork?.baseSha === baseSha;
+  const files = isSaved ? savedWork?.sha : isCommitted ? ownCommit?.sha : undefined;
   await startBranch(workspace, branch, { ...options, files });
   return files === undefined ? "new" : "restored";
 }
@@ -278,7 +286,7 @@ async function prepare(
     ...(mirror.formerDefaultBranch === undefined ? {} : { formerDefaultBranch: mirror.formerDefaultBranch }),
     ...(request.submodules === "leave" ? {} : { submodules: { workDirectory, tryLock, rules } }),
     ...(ownCommit ? { ownCommit } : {}),
-    ...(saved ? { savedWork: { ref: saved.ref, sha: saved.sha } } : {}),
+    ...(saved ? { savedWork: saved } : {}),
   };
 }
 

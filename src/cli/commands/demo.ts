@@ -13,7 +13,7 @@ const MAX_DEMO_MS = 120_000;
 
 export async function demo(
   { io, config, isJson }: CommandContext,
-  { dir }: { dir?: string },
+  { dir, crash = false }: { dir?: string; crash?: boolean },
 ): Promise<number> {
   const startedAt = Date.now();
   const log = createLog({ io, config, isJson, atLeast: "warn" });
@@ -24,6 +24,7 @@ export async function demo(
     const result = await runDemo({
       directory,
       log,
+      hasCrash: crash,
       signal: AbortSignal.any([interrupted, timeout]),
       onStep: (text) => io.err(stepLine(text, io.style("dim", seconds(Date.now() - startedAt)))),
     });
@@ -65,16 +66,22 @@ function summary(
   result: DemoResult,
   { elapsedMs, directory }: { elapsedMs: number; directory: string },
 ): string[] {
-  const { isDone, branch, commit, pullRequest, diffStat } = result;
+  const { isDone, branch, commit, pullRequest, diffStat, counts } = result;
   const show = `robson --db ${join(directory, "robson.db")} pull-requests show ${pullRequest.split("/").at(-1)}`;
   const outcome = isDone
     ? [
         `Branch        ${branch} (commit ${commit.slice(0, 12)})`,
         diffStat,
         `Pull request  ${pullRequest}; see it with: ${show}`,
+        `One of each   ${counted(counts)}`,
       ]
     : [`Not done      ${result.answer}`];
   return ["", ...outcome, `Time          ${seconds(elapsedMs)}`, `Folder        ${directory} (kept)`];
+}
+
+function counted({ branches, commits, pullRequests, comments, answers }: DemoResult["counts"]): string {
+  const parts = [`branch ${branches}`, `commit ${commits}`, `pull request ${pullRequests}`];
+  return [...parts, `comment on the ticket ${comments}`, `answer ${answers}`].join(", ");
 }
 
 /** Further lines of a text stand under its first one. */

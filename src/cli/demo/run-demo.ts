@@ -15,12 +15,15 @@ import { git } from "../../workflow/git.ts";
 import { createTask } from "../../workflow/task.ts";
 import { startAgent } from "../start-agent.ts";
 import { taskRules } from "../start-loop.ts";
+import { startChildAgent } from "./child-agent.ts";
 import { type ReceivedDelivery, startReceiver } from "./receiver.ts";
 
 export interface DemoOptions {
   directory: string;
   log: Logger;
   signal: AbortSignal;
+  /** Pulls the plug in the middle of the work, and starts Robson again. Default: no. */
+  hasCrash?: boolean;
   /** Told what happens, as it happens. */
   onStep(text: string): void;
 }
@@ -34,11 +37,13 @@ export interface DemoResult {
   diffStat: string;
   answer: string;
   deliveries: ReceivedDelivery[];
+  /** How many of each there are: one, whatever happened in between. */
+  counts: { branches: number; commits: number; pullRequests: number; comments: number; answers: number };
 }
 
 /** Runs the demo in the folder; what an earlier one did there is found and adopted. */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
-  const { directory, log, signal, onStep } = options;
+  const { directory, onStep, signal } = options;
   const project = await createDemoProject(directory, { signal });
   onStep(`Made a repository with a failing test: ${project.origin}`);
   const config = demoConfig(directory, project);
@@ -47,20 +52,57 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     const store = await openStore(config.database.url);
     try {
       await createTicket(store, { config, project, onStep });
-      const agent = await startAgent({ store, config, log });
-      try {
-        onStep(`Started Robson: ${agent.url}`);
-        await user.ask(`/run-task ${project.task.key}`, { url: agent.url, signal, ended: agent.ended });
-      } finally {
-        // While the user still listens: the last answer's receipt is on its way.
-        await agent.stop();
-      }
+      await (options.hasCrash ? askWithCrash : ask)(`/run-task ${project.task.key}`, {
+        ...options,
+        store,
+        config,
+        user,
+      });
       return await resultOf({ store, project, deliveries: user.deliveries, directory, signal });
     } finally {
       await store.close();
     }
   } finally {
     user.close();
+  }
+}
+
+interface Asking extends DemoOptions {
+  store: OpenedStore;
+  config: Config;
+  user: DemoUser;
+}
+
+async function ask(text: string, { store, config, log, user, signal, onStep }: Asking): Promise<void> {
+  const agent = await startAgent({ store, config, log });
+  try {
+    onStep(`Started Robson: ${agent.url}`);
+    await user.ask(text, { url: agent.url, signal, ended: agent.ended });
+  } finally {
+    // While the user still listens: the last answer's receipt is on its way.
+    await agent.stop();
+  }
+}
+
+/** What the agent reports first of its work: by then it has edited a file, and nothing of that is a commit. */
+const AT_WORK = /^Edited|has changed the code/;
+
+async function askWithCrash(
+  text: string,
+  { config, directory, user, signal, onStep }: Asking,
+): Promise<void> {
+  const agent = await startChildAgent(config, { directory, signal });
+  try {
+    onStep(`Started Robson as a process of its own: ${agent.url}`);
+    const crashed = user.heard(AT_WORK).then(async () => {
+      onStep("Pulled the plug: SIGKILL in the middle of the work");
+      await agent.crash();
+      onStep("Started Robson again on what it left");
+    });
+    const isOver = Promise.all([user.ask(text, { url: agent.url, signal, ended: agent.ended }), crashed]);
+    await isOver;
+  } finally {
+    await agent.stop();
   }
 }
 
@@ -105,6 +147,8 @@ interface DemoUser {
   deliveries: ReceivedDelivery[];
   /** Sends the text, and resolves when its final answer was delivered. */
   ask(text: string, robson: { url: string; signal: AbortSignal; ended: Promise<void> }): Promise<void>;
+  /** Resolves at the first delivery that says so. */
+  heard(text: RegExp): Promise<void>;
   close(): void;
 }
 
@@ -113,11 +157,19 @@ async function startUser({ secrets }: Config, onStep: (text: string) => void): P
   const { token = "", webhookSecret: signingSecret = "" } = secrets;
   const deliveries: ReceivedDelivery[] = [];
   const answered = Promise.withResolvers<void>();
+  const listeners: ((content: string) => void)[] = [];
+  const heard = (wanted: RegExp) =>
+    new Promise<void>((resolve) => {
+      listeners.push((content) => {
+        if (wanted.test(content)) resolve();
+      });
+    });
   const receiver = await startReceiver({
     signingSecret,
     onDelivery(delivery) {
       deliveries.push(delivery);
       onStep(`Robson (${delivery.kind}): ${delivery.content}`);
+      for (const listener of listeners) listener(delivery.content);
       if (delivery.kind === "completed" || delivery.kind === "failed") answered.resolve();
     },
   });
@@ -126,7 +178,7 @@ async function startUser({ secrets }: Config, onStep: (text: string) => void): P
     await post(`${url}/message`, { token, text, callback: receiver.url, signal });
     await Promise.race([answered.promise, rejectedBy(signal), ended]);
   };
-  return { deliveries, ask, close: receiver.close };
+  return { deliveries, ask, heard, close: receiver.close };
 }
 
 function rejectedBy(signal: AbortSignal): Promise<never> {
@@ -185,5 +237,13 @@ async function resultOf({ store, project, deliveries, directory, signal }: Outco
     diffStat: isDone ? await ask("diff", "--stat", `main...${branch}`) : "",
     answer: deliveries.at(-1)?.content ?? "",
     deliveries,
+    counts: {
+      branches: (await ask("for-each-ref", "--format=x", "refs/heads/robson")).split("\n").filter(Boolean)
+        .length,
+      commits: isDone ? Number(await ask("rev-list", "--count", `main..${branch}`)) : 0,
+      pullRequests: (await store.pullRequests.list()).length,
+      comments: (await store.tasks.comments(task.key)).length,
+      answers: deliveries.filter(({ kind }) => kind === "completed" || kind === "failed").length,
+    },
   };
 }

@@ -45,6 +45,14 @@ export async function shaOf(name: string, options: GitOptions): Promise<string |
   return sha?.trim() || undefined;
 }
 
+/** Whether the history of a commit goes back to another one. */
+export async function isAncestor(
+  sha: string,
+  { of, options }: { of: string; options: GitOptions },
+): Promise<boolean> {
+  return (await askGit(["merge-base", "--is-ancestor", sha, of], options)) !== undefined;
+}
+
 interface OwnCommitRequest {
   key: string;
   branch: string;

@@ -10,22 +10,30 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { WorkspaceRequest } from "../workspace.ts";
 
-type Request = Omit<WorkspaceRequest, "tryLock">;
+export type RunRequest = Omit<WorkspaceRequest, "tryLock"> & {
+  /** Where somebody moves the base on to while the run works: a commit of the server's repository. */
+  moved: { repository: string; sha: string };
+};
 
 /** What takes part in a run; loaded after `endAt` has taken its places. */
 async function load() {
   const { tryFileLock } = await import("../../store/sqlite/file-lock.ts");
   const { commitMessage } = await import("../branch.ts");
+  const { git } = await import("../git.ts");
+  const { rebaseOntoBase } = await import("../rebase.ts");
+  const commits = await import("../commit.ts");
   return {
     tryFileLock,
     commitMessage,
-    ...(await import("../commit.ts")),
+    git,
+    rebaseOntoBase,
+    ...commits,
     ...(await import("../workspace.ts")),
   };
 }
 
 /** Does the run, or what is left of it; returns the commit that is pushed. Safe to repeat, like every step of it. */
-export async function wholeRun(request: Request): Promise<string> {
+export async function wholeRun(request: RunRequest): Promise<string> {
   const { tryFileLock, commitMessage, ...steps } = await load();
   const options = { signal: new AbortController().signal };
   const workspace = await steps.prepareWorkspace({ ...request, tryLock: tryFileLock }, options);
@@ -39,7 +47,15 @@ export async function wholeRun(request: Request): Promise<string> {
     const message = commitMessage(ticket, { summary: "", agent: "a", checks: [] });
     sha = await steps.commitTree(workspace, { tree, message, branch: request.branch }, options);
   }
-  if (!workspace.ownCommit?.isPushed) await steps.push(workspace, { branch: request.branch, sha }, options);
+  const { branch, moved } = request;
+  const atServer = { ...options, directory: moved.repository, repository: moved.repository };
+  await steps.git(["update-ref", "refs/heads/main", moved.sha], atServer);
+  const result = await steps.rebaseOntoBase(workspace, { sha, branch }, options);
+  if (result.kind === "conflicts") throw new Error(result.report);
+  sha = result.sha;
+  if (result.kind === "rebased")
+    await steps.startBranch(result.workspace, branch, { ...options, files: sha });
+  if (!workspace.ownCommit?.isPushed) await steps.push(workspace, { branch, sha }, options);
   await steps.removeWorkspace(workspace, options);
   return sha;
 }
@@ -70,5 +86,5 @@ function endAt(point: number): void {
 const [, program, request, point] = process.argv;
 if (program !== undefined && request !== undefined && import.meta.url === pathToFileURL(program).href) {
   endAt(Number(point ?? 0));
-  await wholeRun(JSON.parse(request) as Request);
+  await wholeRun(JSON.parse(request) as RunRequest);
 }

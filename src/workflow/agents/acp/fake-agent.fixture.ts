@@ -104,6 +104,11 @@ const SCENES: Record<string, (play: Play) => Promise<PromptResponse>> = {
     await say(play, `Answer: ${answer}`);
     return END;
   },
+  "edits and asks": async (play) => {
+    await edit(play, "edited.txt");
+    await ask(play, { kind: "execute", title: "npm publish" });
+    return END;
+  },
   "asks for files": async (play) => {
     const { sessionId } = play;
     const read = play.client.request(methods.client.fs.readTextFile, { sessionId, path: "/etc/hostname" });

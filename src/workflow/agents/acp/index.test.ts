@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, type TestContext, test } from "vitest";
@@ -18,6 +19,19 @@ testCodingAgent(test, {
     return acpAgent({ command: writeCommand(folder, FAKE), limits: { killGraceMs: 1000 } });
   },
   createMissing: () => acpAgent({ command: "no-such-agent" }),
+});
+
+test("the SDK is loaded with the first turn, not with Robson", () => {
+  const script = `
+    import { registerHooks } from "node:module";
+    registerHooks({ resolve: (name, context, next) => (console.log(name), next(name, context)) });
+    await import(${JSON.stringify(join(import.meta.dirname, "index.ts"))});
+  `;
+  const args = ["--disable-warning=ExperimentalWarning", "--input-type=module", "-e", script];
+  const loaded = execFileSync(process.execPath, args, { encoding: "utf8" });
+
+  expect(loaded).toContain("agents/acp/index.ts");
+  expect(loaded).not.toContain("@agentclientprotocol");
 });
 
 test("an agent without a command is refused before any work", async () => {
@@ -107,11 +121,17 @@ test("a person is asked for a command, and allows it this once", async (t) => {
   expect(turn.result).toMatchObject({ outcome: "done", summary: "Answer: once" });
 });
 
-test("a command that a person refuses, and nothing after it, ends as refused", async (t) => {
+test("a command that a person refuses to an agent that does nothing else ends as refused", async (t) => {
   const turn = await run(t, "asks for a command", { permit: async () => "deny" });
 
   expect(turn.result).toMatchObject({ outcome: "refused", summary: expect.stringContaining("npm test") });
   expect(turn.events.at(-1)).toEqual({ type: "message", text: "Answer: no" });
+});
+
+test("an agent that is refused a part of its work is done with the rest", async (t) => {
+  const turn = await run(t, "edits and asks", { permit: async () => "deny" });
+
+  expect(turn.result?.outcome).toBe("done");
 });
 
 test("a command is allowed where nobody is there to be asked", async (t) => {

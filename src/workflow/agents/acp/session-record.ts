@@ -21,7 +21,7 @@ export interface SessionRecord {
   tool(params: unknown): void;
   /** From now on the updates of this session count. */
   begin(sessionId: string): void;
-  /** A permission was refused. Counts until a tool ends well after it. */
+  /** A permission was refused. Counts where the agent has done nothing else. */
   refused(what: string): void;
   /** Tells of what is only half told, and returns what there is for the result. */
   finish(): TurnRecord;
@@ -33,7 +33,7 @@ export interface TurnRecord {
   /** The last message. */
   text: string;
   usage: AgentUsage;
-  /** What was refused last, when nothing was achieved after it. */
+  /** What was refused last, when nothing else was done: an agent that needed it not for all of its work is done. */
   refusal: string | undefined;
 }
 
@@ -58,6 +58,7 @@ export function createSessionRecord(options: SessionRecordOptions): SessionRecor
   let text = "";
   let costBefore = options.spentBefore;
   let refusal: string | undefined;
+  let hasActed = false;
 
   const closeMessage = () => {
     const said = open.trim();
@@ -67,7 +68,7 @@ export function createSessionRecord(options: SessionRecordOptions): SessionRecor
     onEvent({ type: "message", text: said });
   };
   const takeTool = (fields: ToolFields) => {
-    if (tools.take(fields)) refusal = undefined;
+    if (tools.take(fields)) hasActed = true;
   };
   const take = (update: SessionUpdate) => {
     if (update.sessionUpdate === "agent_message_chunk") {
@@ -109,7 +110,7 @@ export function createSessionRecord(options: SessionRecordOptions): SessionRecor
     finish: () => {
       closeMessage();
       tools.finish();
-      return { sessionId: current, text, usage, refusal };
+      return { sessionId: current, text, usage, refusal: hasActed ? undefined : refusal };
     },
   };
 }

@@ -5,7 +5,7 @@ import { insideCheckout } from "../../edited-files.ts";
 import type { ToolFields } from "./session-update.ts";
 
 export interface ToolRecord {
-  /** Takes what is told of a tool; says whether it has ended well by that. */
+  /** Takes what is told of a tool; says whether it has done something by that, not only looked. */
   take(fields: ToolFields): boolean;
   /** Tells of those that have not ended. */
   finish(): void;
@@ -18,6 +18,8 @@ interface Tool extends Partial<Omit<ToolFields, "toolCallId">> {
 /** How many tool calls are remembered until they end; one more is told of at once. */
 const MAX_OPEN_TOOLS = 1000;
 const MAX_DETAIL = 500;
+/** What a turn without leave to do anything can still do. */
+const LOOKING_KINDS = ["read", "search", "think", "fetch", "switch_mode"];
 /** Kinds of tools that change the files that they name. */
 const EDITING_KINDS = ["edit", "delete", "move"];
 
@@ -46,7 +48,7 @@ export function createToolRecord(directory: string, onEvent: (event: AgentEvent)
       else if (tools.size < MAX_OPEN_TOOLS) tools.set(toolCallId, tool);
       if (tool.status !== "completed") return false;
       tellEdits(tool);
-      return true;
+      return !LOOKING_KINDS.includes(tool.kind ?? "");
     },
     finish: () => {
       for (const tool of tools.values()) tell(tool);
