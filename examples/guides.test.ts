@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 const root = join(import.meta.dirname, "..");
 const read = (file: string) => readFileSync(join(root, file), "utf8");
 
-const shown = globSync("docs/guides/*.md", { cwd: root }).flatMap((guide) =>
+const shown = globSync("docs/{concepts,guides}/*.md", { cwd: root }).flatMap((guide) =>
   [...read(guide).matchAll(/^```\w+ file=(\S+)\n([\s\S]*?)^```$/gm)].map(
     ([, file = "", code = ""]) => [guide, file, code] as const,
   ),
@@ -17,6 +17,14 @@ test.each(shown)("%s shows %s as it is", (_guide, file, code) => {
 });
 
 test("the guides show all examples", () => {
-  const files = ["gateway.test.ts", "gateway.ts", "robson.toml", "worker.test.ts", "worker.ts"];
+  const files = [
+    "gateway.test.ts",
+    "gateway.ts",
+    "release.test.ts",
+    "release.ts",
+    "robson.toml",
+    "worker.test.ts",
+    "worker.ts",
+  ];
   expect(shown.map(([, file]) => file).sort()).toEqual(files.map((name) => `examples/${name}`));
 });

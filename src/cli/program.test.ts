@@ -1,25 +1,5 @@
 import { expect, test } from "vitest";
-import { runCli } from "./program.ts";
-import { aFolder, type Finished } from "./robson-process.fixture.ts";
-
-/** Runs one command to its end within this process. */
-async function robson(cwd: string, ...args: string[]): Promise<Finished> {
-  const written = { stdout: "", stderr: "" };
-  const exitCode = await runCli(args, {
-    cwd,
-    env: {},
-    isTerminal: false,
-    out: (line) => {
-      written.stdout += `${line}\n`;
-    },
-    err: (line) => {
-      written.stderr += `${line}\n`;
-    },
-    style: (_format, text) => text,
-    catchSignals: () => new AbortController().signal,
-  });
-  return { ...written, exitCode };
-}
+import { aFolder, robsonHere as robson } from "./robson-process.fixture.ts";
 
 test("help and version are data, and no error", async () => {
   const help = await robson("/", "--help");

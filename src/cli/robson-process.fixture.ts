@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { onTestFinished } from "vitest";
+import { runCli } from "./program.ts";
 
 const MAIN = join(import.meta.dirname, "main.ts");
 const MAX_WAIT_MS = 20_000;
@@ -27,6 +28,25 @@ export function aFolder(files: Record<string, string> = {}): string {
 /** Runs one command to its end. */
 export function robson(cwd: string, ...args: string[]): Promise<Finished> {
   return startRobson(cwd, args).finished;
+}
+
+/** Runs one command to its end within this process. */
+export async function robsonHere(cwd: string, ...args: string[]): Promise<Finished> {
+  const written = { stdout: "", stderr: "" };
+  const exitCode = await runCli(args, {
+    cwd,
+    env: {},
+    isTerminal: false,
+    out: (line) => {
+      written.stdout += `${line}\n`;
+    },
+    err: (line) => {
+      written.stderr += `${line}\n`;
+    },
+    style: (_format, text) => text,
+    catchSignals: () => new AbortController().signal,
+  });
+  return { ...written, exitCode };
 }
 
 export class RunningRobson {

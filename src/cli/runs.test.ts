@@ -3,22 +3,7 @@ import { describe, expect, test } from "vitest";
 import { openStore } from "../store/open-store.ts";
 import { aMessage } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
-import { runCli } from "./program.ts";
-import { aFolder } from "./robson-process.fixture.ts";
-
-/** A command in this process: thirty of their own would take a minute. */
-async function robson(cwd: string, ...args: string[]) {
-  const out: string[] = [];
-  const err: string[] = [];
-  const exitCode = await runCli(args, {
-    ...{ cwd, env: {}, isTerminal: false },
-    out: (line) => void out.push(`${line}\n`),
-    err: (line) => void err.push(`${line}\n`),
-    style: (_format, text) => text,
-    catchSignals: () => new AbortController().signal,
-  });
-  return { stdout: out.join(""), stderr: err.join(""), exitCode };
-}
+import { aFolder, robsonHere as robson } from "./robson-process.fixture.ts";
 
 const PLUGIN = `
 export const plugin = {

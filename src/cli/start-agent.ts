@@ -12,6 +12,7 @@ import type { Worker } from "../core/worker.ts";
 import { TUI_GATEWAY } from "../gateways/tui/index.ts";
 import type { RunningServer } from "../server/index.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
+import { HouseKeeping } from "./house-keeping.ts";
 import { partLog } from "./log.ts";
 import { configuredWebhook, startHttp } from "./start-http.ts";
 import { ownerName, prepareLoop, runLoop } from "./start-loop.ts";
@@ -42,6 +43,7 @@ export async function startAgent(options: {
     ...{ store: store.retention, rules: config.retention, clock: systemClock },
     log: partLog(log, "core"),
   });
+  const houseKeeping = new HouseKeeping({ store, config, clock: systemClock, log: partLog(log, "workflow") });
   const prepared = await prepareLoop({ store, config, log, gateways: [gateway, ...gateways] });
   const { loop } = prepared;
   // That another process has the database is the better news than that it has the port; and nothing is worked on
@@ -64,8 +66,9 @@ export async function startAgent(options: {
     warnOfUnknownGateways({ config, log, loop });
     scheduler.start();
     retention.start();
+    houseKeeping.start();
     const ended = loopEnded.finally(() =>
-      Promise.all([listening.close(), scheduler.stop(), retention.stop()]),
+      Promise.all([listening.close(), scheduler.stop(), retention.stop(), houseKeeping.stop()]),
     );
     // Whoever awaits it hears of a failure; until someone does, it must not count as unhandled.
     ended.catch(() => undefined);
@@ -74,7 +77,7 @@ export async function startAgent(options: {
       workers: prepared.workers,
       ended,
       stop: async () => {
-        await Promise.all([scheduler.stop(), retention.stop()]);
+        await Promise.all([scheduler.stop(), retention.stop(), houseKeeping.stop()]);
         await stop(listening, loop);
       },
     };

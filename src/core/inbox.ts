@@ -18,7 +18,8 @@ import {
   toRefused,
   toStored,
 } from "./inbox-entry.ts";
-import { IN_ORDER, type Lane, Lanes } from "./lanes.ts";
+import { byAcceptance, InboxLanes } from "./inbox-lanes.ts";
+import { IN_ORDER, type Lane } from "./lanes.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Overload } from "./overload.ts";
@@ -59,9 +60,7 @@ const BUG_RETRY_MS = 60_000;
 
 export class Inbox {
   readonly #options: InboxOptions;
-  readonly #lanes: Lanes<InboxEntry>;
-  readonly #controlLanes: Lanes<InboxEntry>;
-  readonly #runLanes: Lanes<InboxEntry>;
+  readonly #lanes: InboxLanes;
   readonly #backlog: Backlog<StoredMessage>;
   /** By conversation id, or by message id while that is not known. */
   readonly #loaded = new Map<number | string, InboxEntry>();
@@ -76,15 +75,12 @@ export class Inbox {
   constructor(options: InboxOptions) {
     const { ownership, clock, limits } = options;
     this.#options = options;
-    const shared = {
+    this.#lanes = new InboxLanes({
       clock,
-      compare: byAcceptance,
-      run: (entry: InboxEntry, lane: Lane<InboxEntry>) => this.#run(entry, lane),
+      limits,
+      run: (entry, lane) => this.#run(entry, lane),
       onBug: options.onBug,
-    };
-    this.#lanes = new Lanes({ ...shared, slots: limits.maxConcurrentMessages });
-    this.#controlLanes = new Lanes({ ...shared, slots: limits.maxConcurrentControl });
-    this.#runLanes = new Lanes({ ...shared, slots: limits.maxConcurrentRuns });
+    });
     this.#backlog = new Backlog({
       read: (page) => ownership.openMessages(page),
       idOf: (message) => message.conversationId,
@@ -151,7 +147,7 @@ export class Inbox {
   /** See `Holder`. What is being stored is found by whoever reads the database after it. */
   forget(isLeft: (key: ShardKey) => boolean): void {
     const matches = ({ message, shard }: InboxEntry) => isLeft({ gateway: message.gateway, shard });
-    for (const lanes of this.#allLanes()) for (const entry of lanes.remove(matches)) this.#forget(entry);
+    for (const entry of this.#lanes.remove(matches)) this.#forget(entry);
     for (const [id, cancel] of this.#cancelRetries) {
       const entry = this.#loaded.get(id);
       if (!entry || !matches(entry)) continue;
@@ -163,8 +159,7 @@ export class Inbox {
 
   *busy(): Iterable<ShardKey> {
     yield* this.#accepting;
-    for (const lanes of this.#allLanes())
-      for (const { message, shard } of lanes.running()) yield { gateway: message.gateway, shard };
+    for (const { message, shard } of this.#lanes.running()) yield { gateway: message.gateway, shard };
   }
 
   /** Reads the open messages again. */
@@ -174,7 +169,7 @@ export class Inbox {
 
   /** Runs the first message of a lane that was held. */
   resume(key: string): void {
-    for (const lanes of this.#allLanes()) lanes.resume(key);
+    this.#lanes.resume(key);
   }
 
   /** The messages in memory that are stored, in the order of their acceptance. */
@@ -193,7 +188,7 @@ export class Inbox {
     const cancel = this.#cancelRetries.get(message.conversationId);
     this.#cancelRetries.delete(message.conversationId);
     cancel?.();
-    if (cancel && entry) this.#enter(entry);
+    if (cancel && entry) this.#lanes.enter(entry);
     else this.resume(key);
   }
 
@@ -211,14 +206,14 @@ export class Inbox {
   stop(): void {
     this.#isStopped = true;
     this.#taking.stop();
-    for (const lanes of this.#allLanes()) lanes.stop();
+    this.#lanes.stop();
     this.#backlog.stop();
     for (const cancel of this.#cancelRetries.values()) cancel();
   }
 
   /** Resolves when nothing is handled and nothing waits for a slot; retries to come do not count. */
-  async idle(): Promise<void> {
-    await Promise.all(this.#allLanes().map((lanes) => lanes.idle()));
+  idle(): Promise<void> {
+    return this.#lanes.idle();
   }
 
   #store(
@@ -237,7 +232,7 @@ export class Inbox {
     const stored = Promise.withResolvers<boolean>();
     const entry = toEntry(toStored(message), { stored: stored.promise, ...admitted });
     this.#loaded.set(message.id, entry);
-    entry.isCounted = this.#enter(entry);
+    entry.isCounted = this.#lanes.enter(entry);
     let isOurs = false;
     let taken: Promise<void> | undefined;
     const takenBefore = this.#taking.count;
@@ -313,7 +308,7 @@ export class Inbox {
     const entry = toEntry(message, { stored: Promise.resolve(true), isControl });
     if (!this.#holds(entry)) return;
     this.#loaded.set(message.conversationId, entry);
-    if (message.nextAttemptAt === null || entry.stoppedBy !== undefined) this.#enter(entry);
+    if (message.nextAttemptAt === null || entry.stoppedBy !== undefined) this.#lanes.enter(entry);
     else this.#enterLater(entry, message.nextAttemptAt);
   }
 
@@ -332,25 +327,15 @@ export class Inbox {
   }
 
   #roomTaken(): number {
-    const held = this.#cancelRetries.size + this.#lanes.heldCount + this.#runLanes.heldCount;
+    const held = this.#cancelRetries.size + this.#lanes.heldCount;
     return roomTaken({ loaded: this.#loaded.size, held, limits: this.#options.limits });
-  }
-
-  #enter(entry: InboxEntry): boolean {
-    const isRun = entry.message.run?.isDetached;
-    const lanes = entry.isControl ? this.#controlLanes : isRun ? this.#runLanes : this.#lanes;
-    return lanes.enter(entry.key, entry);
-  }
-
-  #allLanes(): Lanes<InboxEntry>[] {
-    return [this.#lanes, this.#controlLanes, this.#runLanes];
   }
 
   #enterLater(entry: InboxEntry, at: number): void {
     const id = entry.message.conversationId;
     const cancel = this.#options.clock.schedule(at, () => {
       this.#cancelRetries.delete(id);
-      this.#enter(entry);
+      this.#lanes.enter(entry);
     });
     this.#cancelRetries.set(id, cancel);
     this.#backlog.catchUp();
@@ -372,7 +357,7 @@ export class Inbox {
     if (outcome.kind === "retry") this.#enterLater(entry, outcome.at);
     else if (outcome.kind === "detached") {
       entry.key = runKey(entry.message);
-      this.#enter(entry);
+      this.#lanes.enter(entry);
     } else {
       this.#loaded.delete(entry.message.conversationId);
       this.#options.overload.ended();
@@ -412,11 +397,4 @@ export class Inbox {
       return { kind: "retry", at: this.#options.clock.now() + BUG_RETRY_MS };
     }
   }
-}
-
-/** In the order of their ids; those that are being stored have none yet, and come last. */
-function byAcceptance(a: InboxEntry, b: InboxEntry): number {
-  const placeOf = ({ message }: InboxEntry) => message.conversationId || Number.POSITIVE_INFINITY;
-  const [first, second] = [placeOf(a), placeOf(b)];
-  return first === second ? 0 : first - second;
 }

@@ -111,6 +111,15 @@ describe.each(databaseKinds)("a plain message on $name", ({ create }) => {
     expect(gateway.texts().at(-1)).toBe("completed: chat: no");
   });
 
+  test("of nobody in no thread is for no run, though one asks there", async (t) => {
+    const { gateway, idle, last, waits } = await start(t, { workers: [asking(), chat] });
+    await gateway.say("/long", { userId: "" });
+    await waits();
+    await gateway.say("yes", { userId: "" });
+    await idle();
+    expect(last()).toBe("completed: chat: yes");
+  });
+
   test("reaches a run that takes notes at its next turn, once", async (t) => {
     const going = Promise.withResolvers<void>();
     const read: unknown[] = [];

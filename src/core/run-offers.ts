@@ -38,8 +38,10 @@ export class RunOffers {
   /** Whether it is worth offering; costs nothing where no run is open. */
   isFor({ message, isControl }: InboxEntry): boolean | Promise<boolean> {
     const mayHave = this.#options.runThreads.mayHave(message);
-    // What belongs to a run, or comes from nobody, is no word to another run.
+    // What belongs to a run, or comes from no platform, is no word to another run.
     if (mayHave === false || isControl || message.run || message.gateway === null) return false;
+    // Over HTTP strangers to each other share a channel: without a name and without a thread nobody is meant.
+    if (message.userId === "" && message.threadTs === "") return false;
     return withoutMention(message.content).startsWith("/") ? false : mayHave;
   }
 

@@ -89,6 +89,8 @@ export interface RunRequest {
   /** Aborted: a person stops the run. */
   signal?: AbortSignal;
   probe?: Probe;
+  /** Resolves when the run waits for an answer, too. */
+  untilWaiting?: boolean;
   /** How often it is tried. Default: 3. */
   maxAttempts?: number;
 }
@@ -105,7 +107,7 @@ export interface DemoRun {
 function demoRuns(store: OpenedStore, options: () => WorkflowOptions) {
   return {
     async within(
-      { signal, probe, maxAttempts = 3 }: RunRequest,
+      { signal, probe, untilWaiting = false, maxAttempts = 3 }: RunRequest,
       begin: (loop: { say(text: string): Promise<number> }) => Promise<number>,
     ): Promise<DemoRun> {
       const gateway = fakeGateway({ targets: () => [] });
@@ -122,10 +124,11 @@ function demoRuns(store: OpenedStore, options: () => WorkflowOptions) {
         const say = async (text: string) => (await gateway.say(text)).conversationId;
         const id = await begin({ say });
         signal?.addEventListener("abort", () => loop.control?.stop(id, "the test"), { once: true });
-        const events = await finalEvents(store, { loop, id });
+        const events = await finalEvents(store, { loop, id, untilWaiting });
         const texts = events.map(({ kind, content }) => `${kind}: ${content}`);
         const last = events.at(-1);
-        if (last?.kind !== "completed") throw new Error(last?.content ?? "Nothing was answered");
+        if (last?.kind !== "completed" && !(untilWaiting && last?.kind === "progress"))
+          throw new Error(last?.content ?? "Nothing was answered");
         const run = await store.runs.run(id);
         const reports = run?.steps.filter(({ name }) => name.endsWith(": pull request")) ?? [];
         return {
@@ -145,12 +148,13 @@ const QUICK = { backoffBaseMs: 1, maxBackoffMs: 1 };
 
 async function finalEvents(
   store: OpenedStore,
-  { loop, id }: { loop: SensoriumLoop; id: number },
+  { loop, id, untilWaiting }: { loop: SensoriumLoop; id: number; untilWaiting: boolean },
 ): Promise<EventRecord[]> {
   const ended = Promise.withResolvers<EventRecord[]>();
   const look = async () => {
     const { status } = (await store.conversation(id)) ?? {};
     const events = await store.events(id);
+    if (untilWaiting && status === "waiting") return ended.resolve(events);
     if ((status === "done" || status === "dead") && events.some(({ kind }) => isFinal(kind)))
       ended.resolve(events);
   };

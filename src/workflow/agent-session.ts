@@ -7,7 +7,20 @@ import { join } from "node:path";
 import * as z from "zod";
 import type { PreparedWorkspace } from "./workspace.ts";
 
-const sessionSchema = z.object({ agent: z.string(), sessionId: z.string() });
+const usageSchema = z.object({
+  model: z.exactOptional(z.string()),
+  inputTokens: z.exactOptional(z.number()),
+  outputTokens: z.exactOptional(z.number()),
+  costUsd: z.exactOptional(z.number()),
+  turns: z.exactOptional(z.number()),
+});
+
+const sessionSchema = z.object({
+  agent: z.string(),
+  sessionId: z.string(),
+  /** Of the turns in it that have ended; absent while none has. */
+  usage: z.exactOptional(usageSchema),
+});
 
 export type AgentSession = z.output<typeof sessionSchema>;
 

@@ -17,6 +17,7 @@ import type { RunEnd } from "./run-ends.ts";
 import { sandboxFor } from "./run-sandbox.ts";
 import { agentLaunch } from "./supervisor.ts";
 import { openTurnRecord } from "./turn-record.ts";
+import { addUsage } from "./usage-shown.ts";
 import { hasCheckout, inRunsOf, type PreparedWorkspace, saveWork } from "./workspace.ts";
 
 export interface TurnRequest {
@@ -119,7 +120,7 @@ async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentR
   const mayResume = round > 1 || step.attempt === 2;
   const record = await openTurnRecord(repository, { round, step });
   const ask = async (resume: AgentRequest["resume"]) => {
-    const { environment, sandbox } = sandboxFor(run, workspace, { domains: run.agent.domains });
+    const { environment, sandbox } = sandboxFor(run, workspace, run.agent);
     const result = await run.agent.run({
       prompt: await promptFor(repository, { ...asked, isResumed: resume !== undefined }),
       directory: workspace.checkout,
@@ -144,15 +145,32 @@ async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentR
     return result;
   };
   try {
-    const resumed = mayResume && session ? { sessionId: session.sessionId } : undefined;
-    const result = await ask(resumed);
-    return result.outcome === "session-lost" && resumed ? await ask(undefined) : result;
+    const resumed =
+      mayResume && session
+        ? { sessionId: session.sessionId, ...(session.usage ? { usage: session.usage } : {}) }
+        : undefined;
+    let result = await ask(resumed);
+    const isLost = result.outcome === "session-lost" && resumed !== undefined;
+    if (isLost) result = await ask(undefined);
+    await keepUsage(repository, { workspace, result, former: isLost ? undefined : resumed?.usage });
+    return result;
   } catch (error) {
     step.signal.throwIfAborted();
     throw ended(run.agent.name, error);
   } finally {
     await record.close();
   }
+}
+
+/** For agents that count whole sessions; see `AgentRequest.resume`. */
+async function keepUsage(
+  { run }: RepositoryRun,
+  kept: { workspace: PreparedWorkspace; result: AgentResult; former: AgentUsage | undefined },
+): Promise<void> {
+  const { sessionId, usage } = kept.result;
+  if (sessionId === undefined) return;
+  const whole = kept.former ? addUsage([kept.former, usage]) : usage;
+  await writeSession(kept.workspace, { agent: run.agent.name, sessionId, usage: whole });
 }
 
 /** Whatever the agent's trouble is: another turn would cost the same money again, which is for a person to decide. */

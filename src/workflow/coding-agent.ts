@@ -81,6 +81,8 @@ export interface CodingAgent {
   holdsBudget?: boolean;
   /** Hosts that it must reach, as that of its model's provider: open to it in its sandbox, not to the checks. */
   domains?: readonly string[];
+  /** Files and folders that it is made of, for a sandbox to open read-only. Default: what the sandbox shows anyway. */
+  readable?: readonly string[];
   /**
    * Asked before anything is cloned: rejects with `AGENT_FAILED` when the agent lacks what its operator must give it,
    * with `AGENT_UNAUTHORIZED` when that is a key.

@@ -21,7 +21,7 @@ export async function rebased(repository: RepositoryRun, change: Change): Promis
       throw new RunEnded({
         kind: "trouble",
         message: made.report,
-        hint: "Nothing was pushed. Bring the base into order, or delete the branch and run the task again",
+        hint: "Nothing was pushed. Run the task again: the work begins on the base as it is then",
       });
     }
     return { kind: made.kind, sha: made.sha, tree: null };

@@ -76,6 +76,7 @@ export function openRepositoryRun(run: TaskRun, request: RepositoryRequest): Rep
     },
     replaceWorkspace(workspace) {
       opening = Promise.resolve(workspace);
+      checkedOut = undefined;
     },
     async kept() {
       if (!opening) return undefined;

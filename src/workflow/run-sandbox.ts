@@ -1,5 +1,6 @@
 /** What the programs of a run are started with: the environment made from nothing, and the sandbox around them. */
 
+import type { CodingAgent } from "./coding-agent.ts";
 import type { LaunchOptions } from "./supervisor.ts";
 import type { TaskRun } from "./task-run.ts";
 import type { PreparedWorkspace } from "./workspace.ts";
@@ -7,8 +8,8 @@ import type { PreparedWorkspace } from "./workspace.ts";
 export function sandboxFor(
   { options }: TaskRun,
   { environment, writable, readable }: PreparedWorkspace,
-  /** Hosts that this program may reach besides. */
-  { domains = [] }: { domains?: readonly string[] | undefined } = {},
+  /** Hosts that this program may reach besides, and what it is made of. */
+  { domains = [], readable: own = [] }: Pick<CodingAgent, "domains" | "readable"> = {},
 ): Pick<LaunchOptions, "environment" | "sandbox"> {
   if (!options.sandbox) return { environment };
   const { sandbox, rules } = options.sandbox;
@@ -18,7 +19,7 @@ export function sandboxFor(
       sandbox,
       rules: {
         writable,
-        readable: [...rules.readable, ...readable],
+        readable: [...rules.readable, ...readable, ...own],
         allowedDomains: [...rules.allowedDomains, ...domains],
       },
     },

@@ -30,7 +30,8 @@ export async function runTask(run: TaskRun): Promise<void> {
     refuseEmpty(task);
     // Before any clone: what is lacking is known at once, and is the operator's to mend.
     await run.agent.check?.({ signal: step.signal });
-    await run.options.sandbox?.sandbox.check({ signal: step.signal });
+    const { warnings = [] } = (await run.options.sandbox?.sandbox.check({ signal: step.signal })) ?? {};
+    for (const warning of warnings) run.log.warn({ run: run.runId, task: run.key }, warning);
     const ticket = await run.options.tracker.ticket(run.key, { signal: step.signal });
     step.emit("started", `Working on **${run.key}**`);
     step.write(taskStatus(run, { status: "in_progress", error: null }));

@@ -47,7 +47,7 @@ export function runTaskWorker(options: WorkflowWorkersOptions): Worker {
         if (args.repo !== undefined) {
           await options.tasks.addRepository(key, checkRepositoryUrl(args.repo, options));
         }
-        work = { key, agent: agentOf(options, args.agent), maxCostUsd: args.budget };
+        work = { key, agent: agentOf(options, args), maxCostUsd: args.budget };
       } catch (error) {
         return emitMistake(context, error);
       }
@@ -74,7 +74,7 @@ export function doWorker(options: WorkflowWorkersOptions): Worker {
       let work: Work;
       try {
         const key = await context.step("task", async () => createLocalTask(options, { message, ...args }));
-        work = { key, agent: agentOf(options, args.agent), maxCostUsd: args.budget };
+        work = { key, agent: agentOf(options, args), maxCostUsd: args.budget };
       } catch (error) {
         return emitMistake(context, error);
       }
@@ -156,16 +156,26 @@ async function createLocalTask(
   return key;
 }
 
-function agentOf({ agent, agents = [] }: WorkflowWorkersOptions, name: string | undefined): CodingAgent {
-  if (name === undefined) return agent;
-  const named = [agent, ...agents].find((each) => each.name === name);
-  if (named) return named;
-  const known = [...new Set([agent, ...agents].map((each) => each.name))].join(", ");
-  throw new WorkerError(`There is no agent "${name}"`, {
-    code: "TASK_INVALID",
-    retry: "never",
-    hint: `Known here: ${known}`,
-  });
+function agentOf(
+  { agent, agents = [] }: WorkflowWorkersOptions,
+  wanted: { agent?: string | undefined; budget?: number | undefined },
+): CodingAgent {
+  const name = wanted.agent ?? agent.name;
+  const all = [agent, ...agents];
+  const named = all.find((each) => each.name === name);
+  if (!named) {
+    const known = [...new Set(all.map((each) => each.name))].join(", ");
+    throw refusal(`There is no agent "${name}"`, `Known here: ${known}`);
+  }
+  if (wanted.budget !== undefined && !named.holdsBudget) {
+    const hint = "Leave budget= out, or name an agent that can: the limits on time hold it either way";
+    throw refusal(`The agent "${name}" cannot be held to a budget`, hint);
+  }
+  return named;
+}
+
+function refusal(message: string, hint: string): WorkerError {
+  return new WorkerError(message, { code: "TASK_INVALID", retry: "never", hint });
 }
 
 function timeoutOf({ limits }: WorkflowWorkersOptions): number {

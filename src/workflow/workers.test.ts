@@ -151,6 +151,15 @@ test("/run-task reports its start, its progress, and the pull request with the d
   expect(answer).toMatch(/- `npm test` passed/);
 });
 
+test("a budget is refused for an agent that cannot be held to one", async () => {
+  const { run } = world.options.agent;
+  world.options.agents = [{ name: "spender", run }];
+
+  await expect(world.run("", { text: "/run-task DEMO-1 agent=spender budget=1" })).rejects.toThrow(
+    'The agent "spender" cannot be held to a budget',
+  );
+});
+
 test("/do makes a task of its own and does it", async () => {
   const { texts, conversationId } = await world.run("", {
     text: `/do The first line is not counted repo=${world.project.repoUrl}`,

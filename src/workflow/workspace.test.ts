@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
@@ -180,6 +182,27 @@ test("a workspace that a process works in is refused to others, and free when th
   await expect(world.prepare()).rejects.toMatchObject({ code: "WORKSPACE_IN_USE", retry: "later" });
   await releaseWorkspace(workspace);
   await world.prepare();
+});
+
+test("who has let a workspace go ends nothing there any more, however often he does", {
+  timeout: 30_000,
+}, async (t) => {
+  const world = await openWorld(t);
+  const first = await world.prepare();
+  await releaseWorkspace(first);
+  const second = await world.prepare();
+  const program = spawn("sleep", ["600"], { env: second.environment, stdio: "ignore" });
+  t.onTestFinished(() => void program.kill("SIGKILL"));
+  const ended = once(program, "exit");
+  await once(program, "spawn");
+
+  await releaseWorkspace(first);
+  await removeWorkspace(first, options);
+  expect(program.exitCode ?? program.signalCode).toBeNull();
+  expect(existsSync(second.root)).toBe(true);
+
+  await releaseWorkspace(second);
+  await ended;
 });
 
 test("tasks share a mirror side by side, each with its own branch and files", async (t) => {

@@ -190,9 +190,11 @@ export async function saveWork(
 }
 
 /** Lets another process or a later run have the workspace; its folder stays. Ends what still runs there. */
-export async function releaseWorkspace(workspace: PreparedWorkspace): Promise<void> {
-  await endLeftovers(workspace.root);
-  workspace.claim.release();
+export async function releaseWorkspace({ root, claim }: PreparedWorkspace): Promise<void> {
+  // What runs there after that is another claim's.
+  if (!claim.isHeld) return;
+  await endLeftovers(root);
+  claim.release();
 }
 
 /** Removes the folder after the work is done, and what is in it after it is saved. Safe to call twice. */

@@ -1,7 +1,8 @@
 /** Runs in a chat: `/status`, `/answer`, `/retry`, `/logs`, `/stop`, and what `why` says of a message that waits. */
 import { describe, expect, test } from "vitest";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
-import type { Worker } from "../../core/worker.ts";
+import { silentLogger } from "../../core/logger.ts";
+import type { Worker, WorkerContext } from "../../core/worker.ts";
 import { openStore } from "../../store/open-store.ts";
 import { aWorker } from "../../testing/builders.ts";
 import { databaseKinds } from "../../testing/databases.ts";
@@ -42,6 +43,13 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
         { name: "long", command: "/long", run: { title: () => "PROJ-1" } },
       ),
       aWorker(
+        async (_message, _args, { ask }) => {
+          const choices = ["yes", "no"];
+          for (const name of ["first", "second"]) await ask(name, { text: "Sure?", choices });
+        },
+        { name: "twice", command: "/twice", run: {} },
+      ),
+      aWorker(
         async (_message, _args, { step, emit }) => {
           await step("clone", async () => "kept");
           if (broken.isBroken) return emit("failed", "The checks failed");
@@ -61,10 +69,12 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
       workers: () => workers,
       owner: "x",
       limits: DEFAULT_LIMITS,
+      operators: ["fake:boss"],
+      localGateways: ["cli"],
+      clock,
+      ...more,
     };
-    workers.push(
-      ...operatorWorkers({ ...options, ...more, operators: ["fake:boss"], localGateways: ["cli"], clock }),
-    );
+    workers.push(...operatorWorkers(options));
     const loop = await startTestLoop(t, {
       location,
       clock,
@@ -87,7 +97,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
       await loop.idle();
       return conversationId;
     };
-    return { ...loop, gateway, clock, ask, begin, broken, workers, going };
+    return { ...loop, gateway, clock, ask, begin, broken, workers, going, options };
   }
 
   test("/status tells what a run waits for and what to type, and which step it is at", async (t) => {
@@ -121,6 +131,32 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     );
     await expect.poll(() => gateway.texts().at(-1), PATIENTLY).toBe("completed: It is yes");
     expect(await ask(`/answer ${id} no`)).toContain(`Cannot answer run ${id}: it has ended (done)`);
+  });
+
+  test("/answer that was interrupted behind its answer does not answer the next question too", async (t) => {
+    const { begin, store, clock, gateway, options } = await aChat(t);
+    const id = await begin("/twice", "waiting");
+    const { conversationId } = await gateway.say("/status", { threadTs: "T9" });
+    await store.runs.answer(id, { name: "first", value: "yes", by: "U1", at: clock.now() });
+    const asked = async () => (await store.runs.run(id))?.decisions.map(({ name, answer }) => [name, answer]);
+    await expect.poll(asked, PATIENTLY).toEqual([
+      ["first", '"yes"'],
+      ["second", null],
+    ]);
+    const worker = operatorWorkers(options).find(({ name }) => name === "answer");
+    const said: string[] = [];
+    const emit = async (kind: string, content: string) => void said.push(`${kind}: ${content}`);
+    const context = { emit, log: silentLogger, attempt: 2 } as unknown as WorkerContext;
+    const message = { kind: "received", id: "x", conversationId, content: "", isAddressed: true } as const;
+    const from = { gateway: "fake", channelId: "C1", userId: "U1", createdAt: clock.now() };
+
+    await worker?.handle({ ...message, ...from }, { run: String(id), text: "YES" }, context);
+
+    expect(said).toEqual([`completed: Run ${id} has your answer, \`yes\`, and goes on.`]);
+    expect(await asked()).toEqual([
+      ["first", '"yes"'],
+      ["second", null],
+    ]);
   });
 
   test("/stop ends a run that waits, and /retry has it go on", async (t) => {

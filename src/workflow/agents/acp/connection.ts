@@ -18,7 +18,7 @@ import { messageOf, RobsonError } from "../../../core/errors.ts";
 import { agentFailed } from "../../agent-program.ts";
 import type { AgentRequest } from "../../coding-agent.ts";
 import type { ProgramEnd } from "../../supervisor.ts";
-import { type AcpSettings, deathOf, isAnsweredError, wasOverloaded } from "./failures.ts";
+import { type AcpSettings, deathOf, isAnsweredError, nonsense, wasOverloaded } from "./failures.ts";
 import { programStream } from "./stream.ts";
 
 export interface ConnectionOptions {
@@ -110,6 +110,8 @@ export async function connectAgent(options: ConnectionOptions): Promise<AgentCon
       if (broken) return { reason: broken.error, isOverloaded: false };
       if ("reason" in end) return { reason: end.reason, isOverloaded };
       if (error instanceof RobsonError || isAnsweredError(error)) return { reason: error, isOverloaded };
+      // The SDK does not look into answers; what is read of one may not be there.
+      if (error instanceof TypeError) return { reason: nonsense(settings.name, error), isOverloaded };
       return {
         reason: deathOf(settings.name, { ...end, ...(late === undefined ? {} : { why: late }) }),
         isOverloaded,

@@ -73,6 +73,10 @@ export function unauthorized(name: string, why: string): RobsonError {
 const KEY_HINT =
   "Put a valid key into Robson's environment and its name into the agent's `environment` in robson.toml, or set its auth_method; then run the task again";
 
+export function nonsense(name: string, cause?: unknown): RobsonError {
+  return agentFailed(name, "its answers make no sense; the transcript has them", { cause });
+}
+
 /** Why a program that ended before its answer did so. */
 export function deathOf(name: string, end: ProgramEnd): RobsonError {
   const why = end.why ?? END_REASONS[end.endedBy];

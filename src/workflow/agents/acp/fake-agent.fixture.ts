@@ -104,6 +104,12 @@ const SCENES: Record<string, (play: Play) => Promise<PromptResponse>> = {
     await say(play, `Answer: ${answer}`);
     return END;
   },
+  "ends in nonsense": async () => ({}) as PromptResponse,
+  "asks without end": async (play) => {
+    let answer = "once";
+    while (answer === "once") answer = await ask(play, { kind: "execute", title: "npm test" });
+    return END;
+  },
   "edits and asks": async (play) => {
     await edit(play, "edited.txt");
     await ask(play, { kind: "execute", title: "npm publish" });
@@ -157,7 +163,9 @@ function serve(): void {
     })
     .onRequest(methods.agent.session.new, () => {
       if (scene === "wants a log-in" && !isLoggedIn) throw RequestError.authRequired();
-      const sessionId = scene === "answers nonsense" ? (7 as unknown as string) : randomUUID();
+      if (scene === "answers nonsense") return { sessionId: 7 as unknown as string };
+      if (scene === "answers at length") return { sessionId: "x".repeat(5000) };
+      const sessionId = randomUUID();
       keep(sessionId, 0);
       return { sessionId, ...MODES };
     })

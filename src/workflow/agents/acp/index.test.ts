@@ -65,9 +65,18 @@ test("lines that are no messages are passed over, and stand in the transcript", 
 });
 
 test("an answer that makes no sense is a failure", async (t) => {
-  const turn = await run(t, "answers nonsense");
+  for (const scene of ["answers nonsense", "ends in nonsense"]) {
+    const turn = await run(t, scene);
 
-  expect(turn.error).toMatchObject({ code: "AGENT_FAILED" });
+    expect(turn.error, scene).toMatchObject({ code: "AGENT_FAILED" });
+    expect(String(turn.error), scene).toContain("its answers make no sense");
+  }
+});
+
+test("a session's name that is too long to be kept is a failure", async (t) => {
+  const turn = await run(t, "answers at length");
+
+  expect(String(turn.error)).toContain("its session has a name of 5000 characters");
 });
 
 test("an agent of another protocol version is refused", async (t) => {
@@ -132,6 +141,20 @@ test("an agent that is refused a part of its work is done with the rest", async 
   const turn = await run(t, "edits and asks", { permit: async () => "deny" });
 
   expect(turn.result?.outcome).toBe("done");
+});
+
+test("a person is asked a hundred times in a turn, not more", async (t) => {
+  let questions = 0;
+
+  const turn = await run(t, "asks without end", {
+    permit: async () => {
+      questions += 1;
+      return "allow";
+    },
+  });
+
+  expect(questions).toBe(100);
+  expect(turn.result?.outcome).toBe("refused");
 });
 
 test("a command is allowed where nobody is there to be asked", async (t) => {

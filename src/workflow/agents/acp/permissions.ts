@@ -31,6 +31,7 @@ const FILE_KINDS = ["read", "edit", "delete", "move", "search"];
 /** How agents call a file's path in a tool's own input. */
 const PATH_KEYS = ["path", "file_path", "filePath", "filepath", "notebook_path", "abs_path", "target_file"];
 const MAX_DETAIL = 500;
+const MAX_NAME = 100;
 /** As many as the kernel follows. */
 const MAX_LINKS = 40;
 
@@ -38,7 +39,10 @@ export async function decidePermission(
   { toolCall }: RequestPermissionRequest,
   { directory, home, permit }: PermissionRules,
 ): Promise<PermissionAnswer> {
-  const asked = { tool: toolCall.name ?? toolCall.kind ?? "other", detail: detailOf(toolCall) };
+  const asked = {
+    tool: shown(toolCall.name ?? toolCall.kind ?? "other", MAX_NAME),
+    detail: detailOf(toolCall),
+  };
   const paths = pathsOf(toolCall);
   const places = [directory, ...(home === undefined ? [] : [home])];
   const isAtHome = paths.every((path) => places.some((place) => isInside(resolve(directory, path), place)));

@@ -2,6 +2,7 @@
  * What happened in a turn, kept from the agent's updates as they come: events for whoever watches, and what the result
  * needs. Pieces of one message become one event; a tool is told of once, when it is known what it does.
  */
+import { shown } from "../../agent-program.ts";
 import type { AgentEvent, AgentUsage } from "../../coding-agent.ts";
 import {
   parsePromptUsage,
@@ -117,7 +118,7 @@ export function createSessionRecord(options: SessionRecordOptions): SessionRecor
 
 /** What goes wrong for a while is told as such; agents have no sign of their own for it. */
 function toEvent({ title, description }: Extract<SessionUpdate, { sessionUpdate: "notice" }>): AgentEvent {
-  const text = description ? `${title}: ${description}` : title;
+  const text = shown(description ? `${title}: ${description}` : title);
   const isWaiting = /\bretry|reconnect|overload|rate limit/i.test(title);
   return isWaiting ? { type: "waiting", reason: text } : { type: "message", text };
 }

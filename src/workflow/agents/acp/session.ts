@@ -13,6 +13,7 @@ import {
   AUTH_REQUIRED,
   isAnsweredError,
   kindOfFailure,
+  nonsense,
   unauthorized,
   wordsOf,
 } from "./failures.ts";
@@ -30,6 +31,8 @@ export interface OpenSession {
   model: string | undefined;
 }
 
+/** The longest name of a session that is kept. */
+const MAX_SESSION_ID = 1000;
 /** How many modes or models an error names. */
 const MAX_OFFERED = 20;
 
@@ -73,6 +76,10 @@ async function enter(connection: AgentConnection, options: EnterOptions): Promis
   const place = { cwd: directory, mcpServers: [], ...budgetOf(options) };
   if (resume === undefined) {
     const { sessionId, ...state } = await connection.ask(methods.agent.session.new, place);
+    if (typeof sessionId !== "string") throw nonsense(options.settings.name);
+    if (sessionId.length > MAX_SESSION_ID) {
+      throw agentFailed(options.settings.name, `its session has a name of ${sessionId.length} characters`);
+    }
     return await prepare(connection, { ...options, sessionId, state });
   }
   const { loadSession, sessionCapabilities } = options.capabilities;

@@ -18,6 +18,7 @@ interface Tool extends Partial<Omit<ToolFields, "toolCallId">> {
 /** How many tool calls are remembered until they end; one more is told of at once. */
 const MAX_OPEN_TOOLS = 1000;
 const MAX_DETAIL = 500;
+const MAX_NAME = 100;
 /** What a turn without leave to do anything can still do. */
 const LOOKING_KINDS = ["read", "search", "think", "fetch", "switch_mode"];
 /** Kinds of tools that change the files that they name. */
@@ -30,7 +31,8 @@ export function createToolRecord(directory: string, onEvent: (event: AgentEvent)
   const tell = (tool: Tool) => {
     if (tool.isTold) return;
     tool.isTold = true;
-    onEvent({ type: "tool", name: tool.name ?? tool.kind ?? "other", detail: detailOf(tool, directory) });
+    const name = shown(tool.name ?? tool.kind ?? "other", MAX_NAME);
+    onEvent({ type: "tool", name, detail: detailOf(tool, directory) });
   };
   const tellEdits = (tool: Tool) => {
     for (const file of editedFiles(tool, directory)) {

@@ -23,7 +23,8 @@ import { createSessionRecord, type SessionRecord, type TurnRecord } from "./sess
 
 /** Runs one turn; see `CodingAgent.run`. The program has ended when this settles. */
 export async function runTurn(request: AgentRequest, settings: AcpSettings): Promise<AgentResult> {
-  const { directory, environment, permit, maxCostUsd } = request;
+  const { directory, environment, maxCostUsd } = request;
+  const permit = request.permit && atMost(MAX_QUESTIONS, request.permit.bind(request));
   const budget: Budget = { isSpent: false, stop: () => undefined };
   const record = createSessionRecord({
     directory,
@@ -42,7 +43,7 @@ export async function runTurn(request: AgentRequest, settings: AcpSettings): Pro
     onAnswer: record.answer,
     onPermission: async (asked) => {
       record.tool(asked.toolCall);
-      const rules = { directory, home: environment.HOME, permit: permit?.bind(request) };
+      const rules = { directory, home: environment.HOME, permit };
       const { verdict, asked: what } = await decidePermission(asked, rules);
       if (verdict === "deny") record.refused(`${what.tool}: ${what.detail}`);
       return toResponse(verdict, asked.options);
@@ -61,6 +62,19 @@ export async function runTurn(request: AgentRequest, settings: AcpSettings): Pro
     if (isOverloaded) return overloaded(record.finish());
     throw isAnsweredError(reason) ? toError(reason, settings.name) : reason;
   }
+}
+
+/** How often a person may be asked in one turn; from then on the answer is no. */
+const MAX_QUESTIONS = 100;
+
+type Permit = NonNullable<AgentRequest["permit"]>;
+
+function atMost(maxQuestions: number, permit: Permit): Permit {
+  let questions = 0;
+  return async (question) => {
+    questions += 1;
+    return questions > maxQuestions ? "deny" : await permit(question);
+  };
 }
 
 /** What the turn may cost is used up: told to the agent by `stop`, once there is something to stop. */
@@ -107,6 +121,7 @@ type PromptAnswer = PromptResponse | (Error & AnsweredError) | undefined;
 /** Sends the prompt and waits for what the agent answers to it: a result, or an error of its own. */
 async function prompt(sessionId: string, turn: Turn): Promise<PromptAnswer> {
   const { connection, request, settings, budget } = turn;
+  if (budget.isSpent) return undefined;
   let timer: NodeJS.Timeout | undefined;
   const cancel = () => connection.cancel(sessionId);
   budget.stop = () => {
@@ -149,8 +164,10 @@ function toEnd(
   }
   if (refusal !== undefined)
     return { outcome: "refused", why: `It was refused what it asked for: ${refusal}` };
+  if (answer.stopReason === "end_turn") return { outcome: "done" };
   const why = STOP_REASONS[answer.stopReason];
-  return why === undefined ? { outcome: "done" } : { outcome: "gave-up", why };
+  if (why === undefined) throw new TypeError(`Unknown stop reason ${String(answer.stopReason)}`);
+  return { outcome: "gave-up", why };
 }
 
 /** Ends that are no success, in words. */

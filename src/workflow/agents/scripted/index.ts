@@ -3,7 +3,7 @@
  * JSON object a line. Its own word counts, not its exit code; without a result event it has failed.
  */
 import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf, WorkerError } from "../../../core/errors.ts";
 import { agentUnauthorized, endedWithoutResult, runAgentProgram } from "../../agent-program.ts";
@@ -20,6 +20,12 @@ export function scriptedAgent({ scriptFile }: ScriptedAgentOptions): CodingAgent
   return {
     name: "scripted",
     holdsBudget: true,
+    // Its program is a part of Robson, run by Robson's own node.
+    readable: [
+      process.execPath,
+      dirname(agentProgram()),
+      ...(scriptFile === undefined ? [] : [resolve(scriptFile)]),
+    ],
     check: async () => void (await checkScript(scriptFile)),
     run: async (request) => runTurn(request, await checkScript(scriptFile)),
   };
