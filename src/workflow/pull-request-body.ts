@@ -20,6 +20,8 @@ export interface RepositoryReport {
   summary: string;
   agent: string;
   checks: ReportedCheck[];
+  /** Of all turns together; empty where nothing of it is known. */
+  usage?: AgentUsage;
   pullRequest: PullRequestReference;
 }
 
@@ -103,13 +105,13 @@ export function ticketComment(report: Pick<RunReport, "repositories">): string {
 /** The answer in the thread. */
 export function finalAnswer(report: RunReport): string {
   const parts = report.repositories.map(
-    ({ pullRequest, branch, commit, diffStat, checks }) =>
+    ({ pullRequest, branch, commit, diffStat, checks, usage = {} }) =>
       `Pull request: ${pullRequest.url}${shownBy(pullRequest)}
 Branch: \`${branch}\` at \`${commit.slice(0, 12)}\`
 
 ${fenced(diffStat)}
 
-${checkList(checks)}`,
+${[checkList(checks), ...(Object.keys(usage).length === 0 ? [] : [list(usageLines(usage))])].join("\n")}`,
   );
   return `**${report.key}** is ready for review: ${report.summary}\n\n${parts.join("\n\n")}`;
 }

@@ -128,11 +128,12 @@ async function openPullRequest(
       const git = repository.git(step.signal);
       const stat = await diffStat(await repository.workspace(), { sha: commit.sha, limits: run.limits }, git);
       const policy = options.pullRequests ?? "ready";
+      const usage = addUsage(commit.usage);
       const change = {
         ...commit.record,
         checks: commit.checks,
         diffStat: stat,
-        usage: addUsage(commit.usage),
+        usage,
         elapsedMs: options.clock.now() - made.startedAt,
         gates: commit.gates,
         hidden: commit.hidden,
@@ -160,6 +161,7 @@ async function openPullRequest(
         summary,
         agent,
         checks: commit.checks,
+        usage,
         pullRequest,
       };
     },

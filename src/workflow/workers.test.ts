@@ -160,6 +160,24 @@ test("a budget is refused for an agent that cannot be held to one", async () => 
   );
 });
 
+test("what the agent used stands in the answer, in the pull request and with the run", async () => {
+  world.script([{ file: "total.js", find: "let index = 1;", replace: "let index = 0;" }, { spend: 0.25 }]);
+
+  const { texts, repositories } = await world.run("", { text: "/run-task DEMO-1 budget=2" });
+
+  expect(texts.at(-1)).toContain("- Cost: $0.25");
+  expect((await world.pullRequests.list())[0]?.body).toContain("- Cost: $0.25\n- Tokens: unknown read, unknown written");
+  expect(repositories[0]?.usage).toMatchObject({ costUsd: 0.25 });
+});
+
+test("a run that its budget stops says what it cost and how to go on", async () => {
+  world.script([{ spend: 3 }, { file: "total.js", find: "let index = 1;", replace: "let index = 0;" }]);
+
+  await expect(world.run("", { text: "/run-task DEMO-1 budget=2" })).rejects.toThrow(
+    /was stopped by its budget: it may cost \$2\.00, and has cost \$3\.00[\s\S]*budget=4/,
+  );
+});
+
 test("/do makes a task of its own and does it", async () => {
   const { texts, conversationId } = await world.run("", {
     text: `/do The first line is not counted repo=${world.project.repoUrl}`,
