@@ -45,6 +45,8 @@ export class Attempt {
   readonly #over = Promise.withResolvers<never>();
   readonly startedAt: number;
   readonly steps: Steps;
+  /** What of its run is being stored. */
+  readonly #storing = new Set<Promise<unknown>>();
   #emitCount = 0;
   #worker: string | null = null;
   #endedBy: RobsonError | undefined;
@@ -62,11 +64,11 @@ export class Attempt {
       load: options.loadRun,
       store: async (change) => {
         this.#checkOpen();
-        await options.storeRun({ ...change, worker: this.#worker });
+        await this.#remembered(options.storeRun({ ...change, worker: this.#worker }));
       },
       tell: async (event) => {
         this.#checkOpen();
-        await options.store(event);
+        await this.#remembered(options.store(event));
       },
       toEvent: (kind, content) => this.#toEvent(kind, content),
     });
@@ -141,6 +143,11 @@ export class Attempt {
     this.#lazy.abort(ENDED);
   }
 
+  /** Resolves when nothing of its run is being stored any more: it must not come after the message's end. */
+  async stored(): Promise<void> {
+    while (this.#storing.size > 0) await Promise.allSettled(this.#storing);
+  }
+
   /** Why it was ended from outside, if it was. */
   get endedBy(): RobsonError | undefined {
     return this.#endedBy;
@@ -190,6 +197,13 @@ export class Attempt {
       await this.steps.settled();
       throw new Suspended();
     }
+  }
+
+  #remembered(storing: Promise<void>): Promise<void> {
+    this.#storing.add(storing);
+    const forget = () => void this.#storing.delete(storing);
+    storing.then(forget, forget);
+    return storing;
   }
 
   #checkOpen(): void {

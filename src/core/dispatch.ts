@@ -94,7 +94,8 @@ export class Dispatcher {
       this.#leave(entry, turns);
       return this.#end.stopped(entry, entry.stoppedBy);
     }
-    const taken: string[] = [];
+    const taken = new Set<string>();
+    entry.turns = taken;
     try {
       for (const [index, { kind, max }] of turns.entries()) {
         if (!this.#turns.take({ kind, max, laneKey: entry.key })) {
@@ -102,7 +103,7 @@ export class Dispatcher {
           this.#leave(entry, turns.slice(index + 1));
           return await this.#uncounted(entry);
         }
-        taken.push(kind);
+        taken.add(kind);
       }
       return await this.#handle(entry, routes);
     } catch (error) {
@@ -262,12 +263,14 @@ export class Dispatcher {
     try {
       const worker = await this.#askInTurn(entry, { routes, attempt });
       attempt.close();
+      await attempt.stored();
       if (worker === undefined) return await this.#unmatched(entry);
       return await this.#end.done(entry, { events: attempt.finalEvents, worker });
     } catch (error) {
       if (hasCode(error, "LEASE_LOST")) throw error;
+      attempt.close();
+      await attempt.stored();
       if (error instanceof Suspended && !attempt.endedBy) {
-        attempt.close();
         return await this.#end.suspended(entry, {
           ...(await attempt.steps.suspension()),
           worker: attempt.worker,
@@ -313,7 +316,14 @@ export class Dispatcher {
     }
   }
 
-  #createAttempt({ message }: InboxEntry): Attempt {
+  /** Whatever interrupted it before is no sign against it any more. */
+  #progressMade({ message, turns }: InboxEntry): void {
+    Object.assign(message, { attempts: 1, interruptions: 0 });
+    if (turns?.delete(SUSPECT)) this.#turns.give(SUSPECT);
+  }
+
+  #createAttempt(entry: InboxEntry): Attempt {
+    const { message } = entry;
     const { clock, limits, log, outbox, control, probe } = this.#options;
     const { conversationId } = message;
     return new Attempt({
@@ -323,6 +333,7 @@ export class Dispatcher {
         const change = withBegin(message, { run, worker, clock });
         await outbox.record(message, { events, run: change });
         rememberBegin(message, change);
+        if (run.step?.result !== undefined) this.#progressMade(entry);
       },
       probe,
       clock,

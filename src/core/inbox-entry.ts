@@ -22,6 +22,8 @@ export interface InboxEntry {
   stoppedBy?: string;
   /** Interrupted twice or more: perhaps what stopped the process. Handled alone. */
   isSuspect: boolean;
+  /** The turns that its attempt has; see `Turns`. */
+  turns?: Set<string>;
   /** Whether messages of its thread that others stored before it may still be on their way into the lane. */
   mayBeEarly?: boolean;
   /** Left to another process. */

@@ -372,7 +372,10 @@ export class Inbox {
     const { message } = entry;
     this.#loaded.delete(message.conversationId);
     this.#backlog.ended(message.conversationId);
-    if (entry.isWoken) this.#load({ ...message, status: "pending" });
+    // As the database has it by now; and whoever wanted it ended meanwhile wants it still.
+    const stoppedBy = entry.stoppedBy ?? null;
+    if (entry.isWoken || stoppedBy !== null)
+      this.#load({ ...message, status: "pending", nextAttemptAt: null, stoppedBy });
     void this.takeUnowned();
   }
 

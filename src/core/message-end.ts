@@ -54,12 +54,16 @@ export class MessageEnd {
   async begun(entry: InboxEntry): Promise<void> {
     const { status, attempts, interruptions, conversationId, gateway } = entry.message;
     const change = { status: "claimed", attempts: attempts + 1, nextAttemptAt: null } as const;
-    // It may have been waiting.
-    const run = this.#runStands(entry, "open", null);
-    if (status !== "claimed") return this.record(entry, change, run);
+    const run = this.#goesOn(entry);
+    if (status !== "claimed") {
+      await this.record(entry, change, run);
+      if (run.run) rememberBegin(entry.message, run.run);
+      return;
+    }
     const error = "The process ended during this attempt";
     const failure = this.#failure(entry, { error, worker: null, nextAt: null });
     await this.record(entry, { ...change, interruptions: interruptions + 1 }, { failure, ...run });
+    if (run.run) rememberBegin(entry.message, run.run);
     this.#options.log.warn({ conversationId, gateway, attempts }, "message attempt was interrupted");
   }
 
@@ -77,10 +81,11 @@ export class MessageEnd {
   async answered(entry: InboxEntry, answer: OwnAnswer): Promise<DispatchOutcome> {
     const { kind = "completed", content, isHint = false } = answer;
     const now = this.#options.clock.now();
-    const events =
-      content === undefined ? [] : [{ sequence: -1, kind, content, worker: null, createdAt: now }];
+    // A run has perhaps ended before, and said so: this is another event.
+    const sequence = entry.message.run ? -now : -1;
+    const events = content === undefined ? [] : [{ sequence, kind, content, worker: null, createdAt: now }];
     const hint = isHint ? { hint: { threadKey: storableThreadKey(entry.message), hintedAt: now } } : {};
-    const run = this.#runStands(entry, "failed", content === undefined ? null : firstLine(content));
+    const run = await this.#runCut(entry, "failed", content === undefined ? "" : firstLine(content));
     await this.record(entry, { status: "done" }, { events, ...hint, ...run });
     this.#log(entry, "message done");
     this.#tellEnded(entry, { outcome: "done", worker: null });
@@ -205,11 +210,24 @@ export class MessageEnd {
   }
 
   /** As `#runStands`, where it is not its worker that ends it. */
-  async #runCut(entry: InboxEntry, status: RunEnd["status"], reason: string): Promise<Pick<Change, "run">> {
-    const { run } = this.#runStands(entry, status, reason);
+  async #runCut(
+    entry: InboxEntry,
+    status: RunEnd["status"] | "failed",
+    reason: string,
+  ): Promise<Pick<Change, "run">> {
+    const { run } = this.#runStands(entry, status, reason === "" ? null : reason);
     if (!run) return {};
-    const writes = await this.#options.endWrites(entry, { status, reason, at: this.#options.clock.now() });
-    return { run: { ...run, writes } };
+    const end = { run: run.conversationId, reason, at: this.#options.clock.now() };
+    const told = status === "failed" ? "dead" : status;
+    return { run: { ...run, writes: await this.#options.endWrites(entry, { ...end, status: told }) } };
+  }
+
+  /** It may have been waiting; or it has ended, in its thread's lane, and is tried again. */
+  #goesOn(entry: InboxEntry): Pick<Change, "run"> {
+    const { message } = entry;
+    if (!message.run || message.run.isOpen || message.run.isDetached)
+      return this.#runStands(entry, "open", null);
+    return { run: withBegin(message, { run: {}, worker: null, clock: this.#options.clock }) };
   }
 
   /** How the message's run stands from now on, to be written with the message; nothing where it has none. */
@@ -230,8 +248,8 @@ export class MessageEnd {
     } catch (cause) {
       // The loop stops while the database takes no writes: the next start takes it up, and tells its asker.
       if (hasCode(cause, "LEASE_LOST") || isStoreTrouble(cause)) throw cause;
-      // Perhaps it is the answer that cannot be stored, or has nowhere to go.
-      await this.record(entry, dead, { failure, ...run });
+      // Perhaps it is the answer that cannot be stored, or has nowhere to go; or what its worker wants written.
+      await this.record(entry, dead, { failure, ...(run.run ? { run: { ...run.run, writes: [] } } : {}) });
     }
     const { conversationId, gateway, attempts } = entry.message;
     this.#options.log.error({ conversationId, gateway, worker, attempts, error: lastError }, "message dead");

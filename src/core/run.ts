@@ -25,8 +25,10 @@ export interface RunRules<Args = unknown> {
   takesNotes?: boolean;
 }
 
-/** A person stopped it, or it ran out of attempts. Either way it can be taken up again. */
+/** A person stopped it, or it could not go on. Either way it can be taken up again. */
 export interface RunEnd {
+  /** Its number. */
+  run: number;
   status: "stopped" | "dead";
   reason: string;
   at: number;
@@ -41,6 +43,8 @@ export interface StepContext {
   write(write: OwnWrite): void;
   /** What was passed on to the run and not yet read by a finished step. */
   notes(): Promise<{ userId: string; content: string }[]>;
+  /** What `notes` has told was for nothing: it is read again by a later step. */
+  leaveNotes(): void;
   /** How often the step was begun: above 1, a former attempt ended before its result was stored. */
   attempt: number;
   signal: AbortSignal;

@@ -2,6 +2,7 @@
  * The steps of one attempt at a run: what is stored already is returned, what is not is done and stored with what it
  * reported. A crash before a step's commit leaves it begun: it is done again, and an effect of it is looked up first.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Clock } from "./clock.ts";
 import { WorkerError } from "./errors.ts";
 import type { Limits } from "./limits.ts";
@@ -46,6 +47,14 @@ const FIRST_QUESTION = 2 ** 44;
 /** The places of what is told at once, by its instant in milliseconds; beyond those of the steps. */
 const FIRST_TOLD = 2 ** 50;
 
+/** The step whose work is being done; what waits inside of it must not be taken for its end. */
+interface Place {
+  outer: Place | undefined;
+  isWaiting: boolean;
+}
+
+const inStep = new AsyncLocalStorage<Place>();
+
 interface Loaded {
   steps: Map<string, StepRecord>;
   decisions: Map<string, DecisionRecord>;
@@ -83,7 +92,7 @@ export class Steps implements Omit<RunContext, "round"> {
 
   /** Throws `Suspended` once something is waited for, so that swallowing it cannot complete the run. */
   check(): void {
-    if (this.#awaited.length > 0) throw new Suspended();
+    if (this.#awaited.length > 0) throw suspended();
   }
 
   /** Resolves when no step is at work any more: what one has done beside the one that waits is stored. */
@@ -164,11 +173,13 @@ export class Steps implements Omit<RunContext, "round"> {
       run: { step: begun, ...(intended && { effect: { ...intended, at: clock.now() } }) },
     });
     await probe?.(`${name}: begun`);
-    const { value, outcome } = effect
-      ? await adoptOrMake(effect)
-      : { value: await how.work?.(record), outcome: undefined };
+    const place: Place = { outer: inStep.getStore(), isWaiting: false };
+    const { value, outcome } = await inStep.run(place, async () =>
+      effect ? adoptOrMake(effect) : { value: await how.work?.(record), outcome: undefined },
+    );
     await probe?.(`${name}: done`);
-    this.check();
+    // What waits beside it is no reason to do it twice.
+    if (place.isWaiting) throw suspended();
     this.#options.signal().throwIfAborted();
     const result = this.#toResult(name, value);
     const firstSequence = FIRST_STEP_EVENT + ordinal * EVENTS_PER_STEP;
@@ -197,7 +208,7 @@ export class Steps implements Omit<RunContext, "round"> {
     if (known && (known.answeredAt !== null || (known.dueAt !== null && known.dueAt <= now))) return known;
     const dueAt = known ? known.dueAt : timeoutMs === undefined ? null : now + timeoutMs;
     this.#awaited.push({ ...decision, name, askedAt: known?.askedAt ?? now, dueAt });
-    throw new Suspended();
+    throw suspended();
   }
 
   async #tell(content: string): Promise<void> {
@@ -243,6 +254,12 @@ export class Steps implements Omit<RunContext, "round"> {
   }
 }
 
+/** Swallowed within a step, it still keeps that from being stored. */
+function suspended(): Suspended {
+  for (let place = inStep.getStore(); place; place = place.outer) place.isWaiting = true;
+  return new Suspended();
+}
+
 function questionText({ text, choices }: NewDecision, run: number): string {
   const how = choices.length === 0 ? "your answer" : choices.join(" | ");
   return `${text}\n\nAnswer with \`/answer ${run} ${how}\`, or in a message of this thread`;
@@ -285,6 +302,8 @@ class StepReport implements StepContext {
     this.notesTaken.push(...fresh.map(({ conversationId }) => conversationId));
     return fresh.map(({ userId, content }) => ({ userId, content }));
   };
+
+  readonly leaveNotes = (): void => void this.notesTaken.splice(0);
 }
 
 async function adoptOrMake<T>(effect: Effect<T>): Promise<{ value: T; outcome: "found" | "made" }> {

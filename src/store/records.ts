@@ -3,6 +3,7 @@ import { type CompiledQuery, sql } from "kysely";
 import type { EventKind } from "../core/process-event.ts";
 import type { DeadLetter, DeliveryKey, EventRecord, StopRequest, Store } from "../core/store.ts";
 import { deliveredAtOf, type MessageRow, RUN_SELECTION, toDeliveryRecord, toStoredMessage } from "./rows.ts";
+import { endRunsOfTheDead } from "./run-ends.ts";
 import type { Sql } from "./sql.ts";
 
 type Records = Pick<
@@ -36,8 +37,10 @@ export function createRecords(db: Sql, wake: (shard?: WrittenShard) => Promise<v
       return (rows?.length ?? 0) > 0;
     },
     async discardDeadLetter(letter) {
-      const query = letter.delivery ? discardDelivery(db, letter.delivery) : discardMessage(db, letter);
-      const [rows] = await db.write([query]);
+      const queries = letter.delivery
+        ? [discardDelivery(db, letter.delivery)]
+        : [discardMessage(db, letter), endRun(db, letter)];
+      const [rows] = await db.write(queries);
       return (rows?.length ?? 0) > 0;
     },
   };
@@ -181,6 +184,12 @@ function discardMessage({ read }: Sql, { conversationId }: DeadLetter): Compiled
     .where("status", "=", "dead")
     .returning("conversation_id")
     .compile();
+}
+
+/** Where the message became dead without its run: nobody would ever end that. */
+function endRun({ read }: Sql, { conversationId }: DeadLetter): CompiledQuery {
+  const ended = endRunsOfTheDead(String(Date.now()));
+  return sql`${sql.raw(ended)} and conversation_id = ${conversationId}`.compile(read);
 }
 
 function retryDelivery({ read }: Sql, key: DeliveryKey): CompiledQuery {

@@ -10,7 +10,15 @@ import { taskWrites } from "./task-writes.ts";
 export interface Statement {
   text: string;
   values: (string | number | null)[];
+  /** Needed where others write beside the transaction: SQLite has one writer. */
+  isForPostgres?: boolean;
 }
+
+/**
+ * Whoever tells of an event, and whoever begins to wait for it, do so one after the other: side by side neither would
+ * see the other, and the run would wait for ever. The class of the advisory locks is our own.
+ */
+export const LOCK_OF_KEY = "select pg_advisory_xact_lock(1382377, hashtext($1))";
 
 /** What the kinds of `RunChange.writes` do. */
 const OWN_WRITES: Record<string, (write: never) => Statement[]> = { ...taskWrites };
@@ -35,6 +43,7 @@ export function* writeRun(change: RunChange): Generator<Statement, void, Rows> {
         step.endedAt ?? null,
       ],
     };
+    if (step.result !== undefined) yield progressMade(run);
   }
   if (effect) {
     yield {
@@ -44,6 +53,9 @@ export function* writeRun(change: RunChange): Generator<Statement, void, Rows> {
     };
   }
   if (change.passedOn) yield* passOn(run, change.passedOn);
+  // In one order for all, so that two runs never wait for each other.
+  const keys = decisions.flatMap(({ key }) => key ?? []).sort();
+  for (const key of keys) yield { text: LOCK_OF_KEY, values: [key], isForPostgres: true };
   for (const decision of decisions) yield* ask(run, decision);
   for (const note of notesTaken) {
     yield {
@@ -60,13 +72,14 @@ export function* writeRun(change: RunChange): Generator<Statement, void, Rows> {
       values: [run, status.value, status.reason, status.at],
     };
   }
-  // Answered before it began to wait: by an event that had come already, or by a change that was written twice.
+  // Answered before it began to wait: by an event that had come already, or by a change that was written twice. Or
+  // somebody wants it ended, and what waits is not looked at.
   if (decisions.length > 0) {
     const names = decisions.map((_, index) => `$${index + 2}`).join(", ");
     yield {
       text: `update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null
-        where conversation_id = $1 and status = 'waiting' and exists (select 1 from decisions d
-          where d.run_id = inbox.conversation_id and d.answered_at is not null and d.name in (${names}))`,
+        where conversation_id = $1 and status = 'waiting' and (stopped_by is not null or exists (select 1
+          from decisions d where d.run_id = inbox.conversation_id and d.answered_at is not null and d.name in (${names})))`,
       values: [run, ...decisions.map(({ name }) => name)],
     };
   }
@@ -92,7 +105,18 @@ function* begin(run: number, begin: NonNullable<RunChange["begin"]>): Generator<
     text: "select conversation_id from runs where lane = $1 and ended_at is null",
     values: [lane],
   };
-  throw runExists({ title, by: Number(others[0]?.conversation_id) });
+  const [other] = others;
+  if (!other) throw laneIsFreeAgain();
+  throw runExists({ title, by: Number(other.conversation_id) });
+}
+
+/** The attempts that failed or were interrupted before a step was done say nothing about those behind it. */
+function progressMade(run: number): Statement {
+  return {
+    text: `update inbox set attempts = 1, interruptions = 0
+      where conversation_id = $1 and status = 'claimed' and attempts > 1`,
+    values: [run],
+  };
 }
 
 /** An event that has come already is its answer; it is used up by that. */
@@ -133,7 +157,8 @@ function* passOn(
   if (!answers) return;
   const answered = yield {
     text: `update decisions set answer = $3, answered_by = $4, answered_at = $5
-      where run_id = $1 and name = $2 and kind = 'question' and answered_at is null returning name`,
+      where run_id = $1 and name = $2 and kind = 'question' and answered_at is null
+        and (due_at is null or due_at > $5) returning name`,
     values: [run, answers.name, JSON.stringify(answers.value), answers.by, answers.at],
   };
   if (answered.length === 0) throw runClosed(run, `its question "${answers.name}" is answered`);
@@ -157,6 +182,13 @@ function* ownWrite(write: { kind: string }): Generator<Statement, void, Rows> {
 function runClosed(run: number, why: string): RobsonError {
   return new RobsonError("RUN_INVALID", `Cannot pass a message on to run ${run}: ${why}`, {
     hint: `See what became of it with \`robson runs show ${run}\``,
+  });
+}
+
+/** Whoever had it has ended in this very moment. */
+function laneIsFreeAgain(): RobsonError {
+  return new RobsonError("STORE_BUSY", "Cannot begin the run: another one has just ended in its lane", {
+    hint: "Try again",
   });
 }
 

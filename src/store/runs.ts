@@ -1,5 +1,5 @@
 /** What anyone reads and says about runs, for both databases; what their owner writes is run-changes.ts's. */
-import { type CompiledQuery, type SelectQueryBuilder, sql } from "kysely";
+import { CompiledQuery, type SelectQueryBuilder, sql } from "kysely";
 import type {
   DecisionRecord,
   EffectChange,
@@ -10,6 +10,7 @@ import type {
   RunStatus,
 } from "../core/run-store.ts";
 import type { WrittenShard } from "./records.ts";
+import { LOCK_OF_KEY } from "./run-changes.ts";
 import type { DecisionsTable, RunsTable } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 
@@ -31,10 +32,14 @@ export function createRunRecords(
         .where("run_id", "=", conversationId)
         .where("kind", "=", "question")
         .where("answered_at", "is", null)
+        // Beyond it the run goes on without; an answer would change what it has decided.
+        .where(isNotDue(at))
         .$if(name !== undefined, (query) => query.where("name", "=", name ?? ""))
         .returning("name")
         .compile();
-      const [answered] = await db.write([open, resume(db, [conversationId])]);
+      const answered = (
+        await db.write([...lockMessage(db, conversationId), open, resume(db, { conversationId, at })])
+      ).at(-2);
       if (!answered?.length) return false;
       await wake();
       return true;
@@ -46,6 +51,7 @@ export function createRunRecords(
         .set({ answer: text, answered_at: at })
         .where("key", "=", key)
         .where("answered_at", "is", null)
+        .where(isNotDue(at))
         .returning("run_id")
         .compile();
       const resumed = sql`update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null
@@ -55,7 +61,7 @@ export function createRunRecords(
       const kept = sql`insert into run_signals (key, value, at) select ${key}, ${text}, cast(${at} as bigint)
         where not exists (select 1 from decisions where key = ${key} and answered_at = ${at})
         on conflict (key) do update set value = excluded.value, at = excluded.at`.compile(db.read);
-      const [answered] = await db.write([waiting, resumed, kept]);
+      const answered = (await db.write([...lockKey(db, key), waiting, resumed, kept])).at(-3);
       if (answered?.length) await wake();
       return answered?.length ?? 0;
     },
@@ -82,13 +88,36 @@ export function createRunRecords(
   };
 }
 
-/** The run is looked at by its owner, unless it is being worked on. */
-function resume({ read }: Sql, ids: number[]): CompiledQuery {
+/**
+ * SQLite has one writer; on PostgreSQL the run may begin to wait at this moment, and would see the answer no more than
+ * the answer sees that it waits.
+ */
+function lockMessage({ read, dialect }: Sql, conversationId: number): CompiledQuery[] {
+  if (dialect === "sqlite") return [];
+  return [sql`select 1 from inbox where conversation_id = ${conversationId} for update`.compile(read)];
+}
+
+function lockKey({ dialect }: Sql, key: string): CompiledQuery[] {
+  return dialect === "sqlite" ? [] : [CompiledQuery.raw(LOCK_OF_KEY, [key])];
+}
+
+function isNotDue(at: number) {
+  return sql<boolean>`(due_at is null or due_at > ${at})`;
+}
+
+/** Answered in this instant, the run is looked at by its owner, unless it is being worked on. */
+function resume(
+  { read }: Sql,
+  { conversationId, at }: { conversationId: number; at: number },
+): CompiledQuery {
   return read
     .updateTable("inbox")
     .set({ status: "pending", is_unowned: 1, next_attempt_at: null })
-    .where("conversation_id", "in", ids)
+    .where("conversation_id", "=", conversationId)
     .where("status", "=", "waiting")
+    .where(
+      sql<boolean>`exists (select 1 from decisions where run_id = ${conversationId} and answered_at = ${at})`,
+    )
     .compile();
 }
 

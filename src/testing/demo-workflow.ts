@@ -75,6 +75,14 @@ export async function openDemoWorkflow({ limits, directory: given, location }: D
         if (!open) throw new Error("No run is open");
         return open.conversationId;
       }),
+    /** Has the newest run go on after its end, as a person does. */
+    retry: async (request: RunRequest = {}) =>
+      runs.within(request, async () => {
+        const [newest] = await store.runs.runs({});
+        if (!(newest && (await store.runs.reopen(newest.conversationId))))
+          throw new Error("No run has ended");
+        return newest.conversationId;
+      }),
     store,
     close: async () => {
       await store.close();

@@ -4,7 +4,7 @@
  */
 import { describe } from "vitest";
 import { testConcurrency, testRefusedRows } from "./store-suite/batches.ts";
-import { testDeadLetters } from "./store-suite/dead-letters.ts";
+import { testDeadLetterEnds, testDeadLetters } from "./store-suite/dead-letters.ts";
 import {
   testDeliveries,
   testDeliveryEnds,
@@ -15,6 +15,7 @@ import {
 } from "./store-suite/events.ts";
 import { testAccepting, testChanging, testDuplicates, testOpenMessages } from "./store-suite/messages.ts";
 import { testFencing, testOwning, testOwningAlone, testUnowned } from "./store-suite/ownership.ts";
+import { testRunRaces } from "./store-suite/run-races.ts";
 import { testRuns } from "./store-suite/runs.ts";
 import { type StoreKind, setUpWith } from "./store-suite/set-up.ts";
 import { testStops } from "./store-suite/stops.ts";
@@ -42,7 +43,9 @@ export function testStore(name: string, kind: StoreKind): void {
     testUnowned(setUp);
     testStops(setUp);
     testDeadLetters(setUp);
+    testDeadLetterEnds(setUp);
     if (kind.hasRuns !== false) testRuns(setUp, kind);
+    if (kind.hasRuns !== false) testRunRaces(setUp);
     testConcurrency(setUp);
     testRefusedRows(setUp);
     testText(setUp);

@@ -37,6 +37,15 @@ export interface AgentTurn {
   usage: AgentUsage[];
 }
 
+/** A turn that came to no change: stored too, so that nobody pays for it again by himself. */
+interface Fruitless {
+  /** Absent where its model was overloaded. */
+  end?: RunEnd;
+  usage: AgentUsage[];
+  /** Of the run: in a later one the agent is asked again. */
+  runRound: number;
+}
+
 /** How many characters of an agent's summary are kept. */
 const MAX_AGENT_SUMMARY = 10_000;
 
@@ -44,35 +53,73 @@ const MAX_AGENT_SUMMARY = 10_000;
 export async function agentTurn(repository: RepositoryRun, request: TurnRequest): Promise<AgentTurn> {
   const { run, label } = repository;
   const { overloadBackoffMs, maxOverloadWaitMs } = run.limits;
-  for (let waits = 0; ; waits += 1) {
-    // An overloaded model is waited for without holding anything: the step has not ended, and is begun again.
-    if (waits > 0)
-      await run.context.sleep(`${label}: overloaded ${request.round}.${waits}`, overloadBackoffMs);
-    const name = waits === 0 ? `agent ${request.round}` : `agent ${request.round}, again ${waits}`;
-    const turn = await repository.step(name, (step) => takeTurn(repository, { ...request, step }));
-    if (turn !== "overloaded") return turn;
-    if ((waits + 1) * overloadBackoffMs > maxOverloadWaitMs) {
+  const before: AgentUsage[] = [];
+  let overloads = 0;
+  for (let again = 0; ; again += 1) {
+    const name = again === 0 ? `agent ${request.round}` : `agent ${request.round}, again ${again}`;
+    const isAgain = again > 0;
+    const turn = await repository.step(name, (step) => takeTurn(repository, { ...request, step, isAgain }));
+    if ("tree" in turn) return { ...turn, usage: [...before, ...turn.usage] };
+    before.push(...turn.usage);
+    // A person had the run go on since.
+    if (turn.runRound < run.context.round) continue;
+    if (turn.end) throw new RunEnded(turn.end);
+    overloads += 1;
+    if (overloads * overloadBackoffMs > maxOverloadWaitMs) {
       const message = `The agent's model was overloaded for longer than maxOverloadWaitMs (${maxOverloadWaitMs} ms)`;
       throw new RunEnded({ kind: "agent", message, hint: "Try again later" });
     }
+    // An overloaded model is waited for without holding anything.
+    await run.context.sleep(`${label}: overloaded ${request.round}.${again + 1}`, overloadBackoffMs);
   }
 }
 
-async function takeTurn(
-  repository: RepositoryRun,
-  request: TurnRequest & { step: StepContext },
-): Promise<AgentTurn | "overloaded"> {
-  const { run } = repository;
+interface Taken extends TurnRequest {
+  step: StepContext;
+  /** The turn was taken before, and came to nothing. */
+  isAgain: boolean;
+}
+
+async function takeTurn(repository: RepositoryRun, request: Taken): Promise<AgentTurn | Fruitless> {
   const { step } = request;
-  const workspace = await repository.checkout();
-  const git = repository.git(step.signal);
-  const { checkout, baseSha, places } = workspace;
-  await restoreAgentFiles({ checkout, baseSha, own: places.own }, inRunsOf(workspace, git));
-  const result = await askAgent(repository, { ...request, workspace });
-  if (result.outcome === "overloaded") {
+  const interrupted = Array.from({ length: step.attempt - 1 }, (): AgentUsage => ({}));
+  let used: AgentUsage = {};
+  const fruitless = (end?: RunEnd): Fruitless => {
+    step.leaveNotes();
+    const usage = [...interrupted, used];
+    return { ...(end ? { end } : {}), usage, runRound: repository.run.context.round };
+  };
+  try {
+    const workspace = await prepared(repository, step);
+    const result = await askAgent(repository, { ...request, workspace });
+    used = result.usage;
+    if (result.outcome !== "overloaded")
+      return { ...(await changeOf(repository, { step, workspace, result })), usage: [...interrupted, used] };
     await step.tell(`The agent's model is overloaded; going on in a while: ${preview(result.summary, 200)}`);
-    return "overloaded";
+    return fruitless();
+  } catch (error) {
+    if (error instanceof RunEnded) return fruitless(error.end);
+    throw error;
   }
+}
+
+async function prepared(repository: RepositoryRun, { signal }: StepContext): Promise<PreparedWorkspace> {
+  const workspace = await repository.checkout();
+  const { checkout, baseSha, places } = workspace;
+  await restoreAgentFiles(
+    { checkout, baseSha, own: places.own },
+    inRunsOf(workspace, repository.git(signal)),
+  );
+  return workspace;
+}
+
+/** What the turn has changed, staged. */
+async function changeOf(
+  repository: RepositoryRun,
+  { step, workspace, result }: { step: StepContext; workspace: PreparedWorkspace; result: AgentResult },
+): Promise<Omit<AgentTurn, "usage">> {
+  const { run } = repository;
+  const git = repository.git(step.signal);
   const summary = toStorable(result.summary.slice(0, MAX_AGENT_SUMMARY)).trim();
   await saveWork(workspace, git);
   const end = endFor(repository, { ...result, summary });
@@ -82,8 +129,7 @@ async function takeTurn(
   const tree = await stageTree(workspace, git);
   if (tree === undefined) throw notDone(repository, "it says that it is done, but changed no file");
   step.emit("progress", `The agent "${run.agent.name}" has changed the code`);
-  const interrupted = Array.from({ length: step.attempt - 1 }, (): AgentUsage => ({}));
-  return { summary, tree, usage: [...interrupted, result.usage] };
+  return { summary, tree };
 }
 
 function endFor({ run }: RepositoryRun, { outcome, summary, usage }: AgentResult): RunEnd | undefined {
@@ -107,22 +153,23 @@ function notDone({ run }: RepositoryRun, why: string): RunEnded {
   });
 }
 
-interface Asked extends TurnRequest {
-  step: StepContext;
+interface Asked extends Taken {
   workspace: PreparedWorkspace;
 }
 
 /** Runs the program; a session that is gone is replaced by a fresh one, once. */
 async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentResult> {
   const { run } = repository;
-  const { step, workspace, round } = asked;
+  const { step, workspace, round, isAgain } = asked;
   const session = await readSession(workspace, run.agent.name);
-  const mayResume = round > 1 || step.attempt === 2;
+  const mayResume = round > 1 || step.attempt === 2 || (isAgain && step.attempt === 1);
+  // Once: a session that is lost must not take them along.
+  const notes = await step.notes();
   const record = await openTurnRecord(repository, { round, step });
   const ask = async (resume: AgentRequest["resume"]) => {
     const { environment, sandbox } = sandboxFor(run, workspace, run.agent);
     const result = await run.agent.run({
-      prompt: await promptFor(repository, { ...asked, isResumed: resume !== undefined }),
+      prompt: promptFor(repository, { ...asked, notes, isResumed: resume !== undefined }),
       directory: workspace.checkout,
       environment,
       ...(resume ? { resume } : {}),
@@ -184,27 +231,36 @@ function ended(name: string, error: unknown): unknown {
   return new RunEnded({ kind: "agent", message, ...(hint === undefined ? {} : { hint }) });
 }
 
-async function promptFor(
+function promptFor(
   repository: RepositoryRun,
-  { step, base, rules, followUp, isResumed }: Asked & { isResumed: boolean },
-): Promise<string> {
+  {
+    step,
+    base,
+    rules,
+    followUp,
+    isAgain,
+    notes,
+    isResumed,
+  }: Asked & { notes: Awaited<ReturnType<StepContext["notes"]>>; isResumed: boolean },
+): string {
   const { run, ticket, url, branch } = repository;
   const { maxPromptBytes } = run.limits;
-  const notes = await step.notes();
+  const wasBegun = isAgain || step.attempt > 1;
   const requests = notes
     .filter(({ userId }) => userId === run.requester)
     .map(({ content }) => ({ source: "whoever asked for this, in the thread", text: content }));
   const remarks = notes
     .filter(({ userId }) => userId !== run.requester)
     .map(({ userId, content }) => ({ source: `${userId}, in the thread`, text: content }));
-  if (isResumed && (step.attempt > 1 || followUp !== undefined)) {
-    const interrupted =
-      step.attempt > 1 ? ["You were interrupted. Look at what you have changed so far, and go on."] : [];
+  if (isResumed && (wasBegun || followUp !== undefined)) {
+    const interrupted = wasBegun
+      ? ["You were interrupted. Look at what you have changed so far, and go on."]
+      : [];
     const spoken = requests.map(({ text }) => `Whoever asked for this has said since:\n\n${text}`);
     const request = [...interrupted, ...(followUp === undefined ? [] : [followUp]), ...spoken].join("\n\n");
     return remarks.length === 0 ? request : followUpPrompt(request, { material: remarks, maxPromptBytes });
   }
-  const left = step.attempt > 1 || followUp !== undefined;
+  const left = wasBegun || followUp !== undefined;
   return buildPrompt({
     ticket,
     tracker: run.options.tracker.name,

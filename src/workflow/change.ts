@@ -18,7 +18,7 @@ import { type RepositoryRules, readRepositoryRules } from "./repository-settings
 import { removeCheckLeftovers } from "./restore-files.ts";
 import { gateQuestion, type RunEnd } from "./run-ends.ts";
 import { sandboxFor } from "./run-sandbox.ts";
-import { type Check, detectCommands, runChecks, verifyLaunch } from "./verify.ts";
+import { type Check, detectCommands, runChecks, verifyFailed, verifyLaunch } from "./verify.ts";
 import { afterChecks } from "./verify-rounds.ts";
 import { inRunsOf } from "./workspace.ts";
 
@@ -64,7 +64,8 @@ export async function makeChange(repository: RepositoryRun, base: Base): Promise
   for (let round = 1; ; round += 1) {
     const turn = await agentTurn(repository, { round, base, rules, followUp });
     usage.push(...turn.usage);
-    const checks = await checked(repository, { name: `verify ${round}`, tree: turn.tree, rules });
+    const checking = { name: `verify ${round}`, tree: turn.tree, rules, rounds: round - 1 };
+    const checks = await checked(repository, checking);
     const after = afterChecks(checks, {
       rounds: roundsSince(repository, round),
       limits: repository.run.limits,
@@ -93,7 +94,7 @@ function roundsSince({ run: { context, limits } }: RepositoryRun, round: number)
 /** The project's checks on the checkout as the agent left it. */
 export function checked(
   repository: RepositoryRun,
-  { name, tree, rules }: { name: string; tree: string; rules: RepositoryRules },
+  { name, tree, rules, rounds }: { name: string; tree: string; rules: RepositoryRules; rounds: number },
 ): Promise<Check[]> {
   const { run } = repository;
   return repository.step(name, async (step) => {
@@ -118,6 +119,9 @@ export function checked(
     // What they left behind is not the agent's: in the next round it would be committed with the change.
     const inRuns = inRunsOf(workspace, repository.git(step.signal));
     await removeCheckLeftovers({ checkout, own: workspace.places.own, from: tree }, inRuns);
+    // Not stored: where a program was not there, it may be by the time that a person has the run go on.
+    if (checks.find(({ isPassed }) => !isPassed)?.outcome === "not-run")
+      throw new RunEnded({ kind: "verify", message: verifyFailed(checks).message, rounds });
     step.emit("progress", describeChecks(checks));
     return checks;
   });

@@ -6,40 +6,62 @@ import { readRepositoryRules } from "./repository-settings.ts";
 import { isVerified, verifyFailed } from "./verify.ts";
 import { startBranch } from "./workspace.ts";
 
+/** Throws `RunEnded` where it does not fit, or does not pass; a person has it tried anew, on the base as it is then. */
 export async function rebased(repository: RepositoryRun, change: Change): Promise<Change> {
+  const { context } = repository.run;
+  for (let time = 1; ; time += 1) {
+    const number = time === 1 ? "" : ` ${time}`;
+    const made = await ontoBase(repository, { change, number });
+    if (made.checks === change.checks || made.checks.length === 0 || isVerified(made.checks)) return made;
+    const refusedIn = await repository.step(`rebased refused${number}`, async () => context.round);
+    if (refusedIn < context.round) continue;
+    throw new RunEnded({ kind: "verify", message: verifyFailed(made.checks).message, rounds: 0 });
+  }
+}
+
+/** With the checks of the change, where nothing was to be done. */
+async function ontoBase(
+  repository: RepositoryRun,
+  { change, number }: { change: Change; number: string },
+): Promise<Change> {
   const { run, branch } = repository;
-  const result = await repository.step("rebase", async ({ signal, emit }) => {
+  const result = await rebase(repository, { change, number });
+  if (result.tree === null) return { ...change, sha: result.sha };
+  const { sha, tree } = result;
+  await repository.step(`checkout of the rebased${number}`, async ({ signal }) => {
+    await startBranch(await repository.workspace(), branch, { ...repository.git(signal), files: sha });
+  });
+  const rules = await repository.step(`rules of the rebased${number}`, async ({ signal }) =>
+    readRepositoryRules(await repository.workspace(), repository.settings, {
+      ...repository.git(signal),
+      limits: run.limits,
+    }),
+  );
+  const checks = await checked(repository, { name: `verify the rebased${number}`, tree, rules, rounds: 0 });
+  return { ...change, sha, tree, checks };
+}
+
+function rebase(
+  repository: RepositoryRun,
+  { change, number }: { change: Change; number: string },
+): Promise<{ sha: string; tree: string | null }> {
+  const { branch } = repository;
+  return repository.step(`rebase${number}`, async ({ signal, emit }) => {
     const workspace = await repository.workspace();
     const made = await rebaseOntoBase(workspace, { sha: change.sha, branch }, repository.git(signal));
     if (made.kind === "rebased") {
       repository.replaceWorkspace(made.workspace);
       emit("progress", `\`${workspace.base}\` has moved on; the change is on it now`);
-      return { kind: made.kind, sha: made.sha, tree: made.tree };
+      return { sha: made.sha, tree: made.tree };
     }
     if (made.kind === "conflicts") {
       // Not stored: whoever has the run go on later finds the base as it is then.
       throw new RunEnded({
         kind: "trouble",
         message: made.report,
-        hint: "Nothing was pushed. Run the task again: the work begins on the base as it is then",
+        hint: "Nothing was pushed. Bring the base into order, or delete the branch and run the task again",
       });
     }
-    return { kind: made.kind, sha: made.sha, tree: null };
+    return { sha: made.sha, tree: null };
   });
-  if (result.kind !== "rebased" || result.tree === null) return { ...change, sha: result.sha };
-  const { sha, tree } = result;
-  await repository.step("checkout of the rebased", async ({ signal }) => {
-    await startBranch(await repository.workspace(), branch, { ...repository.git(signal), files: sha });
-  });
-  const rules = await repository.step("rules of the rebased", async ({ signal }) =>
-    readRepositoryRules(await repository.workspace(), repository.settings, {
-      ...repository.git(signal),
-      limits: run.limits,
-    }),
-  );
-  const checks = await checked(repository, { name: "verify the rebased", tree, rules });
-  if (checks.length > 0 && !isVerified(checks)) {
-    throw new RunEnded({ kind: "verify", message: verifyFailed(checks).message, rounds: 0 });
-  }
-  return { ...change, sha, tree, checks };
 }

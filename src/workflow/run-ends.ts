@@ -3,6 +3,7 @@
  * One text for each kind of end, so that nobody has to guess which of them it was. Markdown, for the thread.
  */
 import { RobsonError, WorkerError } from "../core/errors.ts";
+import { toStorable } from "../core/text.ts";
 import { GATE_KEYS, type Verdict } from "./gates/policy.ts";
 import { inertLine } from "./inert-markdown.ts";
 import { costShown } from "./usage-shown.ts";
@@ -42,6 +43,22 @@ export function describeRunEnd(end: RunEnd, { key, run, kept }: RunEndContext): 
   const { what, next } = WORDS[end.kind](end as never, commands);
   const keeps = kept === undefined ? [] : [`Kept: ${inertLine(kept)}`];
   return [`**${key}** ${what}`, ...keeps, next].join("\n");
+}
+
+/** The end in a few words, as it is kept with the task and its repositories. */
+export function keptReason(end: RunEnd): string {
+  return toStorable(wordsOf(end).slice(0, MAX_KEPT_REASON)).toWellFormed();
+}
+
+/** How many characters of it are kept. */
+const MAX_KEPT_REASON = 2000;
+
+function wordsOf(end: RunEnd): string {
+  if ("message" in end) return end.message;
+  if (end.kind === "stopped") return end.by === undefined ? "Stopped" : `Stopped by ${end.by}`;
+  if (end.kind === "budget") return `Its budget of ${costShown(end.maxCostUsd)} is used up`;
+  if (end.kind === "gate") return gateRefused(end.verdicts, end.refusedBy).message;
+  return `Robson ended ${end.interruptions} times at the step "${end.step}"`;
 }
 
 /** What a gate asks in the thread, with the answers that it takes. */

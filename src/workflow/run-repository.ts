@@ -10,7 +10,7 @@ import { diffStat, push } from "./commit.ts";
 import { rebased } from "./onto-base.ts";
 import { draftReasons, pullRequestBody, type RepositoryReport } from "./pull-request-body.ts";
 import { openRepositoryRun, type RepositoryRun } from "./repository-run.ts";
-import { endOfError, type RunEnd } from "./run-ends.ts";
+import { endOfError, keptReason, type RunEnd } from "./run-ends.ts";
 import { repositoryStatus, type TaskRun } from "./task-run.ts";
 import type { Ticket } from "./tracker.ts";
 import { addUsage } from "./usage-shown.ts";
@@ -42,9 +42,7 @@ export async function runRepository(run: TaskRun, request: RepositoryRequest): P
     if (!end) throw error;
     const kept = await repository.kept();
     await run.context.step(`${label}: ended ${run.context.round}`, async (step) => {
-      const error =
-        end.kind === "trouble" || end.kind === "agent" || end.kind === "verify" ? end.message : end.kind;
-      step.write(repositoryStatus(run, url, { status: "failed", error }));
+      step.write(repositoryStatus(run, url, { status: "failed", error: keptReason(end) }));
     });
     return { url, failed: end, ...(kept === undefined ? {} : { kept }) };
   } finally {

@@ -7,7 +7,7 @@ import { hasCode, WorkerError } from "../core/errors.ts";
 import { Suspended } from "../core/run.ts";
 import { commentMarker } from "./branch.ts";
 import { finalAnswer, type RepositoryReport, ticketComment } from "./pull-request-body.ts";
-import { describeRunEnd, type RunEnd } from "./run-ends.ts";
+import { describeRunEnd, keptReason } from "./run-ends.ts";
 import { type RepositoryEnd, runRepository } from "./run-repository.ts";
 import type { Task } from "./task.ts";
 import { type TaskRun, taskStatus } from "./task-run.ts";
@@ -37,6 +37,12 @@ export async function runTask(run: TaskRun): Promise<void> {
     step.write(taskStatus(run, { status: "in_progress", error: null }));
     return { ticket, repositories: labelled(task), startedAt: run.options.clock.now() };
   });
+  const { round } = run.context;
+  if (round > 1) {
+    await run.context.step(`round ${round}`, async (step) =>
+      step.write(taskStatus(run, { status: "in_progress", error: null })),
+    );
+  }
   await run.context.step("ticket in progress", (step) =>
     run.options.tracker.transition(run.key, "in_progress", step),
   );
@@ -81,7 +87,7 @@ async function report(run: TaskRun, { ticket, startedAt }: Assignment, ends: Rep
         status,
         branch: first?.branch ?? null,
         prUrl: first?.pullRequest.url ?? null,
-        error: failed[0] ? errorOf(run, failed[0].failed) : null,
+        error: failed[0] ? keptReason(failed[0].failed) : null,
       }),
     );
     return options.clock.now() - startedAt;
@@ -117,13 +123,6 @@ async function comment(run: TaskRun, ticket: Ticket, done: RepositoryReport[]): 
       options.tracker.link?.(key, { url, title: ticket.summary }, { signal }),
     );
   }
-}
-
-/** How many characters of an end are kept with the task. */
-const MAX_KEPT_ERROR = 2000;
-
-function errorOf({ key, runId }: TaskRun, end: RunEnd): string {
-  return describeRunEnd(end, { key, run: runId }).slice(0, MAX_KEPT_ERROR).toWellFormed();
 }
 
 /** Short names of the repositories, for the names of their steps; each its own. */

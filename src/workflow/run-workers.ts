@@ -6,14 +6,13 @@ import * as z from "zod";
 import { hasCode, WorkerError } from "../core/errors.ts";
 import { silentLogger } from "../core/logger.ts";
 import type { ReceivedMessage } from "../core/message-event.ts";
-import type { RunRules } from "../core/run.ts";
+import type { RunEnd as CutOff, RunRules } from "../core/run.ts";
 import type { OwnWrite } from "../core/run-store.ts";
 import { defineWorker, type Worker, type WorkerContext } from "../core/worker.ts";
 import type { CodingAgent } from "./coding-agent.ts";
 import { DEFAULT_WORKFLOW_LIMITS } from "./limits.ts";
 import { emitMistake } from "./mistakes.ts";
 import { checkRepositoryUrl } from "./repository-url.ts";
-import { describeRunEnd } from "./run-ends.ts";
 import { runTask } from "./run-task.ts";
 import { createTask, parseTaskKey } from "./task.ts";
 import type { OpenRepositoriesWrite, TaskStatusWrite } from "./task-store.ts";
@@ -69,7 +68,12 @@ export function doWorker(options: WorkflowWorkersOptions): Worker {
       budget,
     }),
     timeoutMs: timeoutOf(options),
-    run: { version: VERSION, takesNotes: true, title: ({ what }: { what: string }) => what },
+    run: {
+      version: VERSION,
+      takesNotes: true,
+      title: ({ what }: { what: string }) => what,
+      endWrites: (_args, end) => endWrites(localKey(end.run), end),
+    },
     async handle(message, args, context) {
       let work: Work;
       try {
@@ -112,26 +116,21 @@ function rulesFor<Args>(keyOf: (args: Args) => string, { tasks: _ }: WorkflowWor
     takesNotes: true,
     lane: (args) => `task ${keyOf(args)}`,
     title: keyOf,
-    endWrites: (args, { status, reason, at }): OwnWrite[] => {
-      const key = keyOf(args);
-      const isStopped = status === "stopped";
-      const end = isStopped
-        ? ({ kind: "stopped", by: reason.replace(/^Stopped by /, "") } as const)
-        : ({ kind: "trouble", message: reason } as const);
-      const change = {
-        status: isStopped ? "unfinished" : "failed",
-        error: describeRunEnd(end, { key }),
-      } as const;
-      const ofTask: TaskStatusWrite = { kind: "task-status", key, change, at };
-      const repositories = { status: change.status, error: reason };
-      const ofRepositories: OpenRepositoriesWrite = {
-        kind: "open-repositories-status",
-        key,
-        change: repositories,
-      };
-      return [ofTask, ofRepositories];
-    },
+    endWrites: (args, end) => endWrites(keyOf(args), end),
   };
+}
+
+/** The task, and its repositories that were being worked on, say how the run ended. */
+function endWrites(key: string, { status, reason, at }: CutOff): OwnWrite[] {
+  const change = { status: status === "stopped" ? "unfinished" : "failed", error: reason } as const;
+  const ofTask: TaskStatusWrite = { kind: "task-status", key, change, at };
+  const ofRepositories: OpenRepositoriesWrite = { kind: "open-repositories-status", key, change };
+  return [ofTask, ofRepositories];
+}
+
+/** Of work that has no ticket. */
+function localKey(run: number): string {
+  return `DO-${run}`;
 }
 
 /** A task under a key of its own that its message gives it: a second attempt finds it again. */
@@ -139,7 +138,7 @@ async function createLocalTask(
   options: WorkflowWorkersOptions,
   { message, what, repo }: { message: ReceivedMessage; what: string; repo: string[] },
 ): Promise<string> {
-  const key = `DO-${message.conversationId}`;
+  const key = localKey(message.conversationId);
   const [summary = "", ...rest] = what.trim().split("\n");
   if (repo.length === 0 && (options.repositories ?? []).length !== 1) {
     throw new WorkerError("Cannot do this: it names no repository", {

@@ -166,7 +166,9 @@ test("what the agent used stands in the answer, in the pull request and with the
   const { texts, repositories } = await world.run("", { text: "/run-task DEMO-1 budget=2" });
 
   expect(texts.at(-1)).toContain("- Cost: $0.25");
-  expect((await world.pullRequests.list())[0]?.body).toContain("- Cost: $0.25\n- Tokens: unknown read, unknown written");
+  expect((await world.pullRequests.list())[0]?.body).toContain(
+    "- Cost: $0.25\n- Tokens: unknown read, unknown written",
+  );
   expect(repositories[0]?.usage).toMatchObject({ costUsd: 0.25 });
 });
 

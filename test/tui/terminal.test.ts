@@ -137,9 +137,10 @@ test("running work is one block that changes, and a stop says what becomes of it
   await terminal.sees(READY);
 
   terminal.press("/run-task DEMO-1\r");
-  await terminal.sees("⠋ /run-task DEMO-1 · Cloned");
-  terminal.press("/echo waits in line\r");
-  await terminal.sees("⠋ /echo waits in line");
+  await terminal.sees("⠋ /run-task DEMO-1 · Read the prompt");
+  // Long work does not hold up its thread.
+  terminal.press("/echo goes past it\r");
+  await terminal.sees("● goes past it");
   await terminal.looksLike("running-with-progress");
 
   terminal.press(CTRL_C);

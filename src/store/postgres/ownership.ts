@@ -20,6 +20,7 @@ import {
   toStoredDelivery,
   toStoredMessage,
 } from "../rows.ts";
+import { endRunsOfTheDead, hasRunSince } from "../run-ends.ts";
 import { toStoreError } from "./errors.ts";
 import { Membership } from "./membership.ts";
 import { readPeers } from "./peers.ts";
@@ -96,7 +97,9 @@ function createOwnership(membership: Membership, { pool, url, location }: Postgr
       (await read<DeliveryRow>(OPEN_DELIVERIES, [epoch, after, limit])).map(toStoredDelivery),
     async wakeDue(now) {
       checkNotReleased();
-      return (await read(WAKE_DUE, [epoch, now])).length;
+      const woken = await read(WAKE_DUE, [epoch, now]);
+      if (woken.length === 0) await checkLease();
+      return woken.length;
     },
     wasHinted: async (threadKey) =>
       (await read("select from hinted_threads where thread_key = $1", [threadKey])).length > 0,
@@ -104,6 +107,7 @@ function createOwnership(membership: Membership, { pool, url, location }: Postgr
       checkNotReleased();
       await read(EXPIRE_DELIVERIES, [epoch, createdBefore]);
       await read(EXPIRE_MESSAGES, [epoch, createdBefore]);
+      await read(END_EXPIRED_RUNS, [epoch]);
       await checkLease();
       return read<UnregisteredWork>(UNREGISTERED, []);
     },
@@ -176,7 +180,9 @@ const EXPIRE_DELIVERIES = `update process_event_deliveries d set status = 'dead'
 const EXPIRE_MESSAGES = `update inbox i set status = 'dead', next_attempt_at = null, is_unowned = 0,
     last_error = coalesce(i.last_error, 'No process ran its gateway in time')
   from conversations c where c.id = i.conversation_id and c.created_at < $2 and i.${OPEN}
-    and c.gateway_id not in ${RUN_SOMEWHERE} and ${FENCE}`;
+    and c.gateway_id not in ${RUN_SOMEWHERE} and not ${hasRunSince("$2")} and ${FENCE}`;
+
+const END_EXPIRED_RUNS = `${endRunsOfTheDead("(extract(epoch from now()) * 1000)::bigint")} and ${FENCE}`;
 
 const UNREGISTERED = `select g.name as gateway, sum(messages)::int8 as messages, sum(deliveries)::int8 as deliveries
   from (select c.gateway_id, 1 as messages, 0 as deliveries from inbox i

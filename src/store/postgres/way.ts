@@ -61,7 +61,8 @@ ${also(`changed as (
     next_attempt_at = x.next_attempt_at, last_error = x.last_error,
     is_unowned = case when inbox.stopped_by is null or x.status = 'dead' then 0 else inbox.is_unowned end
   from ${unnest(INBOX_CHANGES)}, lease where inbox.conversation_id = x.id
-    and (inbox.status <> 'dead' or x.status = 'dead')),`)}
+    and (inbox.status <> 'dead' or x.status = 'dead')
+    and (inbox.status <> 'waiting' or x.status in ('waiting', 'dead'))),`)}
 closed as (delete from inbox using ${unnest(INBOX_ENDS)}, lease where inbox.conversation_id = x.id),
 ${also(`subscribed as materialized (
   select id, callback_url from subscribers

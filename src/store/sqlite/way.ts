@@ -28,6 +28,7 @@ import {
   toStoredMessage,
 } from "../rows.ts";
 import { writeRun } from "../run-changes.ts";
+import { endRunsOfTheDead, hasRunSince } from "../run-ends.ts";
 
 /** What the statements need to know of the gateways: their row ids, by name. */
 export interface GatewayIds {
@@ -82,8 +83,9 @@ export class Way {
     const statements = writeRun(change);
     let next = statements.next();
     while (!next.done) {
-      const { text, values } = next.value;
-      next = statements.next(this.#db.prepare(text.replaceAll("$", "?")).all(...values));
+      const { text, values, isForPostgres } = next.value;
+      const rows = isForPostgres ? [] : this.#db.prepare(text.replaceAll("$", "?")).all(...values);
+      next = statements.next(rows);
     }
   }
 
@@ -167,7 +169,8 @@ function prepareMessageWrites(db: DatabaseSync) {
     updateInbox:
       db.prepare(`update inbox set status = ?1, attempts = ?2, interruptions = ?3, next_attempt_at = ?4, last_error = ?5,
       is_unowned = case when stopped_by is null or ?1 = 'dead' then 0 else is_unowned end
-      where conversation_id = ?6 and (status <> 'dead' or ?1 = 'dead')`),
+      where conversation_id = ?6 and (status <> 'dead' or ?1 = 'dead')
+        and (status <> 'waiting' or ?1 in ('waiting', 'dead'))`),
     deleteInbox: db.prepare("delete from inbox where conversation_id = ?"),
   };
 }
@@ -237,7 +240,8 @@ export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
   const expireMessages = db.prepare(`update inbox set status = 'dead', next_attempt_at = null, is_unowned = 0,
       last_error = coalesce(last_error, 'No process ran its gateway in time')
     where ${open} and exists (select 1 from conversations c where c.id = conversation_id
-      and c.gateway_id not in (${ours}) and c.created_at < ?)`);
+      and c.gateway_id not in (${ours}) and c.created_at < ?1 and not ${hasRunSince("?1")})`);
+  const endExpiredRuns = db.prepare(endRunsOfTheDead("cast(unixepoch('subsec') * 1000 as integer)"));
   const unregistered =
     db.prepare(`select g.name as gateway, sum(messages) as messages, sum(deliveries) as deliveries
     from (select c.gateway_id, 1 as messages, 0 as deliveries from inbox i
@@ -266,6 +270,7 @@ export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
     expireUnregistered(createdBefore: number): UnregisteredWork[] {
       expire.run(createdBefore);
       expireMessages.run(createdBefore);
+      endExpiredRuns.run();
       return unregistered.all().map(({ gateway, messages, deliveries }) => ({
         gateway: String(gateway),
         messages: Number(messages),

@@ -49,7 +49,9 @@ export function testDeadLetters(setUp: SetUp): void {
     await ownership.record({ shard: 0, delivery: arrived(eventId) });
     expect(await store.deadLetters({ limit: 10 })).toEqual([ofMessage]);
   });
+}
 
+export function testDeadLetterEnds(setUp: SetUp): void {
   test("a retried dead message wakes the owner, which takes it over with all its attempts before it", {
     retry: 3,
   }, async () => {

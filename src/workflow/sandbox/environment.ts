@@ -22,6 +22,8 @@ export function listedEnvironment(
   return Object.fromEntries(listed.filter((entry): entry is [string, string] => entry[1] !== undefined));
 }
 
+const LOOPBACK = "localhost,127.0.0.1,::1";
+
 /** What programs that speak HTTP read to find the proxy. Both spellings: each is the only one to somebody. */
 export function proxyEnvironment(port: number): Record<string, string> {
   const url = `http://127.0.0.1:${port}`;
@@ -32,8 +34,9 @@ export function proxyEnvironment(port: number): Record<string, string> {
     https_proxy: url,
     ALL_PROXY: url,
     all_proxy: url,
-    NO_PROXY: "",
-    no_proxy: "",
+    // A sandbox's loopback is its own: servers of the project's tests, and what `allow_domains` opens there by a port.
+    NO_PROXY: LOOPBACK,
+    no_proxy: LOOPBACK,
     // Node's own fetch looks at the variables above only then.
     NODE_USE_ENV_PROXY: "1",
   };

@@ -38,7 +38,7 @@ async function main({ scriptFile, sessionId, maxCostUsd }: TurnArguments): Promi
     const steps = parseScript(readFileSync(scriptFile, "utf8"));
     const session = openSession(sessionId);
     report({ type: "session", id: session.id });
-    report({ type: "message", text: `Read the prompt (${turn.prompt.length} characters)` });
+    report({ type: "message", text: "Read the prompt" });
     for (const [index, step] of steps.entries()) {
       if (index < session.finished) continue;
       // Who is ended while it hangs goes on behind that when it is resumed.

@@ -1,0 +1,186 @@
+/** The suite's part about runs in a race: what is said while one begins to wait, comes late, or takes its message away. */
+import { describe, expect, test } from "vitest";
+import type { NewDecision } from "../../core/run-store.ts";
+import type { Ownership } from "../../core/store.ts";
+import { aChange, accepted, type SetUp } from "./set-up.ts";
+
+/** How many races are run at once: some of them are close. */
+const RACES = 60;
+
+const QUESTION: NewDecision = {
+  ...{ name: "sure", kind: "question", text: "Sure?", key: null },
+  ...{ choices: [], askedAt: 3000, dueAt: null },
+};
+
+const run = {
+  worker: "w",
+  version: 1,
+  isDetached: true,
+  lane: null,
+  title: "A run",
+  createdAt: 2000,
+  round: 1,
+};
+
+async function begun(
+  ownership: Ownership,
+  { lane = null, ...message }: { lane?: string | null; gateway?: string; createdAt?: number } = {},
+): Promise<number> {
+  const { conversationId } = await accepted(ownership, message);
+  await ownership.record({ shard: 0, run: { conversationId, begin: { ...run, lane } } });
+  return conversationId;
+}
+
+async function waits(ownership: Ownership, conversationId: number, decisions: NewDecision[]): Promise<void> {
+  const message = aChange(conversationId, { status: "waiting", nextAttemptAt: decisions[0]?.dueAt ?? null });
+  const status = { value: "waiting", reason: null, at: 3000 } as const;
+  await ownership.record({ shard: 0, message, run: { conversationId, decisions, status } });
+}
+
+/** The ids of all that is handed to the owner. */
+async function taken(ownership: Ownership): Promise<number[]> {
+  const messages = await ownership.takeUnowned(10 * RACES);
+  return messages.map(({ conversationId }) => conversationId).sort((a, b) => a - b);
+}
+
+export function testRunRaces(setUp: SetUp): void {
+  describe("of runs in a race", () => {
+    testBeginningToWait(setUp);
+    testLateWrites(setUp);
+    testWithoutMessage(setUp);
+  });
+}
+
+function testBeginningToWait(setUp: SetUp): void {
+  test("an event that is told while one begins to wait for it is not lost", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const ids: number[] = [];
+    for (let race = 0; race < RACES; race += 1) ids.push(await begun(ownership));
+    await Promise.all(
+      ids.flatMap((id) => {
+        const event: NewDecision = { ...QUESTION, name: "ci", kind: "event", key: `ci ${id}` };
+        return [waits(ownership, id, [event]), store.runs.signal(`ci ${id}`, { value: id, at: 4000 })];
+      }),
+    );
+    expect(await taken(ownership)).toEqual(ids);
+  });
+
+  test("an answer that is given while one begins to wait again is not lost", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const ids: number[] = [];
+    for (let race = 0; race < RACES; race += 1) {
+      const id = await begun(ownership);
+      await waits(ownership, id, [QUESTION, { ...QUESTION, name: "other" }]);
+      await store.runs.answer(id, { name: "other", value: "x", by: "Ann", at: 4000 });
+      await taken(ownership);
+      await ownership.record({ shard: 0, message: aChange(id) });
+      ids.push(id);
+    }
+    const answer = { name: "sure", value: "yes", by: "Ann", at: 5000 };
+    await Promise.all(ids.flatMap((id) => [waits(ownership, id, [QUESTION]), store.runs.answer(id, answer)]));
+    expect(await taken(ownership)).toEqual(ids);
+  });
+
+  test("one that is to be stopped while it begins to wait is handed to its owner", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const id = await begun(ownership);
+    await ownership.record({ shard: 0, message: aChange(id) });
+    expect(await store.requestStop(id, "Ann")).toBe(true);
+    expect(await taken(ownership)).toEqual([id]);
+    await waits(ownership, id, [QUESTION]);
+    expect(await ownership.takeUnowned(10)).toMatchObject([{ conversationId: id, stoppedBy: "Ann" }]);
+  });
+}
+
+function testLateWrites(setUp: SetUp): void {
+  test("a write of its message that comes late leaves one that waits waiting", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const id = await begun(ownership);
+    await waits(ownership, id, [{ ...QUESTION, dueAt: 9000 }]);
+    await ownership.record({ shard: 0, message: aChange(id, { status: "claimed" }) });
+    await ownership.record({ shard: 0, message: aChange(id, { status: "pending", nextAttemptAt: 1 }) });
+
+    expect(await store.conversation(id)).toMatchObject({ status: "waiting" });
+    expect(await ownership.wakeDue(9000)).toBe(1);
+    await ownership.record({ shard: 0, message: aChange(id, { status: "claimed" }) });
+    expect(await store.conversation(id)).toMatchObject({ status: "claimed" });
+  });
+
+  test("what comes when its time is over changes nothing of what it went on with", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const id = await begun(ownership);
+    const event: NewDecision = { ...QUESTION, name: "ci", kind: "event", key: "ci" };
+    await waits(ownership, id, [
+      { ...QUESTION, dueAt: 9000 },
+      { ...event, dueAt: 9000 },
+    ]);
+    const { conversationId: said } = await accepted(ownership);
+    const answers = { name: "sure", value: "yes", by: "Ann", at: 9000 };
+
+    expect(await store.runs.answer(id, answers)).toBe(false);
+    expect(await store.runs.signal("ci", { value: 1, at: 9000 })).toBe(0);
+    const passedOn = { conversationId: said, userId: "U1", content: "yes", createdAt: 9000, answers };
+    const passes = ownership.record({ shard: 0, run: { conversationId: id, passedOn } });
+    await expect(passes).rejects.toMatchObject({ code: "RUN_INVALID" });
+    expect(await store.runs.run(id)).toMatchObject({ decisions: [{ answer: null }, { answer: null }] });
+    // The event is there for whoever waits for it later.
+    const next = await begun(ownership);
+    await waits(ownership, next, [event]);
+    expect(await taken(ownership)).toEqual([next]);
+  });
+
+  test("a step that is done takes back what was counted against its message before", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const id = await begun(ownership);
+    await ownership.record({ shard: 0, message: aChange(id, { attempts: 7, interruptions: 6 }) });
+    const step = { name: "clone", ordinal: 0, begunAt: 2100, attempts: 1 };
+    await ownership.record({ shard: 0, run: { conversationId: id, step } });
+    expect(await store.conversation(id)).toMatchObject({ attempts: 7, interruptions: 6 });
+    await ownership.record({
+      shard: 0,
+      run: { conversationId: id, step: { ...step, result: "1", endedAt: 2200 } },
+    });
+    expect(await store.conversation(id)).toMatchObject({ status: "claimed", attempts: 1, interruptions: 0 });
+  });
+}
+
+function testWithoutMessage(setUp: SetUp): void {
+  test("one whose gateway nobody runs any more ends with its message, and its lane is free", async () => {
+    const { store, own, openAnother } = await setUp();
+    const first = await own(["a", "gone"]);
+    const old = await begun(first, { gateway: "gone", createdAt: 1000, lane: "task A-1" });
+    const fresh = await begun(first, { gateway: "gone", createdAt: 1000, lane: "task A-2" });
+    const status = { value: "open", reason: null, at: 8000 } as const;
+    await first.record({ shard: 0, run: { conversationId: fresh, status } });
+    await first.release();
+    const ownership = await (await openAnother()).own({ owner: "second", gateways: ["a"], now: 9000 });
+    await ownership.expireUnregistered(5000);
+
+    expect(await store.conversation(old)).toMatchObject({ status: "dead" });
+    const reason = expect.stringContaining("No process ran its gateway");
+    expect(await store.runs.run(old)).toMatchObject({ status: "dead", reason, endedAt: expect.any(Number) });
+    // It has begun not long ago, however old the message is that asked for it.
+    expect(await store.runs.run(fresh)).toMatchObject({ status: "open" });
+    expect(await store.runs.reopen(old)).toBe(true);
+    await begun(ownership, { lane: "task A-1" });
+    await ownership.release();
+  });
+
+  test("one whose message is discarded ends with it", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const id = await begun(ownership, { lane: "task A-1" });
+    await ownership.record({ shard: 0, message: aChange(id, { status: "dead", lastError: "no luck" }) });
+    const [letter] = await store.deadLetters({ limit: 1 });
+    expect(letter && (await store.discardDeadLetter(letter))).toBe(true);
+
+    expect(await store.runs.run(id)).toMatchObject({ status: "dead", reason: "no luck" });
+    await begun(ownership, { lane: "task A-1" });
+  });
+}
