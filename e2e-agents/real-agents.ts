@@ -99,8 +99,6 @@ export const REAL_AGENTS: RealAgent[] = [
     command: (command) => ({ tool: "bash", input: { command, description: "Runs it" } }),
     cannot: {
       budget: "it tells its cost at the end of a turn only",
-      sandboxed:
-        "it talks to a server of its own on 127.0.0.1, which goes to the sandbox's proxy and is refused there",
       overloaded: "it tries again without end and without a word; the stall limit ends it",
     },
   }),
