@@ -12,7 +12,6 @@ import type { HookRegistry } from "./hooks.ts";
 import {
   type DispatchOutcome,
   type InboxEntry,
-  runKey,
   stoppingError,
   toEntry,
   toRefused,
@@ -355,10 +354,8 @@ export class Inbox {
     if (outcome.kind !== "ended" && !this.#holds(entry)) return this.#forget(entry);
     if (outcome.kind === "held") return outcome.until ?? Number.POSITIVE_INFINITY;
     if (outcome.kind === "retry") this.#enterLater(entry, outcome.at);
-    else if (outcome.kind === "detached") {
-      entry.key = runKey(entry.message);
-      this.#lanes.enter(entry);
-    } else {
+    else if (outcome.kind === "detached") this.#lanes.enter(entry);
+    else {
       this.#loaded.delete(entry.message.conversationId);
       this.#options.overload.ended();
       this.#taking.ended(entry.message.conversationId);

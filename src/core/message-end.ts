@@ -6,7 +6,7 @@ import { backoffMs } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
 import { hasCode, messageOf, RobsonError, retryOf } from "./errors.ts";
 import type { HookRegistry, Hooks } from "./hooks.ts";
-import type { DispatchOutcome, InboxEntry } from "./inbox-entry.ts";
+import { type DispatchOutcome, type InboxEntry, runKey } from "./inbox-entry.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Outbox } from "./outbox.ts";
@@ -123,6 +123,7 @@ export class MessageEnd {
     const run = { conversationId: message.conversationId, begin: { ...begin, round: roundOf(message) } };
     await this.record(entry, { status: "pending", attempts: 0, interruptions: 0 }, { run });
     rememberBegin(message, run);
+    entry.key = runKey(message);
     this.#options.runThreads.add(message);
     this.#log(entry, "run begins", { worker: begin.worker, title: begin.title, round: run.begin.round });
     return { kind: "detached" };

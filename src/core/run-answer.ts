@@ -10,6 +10,8 @@ export function openQuestion(run: RunDetails, name?: string): DecisionRecord | u
     (decision) =>
       decision.kind === "question" &&
       decision.answeredAt === null &&
+      // Its time was over when the run went on: it is answered by nobody any more.
+      (decision.dueAt === null || decision.dueAt > run.updatedAt) &&
       (name === undefined || decision.name === name),
   );
 }

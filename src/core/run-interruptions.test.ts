@@ -131,6 +131,25 @@ describe.each(databaseKinds)("a run on $name", ({ create }) => {
     });
   });
 
+  test("takes the answer for the question that it has open, not for one whose time is over", async (t) => {
+    const worker = long(async ({ ask, emit }) => {
+      const first = await ask("first", { text: "First?", timeoutMs: 60_000 });
+      const second = await ask("second", { text: "Second?" });
+      await emit("completed", `${first?.value} ${second?.value}`);
+    });
+    const { gateway, idle, clock } = await start(t, { workers: [worker] });
+    await gateway.say("/long", { threadTs: "T1" });
+    await idle();
+    const asked = async () => {
+      await clock.advance(60_000);
+      await idle();
+      return gateway.texts();
+    };
+    await expect.poll(asked, PATIENTLY).toHaveLength(2);
+    await gateway.say("blue", { threadTs: "T1" });
+    await expect.poll(() => gateway.texts().at(-1), PATIENTLY).toBe("completed: undefined blue");
+  });
+
   test("whose worker awaits no step ends with its message all the same", async (t) => {
     const worker = aWorker(
       async (_message, _args, { step, emit }) => {

@@ -3,7 +3,7 @@ import { type Change, checked, RunEnded } from "./change.ts";
 import { rebaseOntoBase } from "./rebase.ts";
 import type { RepositoryRun } from "./repository-run.ts";
 import { readRepositoryRules } from "./repository-settings.ts";
-import { isVerified, verifyFailed } from "./verify.ts";
+import { type Check, isVerified, verifyFailed } from "./verify.ts";
 import { startBranch } from "./workspace.ts";
 
 /** Throws `RunEnded` where it does not fit, or does not pass; a person has it tried anew, on the base as it is then. */
@@ -11,22 +11,23 @@ export async function rebased(repository: RepositoryRun, change: Change): Promis
   const { context } = repository.run;
   for (let time = 1; ; time += 1) {
     const number = time === 1 ? "" : ` ${time}`;
-    const made = await ontoBase(repository, { change, number });
-    if (made.checks === change.checks || made.checks.length === 0 || isVerified(made.checks)) return made;
+    const { checks, ...made } = await ontoBase(repository, { change, number });
+    if (!checks) return { ...change, ...made };
+    if (checks.length === 0 || isVerified(checks)) return { ...change, ...made, checks };
     const refusedIn = await repository.step(`rebased refused${number}`, async () => context.round);
     if (refusedIn < context.round) continue;
-    throw new RunEnded({ kind: "verify", message: verifyFailed(made.checks).message, rounds: 0 });
+    throw new RunEnded({ kind: "verify", message: verifyFailed(checks).message, rounds: 0 });
   }
 }
 
-/** With the checks of the change, where nothing was to be done. */
+/** Without checks where nothing was to be done. */
 async function ontoBase(
   repository: RepositoryRun,
   { change, number }: { change: Change; number: string },
-): Promise<Change> {
+): Promise<{ sha: string; tree: string | null; checks?: Check[] }> {
   const { run, branch } = repository;
   const result = await rebase(repository, { change, number });
-  if (result.tree === null) return { ...change, sha: result.sha };
+  if (result.tree === null) return { sha: result.sha, tree: change.tree };
   const { sha, tree } = result;
   await repository.step(`checkout of the rebased${number}`, async ({ signal }) => {
     await startBranch(await repository.workspace(), branch, { ...repository.git(signal), files: sha });
@@ -38,7 +39,7 @@ async function ontoBase(
     }),
   );
   const checks = await checked(repository, { name: `verify the rebased${number}`, tree, rules, rounds: 0 });
-  return { ...change, sha, tree, checks };
+  return { sha, tree, checks };
 }
 
 function rebase(

@@ -81,7 +81,9 @@ async function report(run: TaskRun, { ticket, startedAt }: Assignment, ends: Rep
   }
   const [first] = done;
   const status = failed.length === 0 ? "done" : done.length > 0 ? "unfinished" : "failed";
-  const elapsedMs = await context.step(`status ${context.round}`, async (step) => {
+  const { elapsedMs, unread } = await context.step(`status ${context.round}`, async (step) => {
+    // Where the run may go on, they are for its next turn.
+    const unread = failed.length === 0 ? (await step.notes()).length : 0;
     step.write(
       taskStatus(run, {
         status,
@@ -90,10 +92,10 @@ async function report(run: TaskRun, { ticket, startedAt }: Assignment, ends: Rep
         error: failed[0] ? keptReason(failed[0].failed) : null,
       }),
     );
-    return options.clock.now() - startedAt;
+    return { elapsedMs: options.clock.now() - startedAt, unread };
   });
   const answer = { key, summary: ticket.summary, repositories: done, elapsedMs };
-  if (failed.length === 0) return context.emit("completed", finalAnswer(answer));
+  if (failed.length === 0) return context.emit("completed", `${finalAnswer(answer)}${unreadText(unread)}`);
   const lines = failed.map(({ url, failed: end, kept }) => {
     const text = describeRunEnd(end, { key, run: run.runId, ...(kept === undefined ? {} : { kept }) });
     return ends.length === 1 ? text : `${url}\n${text}`;
@@ -104,6 +106,13 @@ async function report(run: TaskRun, { ticket, startedAt }: Assignment, ends: Rep
       : [`**${key}** is unfinished: ${done.length} of ${ends.length} repositories are ready for review`];
   const parts = [...head, ...(done.length === 0 ? [] : [finalAnswer(answer)]), ...lines];
   await context.emit("failed", parts.join("\n\n"));
+}
+
+/** What was said to the run when the agent had had its last turn. */
+function unreadText(count: number): string {
+  if (count === 0) return "";
+  const what = count === 1 ? "One message of this thread" : `${count} messages of this thread`;
+  return `\n\n${what} came after the agent's last turn: what they ask for is not in it`;
 }
 
 /** One comment for one set of pull requests, however often the run goes on. */

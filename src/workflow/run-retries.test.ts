@@ -1,0 +1,201 @@
+/** A run that a person has go on after its end does again what ended it, and what is paid for is not done twice. */
+import { writeFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { type DemoWorkflow, openDemoWorkflow } from "../testing/demo-workflow.ts";
+import type { AgentResult, CodingAgent } from "./coding-agent.ts";
+import { git } from "./git.ts";
+
+let world: DemoWorkflow;
+let prompts: string[];
+
+beforeEach(async () => {
+  prompts = [];
+  world = await openDemoWorkflow({ limits: { overloadBackoffMs: 10, maxOverloadWaitMs: 15 } });
+});
+afterEach(() => world.close());
+
+/** An agent of turns that the test writes; what is left out mends the bug. */
+function agentOf(...turns: (Partial<AgentResult> & { isIdle?: boolean })[]): CodingAgent {
+  return {
+    name: "played",
+    async run({ prompt, directory, resume, onEvent }) {
+      prompts.push(`${resume ? "resumed" : "fresh"}: ${prompt}`);
+      onEvent({ type: "session", id: "s1" });
+      const { isIdle = false, ...turn } = turns[prompts.length - 1] ?? {};
+      if (!isIdle) await writeFile(join(directory, "notes.txt"), `turn ${prompts.length}`);
+      return { outcome: "done", summary: "Done", usage: { costUsd: 1 }, ...turn };
+    },
+  };
+}
+
+const gaveUp = { outcome: "gave-up", summary: "I cannot" } as const;
+const overloaded = { outcome: "overloaded", summary: "529" } as const;
+
+/** Passes as soon as the file is there; kept out of the checkout, as a program that an operator installs. */
+function verifyBy(program: string): void {
+  world.options.repositories = [{ url: world.project.repoUrl, verify: [[program]] }];
+}
+
+async function newest() {
+  const [run] = await world.store.runs.runs({});
+  return world.store.runs.run(run?.conversationId ?? 0);
+}
+
+test("an agent that gave up is not asked again by a crash behind it, but by a person, in its session", async () => {
+  verifyBy("true");
+  world.options.agent = agentOf(gaveUp);
+  let crashes = 0;
+  const probe = (point: string) => {
+    if (point !== "status 1: before" || crashes > 0) return;
+    crashes += 1;
+    throw new Error("the power failed");
+  };
+  await expect(world.run("DEMO-1", { probe })).rejects.toThrow("I cannot");
+  expect(crashes).toBe(1);
+  expect(prompts).toHaveLength(1);
+
+  await world.retry();
+
+  expect(prompts).toEqual([
+    expect.stringMatching(/^fresh/),
+    expect.stringMatching(/^resumed: You were interrupted/),
+  ]);
+  expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "done" });
+  const [pullRequest] = await world.pullRequests.list();
+  expect(pullRequest?.body).toMatch(/\$2\.00/);
+});
+
+test("a model that was overloaded for too long is asked again when a person has the run go on", async () => {
+  verifyBy("true");
+  world.options.agent = agentOf(overloaded, overloaded, overloaded);
+  await expect(world.run("DEMO-1")).rejects.toThrow("maxOverloadWaitMs (15 ms)");
+  expect(prompts).toHaveLength(2);
+
+  await world.retry();
+
+  expect(prompts).toHaveLength(4);
+  expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "done" });
+});
+
+test("what was said to a run is not lost in a turn that came to nothing, nor with a session", async () => {
+  verifyBy("true");
+  const note = { conversationId: 77, userId: "U1", content: "use blue", createdAt: 1 };
+  world.options.agent = agentOf(overloaded, { outcome: "session-lost", isIdle: true });
+  const probe = async (point: string) => {
+    if (point !== "origin: agent 1: begun") return;
+    const run = await newest();
+    await world.store.runs.addNote(run?.conversationId ?? 0, note);
+  };
+
+  await world.run("DEMO-1", { probe });
+
+  expect(prompts).toEqual([
+    expect.stringMatching(/^fresh[\s\S]*use blue/),
+    expect.stringMatching(/^resumed[\s\S]*use blue/),
+    expect.stringMatching(/^fresh[\s\S]*use blue/),
+  ]);
+  expect(await newest()).toMatchObject({ notes: [{ takenAt: expect.any(Number) }] });
+});
+
+test("what is said after the agent's last turn is not passed over in silence", async () => {
+  verifyBy("true");
+  world.options.agent = agentOf();
+  const note = { conversationId: 77, userId: "U1", content: "use blue", createdAt: 1 };
+  const probe = async (point: string) => {
+    if (point !== "origin: commit: stored") return;
+    const run = await newest();
+    await world.store.runs.addNote(run?.conversationId ?? 0, note);
+  };
+
+  const { texts } = await world.run("DEMO-1", { probe });
+
+  expect(texts.at(-1)).toContain("One message of this thread came after the agent's last turn");
+});
+
+test("a check whose program was not there is run again when a person has the run go on", async () => {
+  const program = join(world.directory, "check");
+  verifyBy(program);
+  world.options.agent = agentOf();
+  await expect(world.run("DEMO-1")).rejects.toThrow("cannot be started");
+  writeFileSync(program, "#!/bin/sh\nexit 0\n", { mode: 0o755 });
+
+  await world.retry();
+
+  expect(prompts).toHaveLength(1);
+  expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "done" });
+});
+
+test("a change that did not pass on a base that moved on is tried again on the base as it is by then", async () => {
+  world.options.repositories = [{ url: world.project.repoUrl, verify: [["test", "!", "-e", "broken.txt"]] }];
+  world.options.agent = agentOf();
+  const probe = async (point: string) => {
+    if (point === "origin: commit: stored") await commitToMain("broken.txt", "x");
+  };
+  await expect(world.run("DEMO-1", { probe })).rejects.toThrow("it ended with 1");
+  await expect(world.retry()).rejects.toThrow("it ended with 1");
+  await commitToMain("broken.txt", undefined);
+
+  await world.retry();
+
+  expect(prompts).toHaveLength(1);
+  const [{ headSha = "" } = {}] = await world.pullRequests.list();
+  expect((await world.git("rev-list", "--count", `main..${headSha}`)).trim()).toBe("1");
+  expect((await world.git("merge-base", "main", headSha)).trim()).toBe(
+    (await world.git("rev-parse", "main")).trim(),
+  );
+});
+
+test("a task that a person has go on is in progress again", async () => {
+  world.options.agent = agentOf(gaveUp, gaveUp);
+  await expect(world.run("DEMO-1")).rejects.toThrow("I cannot");
+  expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "failed" });
+  const seen: unknown[] = [];
+  const probe = async (point: string) => {
+    if (point === "origin: agent 1, again 1: before") seen.push((await world.tasks.get("DEMO-1")).status);
+  };
+  await expect(world.retry({ probe })).rejects.toThrow("I cannot");
+  expect(seen).toEqual(["in_progress"]);
+  expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "failed" });
+});
+
+test("work without a ticket that is stopped is unfinished", async () => {
+  const controller = new AbortController();
+  world.options.agent = {
+    name: "slow",
+    run: async ({ signal }) => {
+      controller.abort();
+      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+      throw signal.reason;
+    },
+  };
+  const text = `/do "Mend it" repo=${world.project.repoUrl}`;
+  await expect(world.run("", { text, signal: controller.signal })).rejects.toThrow("Stopped by the test");
+  const run = await newest();
+  expect(await world.tasks.get(`DO-${run?.conversationId}`)).toMatchObject({
+    status: "unfinished",
+    repositories: [{ status: "unfinished" }],
+  });
+});
+
+/** Someone else pushes to the base; without a content the file is removed. */
+async function commitToMain(file: string, content: string | undefined): Promise<void> {
+  const directory = await mkdtemp(join(world.directory, "other-"));
+  const theirs = (...args: string[]) => git(args, { directory, signal: new AbortController().signal });
+  await theirs("clone", "--quiet", world.project.origin, ".");
+  if (content === undefined) await rm(join(directory, file));
+  else await writeFile(join(directory, file), content);
+  await theirs("add", "--all");
+  await theirs(
+    "-c",
+    "user.name=A",
+    "-c",
+    "user.email=a@b",
+    "commit",
+    "--quiet",
+    "--message",
+    "Someone else's",
+  );
+  await theirs("push", "--quiet", "origin", "HEAD:main");
+}
