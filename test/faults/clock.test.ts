@@ -13,7 +13,7 @@ const HOUR_MS = 3_600_000;
 
 /** Fails until it is told to go on; then what waits for its next attempt has its answer. */
 const PLUGIN = `
-  worker("retry", async (_message, _args, { emit }) => {
+  worker("again", async (_message, _args, { emit }) => {
     if (!existsSync(folder + "/go-on")) throw new Error("not yet");
     await emit("completed", "at last");
   });
@@ -36,7 +36,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
         nodeArgs: clock.nodeArgs,
       });
       const slow = Array.from({ length: 10 }, (_, index) => `/slow ${index}`);
-      await Promise.all(["/retry", ...slow].map((content) => agent.say(content)));
+      await Promise.all(["/again", ...slow].map((content) => agent.say(content)));
       await expect.poll(() => agent.logged("message attempt failed").length, PATIENTLY).toBeGreaterThan(0);
       const sick = await startSickReceiver(t, (socket) => socket.end("HTTP/1.1 503 No\r\n\r\n"));
       await agent.say("/echo later", { callback: sick.url });
@@ -54,10 +54,10 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
       const echoes = Array.from({ length: 20 }, (_, index) => `/echo ${index}`);
       await Promise.all(echoes.map((content) => agent.say(content)));
 
-      await agent.expectAnswers(["/retry", ...slow, ...echoes]);
+      await agent.expectAnswers(["/again", ...slow, ...echoes]);
       await expect.poll(() => sick.taken.size, PATIENTLY).toBe(1);
       expect(agent.logged("message dead")).toEqual([]);
-      expect(agent.answersIn("/retry")).toMatchObject([{ content: "at last" }]);
+      expect(agent.answersIn("/again")).toMatchObject([{ content: "at last" }]);
       expect(await agent.get("/readyz")).toMatchObject({ status: 200 });
       expect(await agent.stop()).toBe(0);
     },
