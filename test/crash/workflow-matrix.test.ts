@@ -15,7 +15,7 @@ import { temporaryFolder } from "../../src/testing/temporary-folder.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../src/testing/run-demo-task.ts", import.meta.url));
 /** Of how many points one is tried. */
-const EVERY = process.env.ROBSON_CRASH_KILLS === undefined ? 8 : 1;
+const EVERY = process.env.ROBSON_CRASH_KILLS === undefined ? 12 : 1;
 const LONG_MS = 1_200_000;
 
 /** What steps report with their results, each once. What an agent's turn tells at once depends on where it was cut. */
