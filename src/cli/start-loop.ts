@@ -166,6 +166,7 @@ function configuredWorkflow({ store, config, log }: Omit<StartLoopOptions, "gate
     gates,
     protectedPaths: protect,
     pullRequests: config.workflow.pullRequests,
+    permissions: config.workflow.permissions,
     repositories: config.repositories.map(({ url, ...settings }) => ({
       ...settings,
       url: checkRepositoryUrl(url, rules),

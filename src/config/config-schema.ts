@@ -91,6 +91,7 @@ export const configSchema = z
       sandbox: z.enum(["bubblewrap", "docker", "none"]).default("bubblewrap"),
       run_pending_every_seconds: wholeNumber().optional(),
       pull_requests: z.enum(["ready", "draft"]).default("ready"),
+      permissions: z.enum(["allow", "ask", "deny"]).default("allow"),
       limits: limitsSection<WorkflowLimits>(DEFAULT_WORKFLOW_LIMITS),
     }),
     gates: gatesSection(),

@@ -18,6 +18,8 @@ const usageSchema = z.object({
 const sessionSchema = z.object({
   agent: z.string(),
   sessionId: z.string(),
+  /** How often a turn in it has ended because a person was asked. */
+  asked: z.exactOptional(z.number()),
   /** Of the turns in it that have ended; absent while none has. */
   usage: z.exactOptional(usageSchema),
 });

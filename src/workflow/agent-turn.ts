@@ -3,13 +3,14 @@
  * stored. Interrupted, the turn is taken up in its session once, then begun afresh on what the checkout holds.
  */
 import { hasCode, messageOf, RobsonError, WorkerError } from "../core/errors.ts";
-import type { StepContext } from "../core/run.ts";
+import { type StepContext, Suspended } from "../core/run.ts";
 import { preview, toStorable } from "../core/text.ts";
 import { restoreAgentFiles } from "./agent-files.ts";
 import { readSession, writeSession } from "./agent-session.ts";
 import { type Base, RunEnded } from "./change.ts";
 import type { AgentRequest, AgentResult, AgentUsage } from "./coding-agent.ts";
 import { stageTree } from "./commit.ts";
+import { permitFor } from "./permissions.ts";
 import { buildPrompt, followUpPrompt } from "./prompt.ts";
 import type { RepositoryRun } from "./repository-run.ts";
 import type { RepositoryRules } from "./repository-settings.ts";
@@ -162,7 +163,10 @@ async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentR
   const { run } = repository;
   const { step, workspace, round, isAgain } = asked;
   const session = await readSession(workspace, run.agent.name);
-  const mayResume = round > 1 || step.attempt === 2 || (isAgain && step.attempt === 1);
+  // Interrupted once; a question to a person is no interruption.
+  const interruptions = step.attempt - 1 - (session?.asked ?? 0);
+  const mayResume =
+    round > 1 || interruptions === 1 || (session?.asked ?? 0) > 0 || (isAgain && step.attempt === 1);
   // Once: a session that is lost must not take them along.
   const notes = await step.notes();
   const record = await openTurnRecord(repository, { round, step });
@@ -174,6 +178,7 @@ async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentR
       environment,
       ...(resume ? { resume } : {}),
       ...(run.maxCostUsd === undefined ? {} : { maxCostUsd: run.maxCostUsd }),
+      ...permitFor(repository, round),
       launch: agentLaunch({
         directory: workspace.checkout,
         environment,
@@ -185,7 +190,11 @@ async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentR
       onEvent: (event) => {
         record.onEvent(event);
         if (event.type === "session")
-          void writeSession(workspace, { agent: run.agent.name, sessionId: event.id });
+          void writeSession(workspace, {
+            ...(event.id === session?.sessionId ? session : {}),
+            agent: run.agent.name,
+            sessionId: event.id,
+          });
       },
       onTranscript: (line) => record.onLine(line),
     });
@@ -203,6 +212,11 @@ async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentR
     return result;
   } catch (error) {
     step.signal.throwIfAborted();
+    if (error instanceof Suspended) {
+      const known = await readSession(workspace, run.agent.name);
+      if (known) await writeSession(workspace, { ...known, asked: (known.asked ?? 0) + 1 });
+      throw error;
+    }
     throw ended(run.agent.name, error);
   } finally {
     await record.close();

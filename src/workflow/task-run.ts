@@ -8,6 +8,7 @@ import type { Forge } from "./forge.ts";
 import type { GatePolicies } from "./gates/policy.ts";
 import type { GitCredential } from "./git-credentials.ts";
 import type { WorkflowLimits } from "./limits.ts";
+import type { PermissionPolicy } from "./permissions.ts";
 import type { PullRequestPolicy } from "./pull-request-body.ts";
 import type { Lookup } from "./repository-host.ts";
 import type { ConfiguredRepository } from "./repository-settings.ts";
@@ -50,6 +51,8 @@ export interface WorkflowOptions {
   gates?: Partial<GatePolicies>;
   /** Protected in every repository, besides those that always are. */
   protectedPaths?: readonly string[];
+  /** What becomes of an agent's requests for leave. Default: allow, within the sandbox. */
+  permissions?: PermissionPolicy;
   /** Default: ready. */
   pullRequests?: PullRequestPolicy;
   /** Values that must not leave this machine, whatever they look like: tokens of Robson's own configuration. */
