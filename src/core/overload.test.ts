@@ -168,6 +168,15 @@ describe("the count of open messages", () => {
     accept();
   });
 
+  test("does not forget what was accepted while the database was counted", async () => {
+    const { overload, accept } = create(() => 0);
+    const counting = overload.count();
+    for (let index = 0; index < 100; index += 1) accept();
+    await counting;
+
+    expect(accept).toThrow("maxOpenMessages");
+  });
+
   test("holds on to memory's while the database is away", async () => {
     const { overload, accept } = create(() => {
       throw new Error("away");
