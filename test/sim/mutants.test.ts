@@ -13,7 +13,8 @@ for (const mutant of MUTANTS)
   test.concurrent(`it is noticed when ${mutant.name}`, { timeout: 300_000 }, async () => {
     const { code, output } = await simulate(mutant);
 
-    expect(output).toMatch(/, 1 failed, /);
+    // On PostgreSQL a few run at a time, and more than one may find it.
+    expect(output).toMatch(/, [1-9]\d* failed, /);
     expect(code).toBe(1);
   });
 
