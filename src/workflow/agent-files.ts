@@ -12,7 +12,7 @@ import { git } from "./git.ts";
 import { restoreFiles } from "./restore-files.ts";
 
 /** As patterns of path-pattern.ts: those without a slash hold at any depth, as agents look for them. */
-export const AGENT_FILES: readonly string[] = [
+const AGENT_FILES: readonly string[] = [
   "CLAUDE.md",
   "CLAUDE.local.md",
   ".claude",

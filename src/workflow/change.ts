@@ -127,7 +127,7 @@ export function checked(
   });
 }
 
-export function describeChecks(checks: readonly Pick<Check, "command" | "isPassed">[]): string {
+function describeChecks(checks: readonly Pick<Check, "command" | "isPassed">[]): string {
   if (checks.length === 0) return "Not verified: the project shows no checks";
   return checks.map(({ command, isPassed }) => `\`${command}\` ${isPassed ? "passed" : "failed"}`).join(", ");
 }

@@ -74,7 +74,7 @@ export function hiddenInPrompt({ ticket, requests = [] }: PromptParts): HiddenTe
 }
 
 /** The parts in their order, each with its source and what it counts. */
-export function promptSpans(parts: PromptParts): PromptSpan[] {
+function promptSpans(parts: PromptParts): PromptSpan[] {
   const { ticket, tracker, repoUrl, branch, base = "", template, requests = [], material = [] } = parts;
   const description = ticket.description.trim() === "" ? "(no description)" : ticket.description.trim();
   const values = { key: ticket.key, repository: repoUrl, branch, base, tracker };

@@ -90,7 +90,7 @@ export async function readRepositoryRules(
 }
 
 /** The base's `.robson.toml`, or undefined where there is none. `REPOSITORY_INVALID` where it cannot be used. */
-export async function readRepositoryFile(
+async function readRepositoryFile(
   workspace: Workspace,
   { limits, ...options }: GitSettings & { limits: WorkflowLimits },
 ): Promise<RepositoryFile | undefined> {

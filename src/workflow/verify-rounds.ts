@@ -30,7 +30,7 @@ export function afterChecks(
 }
 
 /** The failing check as material, for a session that knows the task; or for `PromptParts.material` of a fresh one. */
-export function checkMaterial(check: Check, limits: WorkflowLimits): { source: string; text: string } {
+function checkMaterial(check: Check, limits: WorkflowLimits): { source: string; text: string } {
   const printed = endOf(check.output, limits.maxVerifyOutput);
   return {
     source: `the end of what the check ${JSON.stringify(check.command)} printed`,

@@ -27,7 +27,7 @@ export interface RunLog {
 }
 
 /** `run 12 (run-task): PROJ-1`. */
-export function runTitle({ conversationId, worker, title }: RunRecord): string {
+function runTitle({ conversationId, worker, title }: RunRecord): string {
   return `run ${conversationId} (${worker}): ${title}`;
 }
 

@@ -12,6 +12,7 @@ import type { Lookup } from "../repository-host.ts";
 import { parseDomains } from "./domains.ts";
 import { PROXY_PORT } from "./launch-script.ts";
 import { type ProxyServer, startProxy } from "./proxy.ts";
+import { listenOnSocket } from "./socket-server.ts";
 
 export interface Proxies {
   /** The folder of the sockets; absent where there are none. */
@@ -84,17 +85,7 @@ async function startWay({
     }
   });
   server.maxConnections = limits.maxConnections;
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(socketFile, resolve);
-  });
-  return {
-    close: () =>
-      new Promise((resolve) => {
-        for (const socket of open) socket.destroy();
-        server.close(() => resolve());
-      }),
-  };
+  return listenOnSocket(server, { socketFile, open });
 }
 
 function checkedSocket(path: string): string {

@@ -15,6 +15,7 @@ import type { Duplex } from "node:stream";
 import type { SandboxLimits } from "../limits.ts";
 import type { Lookup } from "../repository-host.ts";
 import { type AllowedDomain, resolveTarget, type Target } from "./domains.ts";
+import { listenOnSocket } from "./socket-server.ts";
 
 export interface ProxyOptions {
   /** The path of its socket. */
@@ -65,17 +66,7 @@ export async function startProxy(options: ProxyOptions): Promise<ProxyServer> {
   server.on("request", (asked, answer) => {
     forward({ asked, answer }, options).catch(() => answer.destroy());
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(socketFile, resolve);
-  });
-  return {
-    close: () =>
-      new Promise((resolve) => {
-        for (const socket of open) socket.destroy();
-        server.close(() => resolve());
-      }),
-  };
+  return listenOnSocket(server, { socketFile, open });
 }
 
 /** CONNECT: bytes both ways, once the host is found good. */

@@ -65,7 +65,7 @@ export function toResponse(
 }
 
 /** Whether `path` lies in `folder`, whatever links stand in its way. */
-export function isInside(path: string, folder: string): boolean {
+function isInside(path: string, folder: string): boolean {
   const way = relative(realPath(folder), realPath(path));
   return way !== ".." && !way.startsWith(`..${sep}`) && !isAbsolute(way);
 }
