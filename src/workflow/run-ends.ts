@@ -1,6 +1,7 @@
 /**
  * How a run's end reads where no pull request came of it: what ended it, what is kept, and the command to type next.
- * One text for each kind of end, so that nobody has to guess which of them it was. Markdown, for the thread.
+ * One text for each kind of end, so that nobody has to guess which of them it was. Markdown, for the thread. A run that a
+ * person stops, or that crashes end, is the loop's to tell of (core/message-end.ts).
  */
 import { RobsonError, WorkerError } from "../core/errors.ts";
 import { toStorable } from "../core/text.ts";
@@ -10,8 +11,6 @@ import { costShown } from "./usage-shown.ts";
 
 /** Plain data: a run stores it. */
 export type RunEnd =
-  /** A person said stop. */
-  | { kind: "stopped"; by?: string }
   /** The money that the run may cost is used up. */
   | { kind: "budget"; maxCostUsd: number; costUsd?: number }
   /** The change does not pass the project's checks. */
@@ -20,8 +19,6 @@ export type RunEnd =
   | { kind: "gate"; verdicts: Verdict[]; refusedBy?: string }
   /** The agent could not do it, or said so. */
   | { kind: "agent"; message: string; hint?: string }
-  /** The process ended while the run was at work, more often than it is taken up again by itself. */
-  | { kind: "crash"; step: string; interruptions: number }
   /** Anything else that is in the way, in its own words. */
   | { kind: "trouble"; message: string; hint?: string };
 
@@ -55,10 +52,8 @@ const MAX_KEPT_REASON = 2000;
 
 function wordsOf(end: RunEnd): string {
   if ("message" in end) return end.message;
-  if (end.kind === "stopped") return end.by === undefined ? "Stopped" : `Stopped by ${end.by}`;
   if (end.kind === "budget") return `Its budget of ${costShown(end.maxCostUsd)} is used up`;
-  if (end.kind === "gate") return gateRefused(end.verdicts, end.refusedBy).message;
-  return `Robson ended ${end.interruptions} times at the step "${end.step}"`;
+  return gateRefused(end.verdicts, end.refusedBy).message;
 }
 
 /** What a gate asks in the thread, with the answers that it takes. */
@@ -110,10 +105,6 @@ type WordsFor = {
 };
 
 const WORDS: WordsFor = {
-  stopped: ({ by }, { retry }) => ({
-    what: `was stopped${by === undefined ? "" : ` by ${inertLine(by)}`}. What the agent did so far is kept`,
-    next: `\`${retry}\` goes on with it`,
-  }),
   budget: ({ maxCostUsd, costUsd }, { anew, retry, logs }) => ({
     what: `was stopped by its budget: it may cost ${costShown(maxCostUsd)}, and has cost ${costShown(costUsd)}`,
     next: `\`${retry}\` goes on with as much again, \`${anew} budget=${suggestedBudget(maxCostUsd)}\` begins again with more; \`${logs}\` shows what it was spent on`,
@@ -132,10 +123,6 @@ const WORDS: WordsFor = {
   agent: ({ message, hint }, { retry, logs }) => ({
     what: `was not done. ${sentence(message, hint)}`,
     next: `\`${logs}\` shows what the agent did; \`${retry}\` has it try again`,
-  }),
-  crash: ({ step, interruptions }, { retry }) => ({
-    what: `was interrupted ${counted(interruptions, "time")} at the step "${inertLine(step)}": Robson itself ended while it was at work. Finished steps are kept`,
-    next: `\`${retry}\` goes on where it was; \`/why\` tells of each interruption`,
   }),
   trouble: ({ message, hint }, { retry }) => ({
     what: `could not go on. ${sentence(message, hint)}`,
