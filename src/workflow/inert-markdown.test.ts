@@ -60,11 +60,12 @@ test("outside of code no text brings a mention, HTML, a link, a reference or an 
     fc.property(fc.array(piece, { maxLength: 40 }), (pieces) => {
       const prose = inertMarkdown(pieces.join(""))
         .replace(/^(`{3,})[^`\n]*\n[\s\S]*?\n\1$/gm, "")
-        .replace(/(?<![`\\])`[^`\n]+`(?!`)/g, "");
+        // From the left, as a reader does: a backtick after an escaped backslash does open code.
+        .replace(/\\.|(?<!`)`[^`\n]+`(?!`)/g, "x");
 
-      expect(prose).not.toMatch(/@a|<|#1|(?<!\\)[[`]|\u200b/);
+      expect(prose).not.toMatch(/@a|<|#1|[[`]|\u200b/);
       expect(prose).not.toMatch(/^\s*\/merge/m);
     }),
-    { numRuns: 500 },
+    { numRuns: 500, examples: [[["\\", "`", "a", "`"]]] },
   );
 });
