@@ -16,7 +16,9 @@ export default defineConfig({
     globalSetup: ["test/global-setup.ts"],
     // Many tests wait for processes of their own: on two cores one worker, the default, would leave one idle.
     maxWorkers: Math.max(2, availableParallelism() - 1),
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 90_000,
+    hookTimeout: 90_000,
+    // What is waited for comes soon, on a busy machine less soon: the second that vitest gives is no part of any promise.
+    expect: { poll: { timeout: 20_000 } },
   },
 });

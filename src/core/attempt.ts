@@ -2,6 +2,7 @@
  * One attempt of one worker at one message: its context, its time, and what it emitted. Once the attempt is
  * over, the worker can report nothing any more, whatever it still does.
  */
+import { AttemptContext } from "./attempt-context.ts";
 import type { Clock } from "./clock.ts";
 import type { LoopControl } from "./control.ts";
 import { RobsonError, WorkerError } from "./errors.ts";
@@ -42,11 +43,13 @@ export class Attempt {
   readonly finalEvents: EventToStore[] = [];
   readonly #options: AttemptOptions;
   readonly #lazy = new LazySignal();
-  readonly #over = Promise.withResolvers<never>();
   readonly startedAt: number;
-  readonly steps: Steps;
-  /** What of its run is being stored. */
-  readonly #storing = new Set<Promise<unknown>>();
+  /** Made when first asked for: most workers have none. */
+  #steps: Steps | undefined;
+  /** What of its run is being stored, once anything is. */
+  #storing: Set<Promise<unknown>> | undefined;
+  /** Has `run` reject, while a worker is run. */
+  #endRun: ((reason: RobsonError) => void) | undefined;
   #emitCount = 0;
   #worker: string | null = null;
   #endedBy: RobsonError | undefined;
@@ -58,21 +61,6 @@ export class Attempt {
   constructor(options: AttemptOptions) {
     this.#options = options;
     this.startedAt = options.clock.now();
-    this.steps = new Steps({
-      ...options,
-      signal: () => this.#lazy.signal,
-      load: options.loadRun,
-      store: async (change) => {
-        this.#checkOpen();
-        await this.#remembered(options.storeRun({ ...change, worker: this.#worker }));
-      },
-      tell: async (event) => {
-        this.#checkOpen();
-        await this.#remembered(options.store(event));
-      },
-      toEvent: (kind, content) => this.#toEvent(kind, content),
-    });
-    this.#over.promise.catch(() => undefined);
   }
 
   /** Runs a worker; resolves with what its `handle` did, rejects with its error or with why it was ended. */
@@ -82,36 +70,16 @@ export class Attempt {
     text: string,
   ): Promise<unknown> {
     if (this.#endedBy) throw this.#endedBy;
-    const { clock, limits, number } = this.#options;
+    const { clock, limits } = this.#options;
     const timeoutMs = worker.timeoutMs ?? limits.workerTimeoutMs;
     const cancel = clock.schedule(clock.now() + timeoutMs, () => this.end(timedOut(worker, timeoutMs)));
     this.#worker = worker.name;
-    const { steps } = this;
-    const lazy = this.#lazy;
-    const context: WorkerContext = {
-      emit: (kind, content) => {
-        const emitted = this.#emit(kind, content);
-        // A worker that does not await it must not end the process when it is refused.
-        emitted.catch(() => undefined);
-        return emitted;
-      },
-      get signal() {
-        return lazy.signal;
-      },
-      text,
-      attempt: number,
-      log: this.#options.log,
-      control: this.#options.control,
-      round: this.#options.round,
-      step: (name, work) => steps.step(name, work),
-      effect: (name, effect) => steps.effect(name, effect),
-      ask: (name, question) => steps.ask(name, question),
-      sleep: (name, ms) => steps.sleep(name, ms),
-      waitFor: (name, event) => steps.waitFor(name, event),
-    };
-    const handled = this.#untilSettled(handle(context));
+    // Whichever comes first: the worker's end, its time-out, or the loop's.
+    const over = Promise.withResolvers<unknown>();
+    this.#endRun = over.reject;
+    const handled = this.#settle(over, { handle, text });
     try {
-      const result = await Promise.race([handled, this.#over.promise]);
+      const result = await over.promise;
       // What was refused may be the answer: done without a word is not what its worker meant.
       if (this.#tooManyEvents) throw this.#tooManyEvents;
       if (typeof result === "string" && this.#emitCount === 0) this.#warnOfSilence(worker);
@@ -124,6 +92,11 @@ export class Attempt {
     }
   }
 
+  get steps(): Steps {
+    this.#steps ??= this.#createSteps();
+    return this.#steps;
+  }
+
   /** The worker at it, and the last one that was. */
   get worker(): string | null {
     return this.#worker;
@@ -134,7 +107,7 @@ export class Attempt {
     if (this.#endedBy) return;
     this.#endedBy = reason;
     this.#lazy.abort(reason);
-    this.#over.reject(reason);
+    this.#endRun?.(reason);
   }
 
   /** Whatever the worker still does, its message has ended, or another attempt will be made. */
@@ -143,9 +116,14 @@ export class Attempt {
     this.#lazy.abort(ENDED);
   }
 
-  /** Resolves when nothing of its run is being stored any more: it must not come after the message's end. */
+  /** Whether something of its run is being stored: it must not come after the message's end. */
+  get isStoring(): boolean {
+    return this.#storing !== undefined && this.#storing.size > 0;
+  }
+
+  /** Resolves when nothing of its run is being stored any more. */
   async stored(): Promise<void> {
-    while (this.#storing.size > 0) await Promise.allSettled(this.#storing);
+    while (this.#storing && this.isStoring) await Promise.allSettled(this.#storing);
   }
 
   /** Why it was ended from outside, if it was. */
@@ -186,22 +164,56 @@ export class Attempt {
     handled.then(cancel, cancel);
   }
 
-  /** What is at work beside the step that waits goes on to its end, and is stored. */
-  async #untilSettled(handled: Promise<unknown>): Promise<unknown> {
+  #createSteps(): Steps {
+    const options = this.#options;
+    return new Steps({
+      ...options,
+      signal: () => this.#lazy.signal,
+      load: options.loadRun,
+      store: async (change) => {
+        this.#checkOpen();
+        await this.#remembered(options.storeRun({ ...change, worker: this.#worker }));
+      },
+      tell: async (event) => {
+        this.#checkOpen();
+        await this.#remembered(options.store(event));
+      },
+      toEvent: (kind, content) => this.#toEvent(kind, content),
+    });
+  }
+
+  #contextFor(text: string): WorkerContext {
+    const { number, log, control, round } = this.#options;
+    const emit = (kind: EventKind, content: string) => {
+      const emitted = this.#emit(kind, content);
+      // A worker that does not await it must not end the process when it is refused.
+      if (emitted !== KEPT) emitted.catch(ignore);
+      return emitted;
+    };
+    const steps = () => this.steps;
+    return new AttemptContext({ emit, text, attempt: number, log, control, round, lazy: this.#lazy, steps });
+  }
+
+  /** Resolves when the worker has ended. What is at work beside the step that waits goes on to its end, and is stored. */
+  async #settle(
+    over: PromiseWithResolvers<unknown>,
+    { handle, text }: { handle(context: WorkerContext): Promise<unknown>; text: string },
+  ): Promise<void> {
     try {
-      const result = await handled;
-      this.steps.check();
-      return result;
+      const result = await handle(this.#contextFor(text));
+      this.#steps?.check();
+      over.resolve(result);
     } catch (error) {
-      if (!this.steps.isWaiting) throw error;
-      await this.steps.settled();
-      throw new Suspended();
+      if (!this.#steps?.isWaiting) return over.reject(error);
+      await this.#steps.settled();
+      over.reject(new Suspended());
     }
   }
 
   #remembered(storing: Promise<void>): Promise<void> {
-    this.#storing.add(storing);
-    const forget = () => void this.#storing.delete(storing);
+    const all = this.#storing ?? new Set();
+    this.#storing = all.add(storing);
+    const forget = () => void all.delete(storing);
     storing.then(forget, forget);
     return storing;
   }
@@ -211,15 +223,20 @@ export class Attempt {
     if (this.#isClosed) throw this.#tooLate();
   }
 
-  async #emit(kind: EventKind, content: string): Promise<void> {
-    this.#checkOpen();
-    this.steps.check();
-    const event = this.#toEvent(kind, content);
-    const sequence = (this.#options.round - 1) * EVENTS_PER_ROUND + this.#emitCount;
-    // A former attempt may have emitted more before it was interrupted: its events must not stand in the way of
-    // how this one ends. Final events count apart; they are stored once, together with the end.
-    if (isFinal(kind)) this.finalEvents.push({ ...event, sequence: -sequence });
-    else await this.#options.store({ ...event, sequence });
+  #emit(kind: EventKind, content: string): Promise<void> {
+    try {
+      this.#checkOpen();
+      this.#steps?.check();
+      const event = this.#toEvent(kind, content);
+      const sequence = (this.#options.round - 1) * EVENTS_PER_ROUND + this.#emitCount;
+      // A former attempt may have emitted more before it was interrupted: its events must not stand in the way of
+      // how this one ends. Final events count apart; they are stored once, together with the end.
+      if (!isFinal(kind)) return this.#options.store({ ...event, sequence });
+      this.finalEvents.push({ ...event, sequence: -sequence });
+      return KEPT;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   #toEvent(kind: EventKind, content: string): Omit<EventToStore, "sequence"> {
@@ -245,6 +262,10 @@ export class Attempt {
     return { kind, content: text, worker: this.#worker, createdAt: clock.now() };
   }
 }
+
+/** What an emit gets that is stored with the message's end. */
+const KEPT = Promise.resolve();
+const ignore = () => undefined;
 
 /** Beyond the events of all rounds before: a run that goes on after its end reports anew. */
 const EVENTS_PER_ROUND = 2 ** 31;
@@ -278,7 +299,10 @@ function timedOut(worker: Worker, timeoutMs: number): RobsonError {
   return new WorkerError(`Worker "${worker.name}" took longer than ${timeoutMs} ms`, {
     code: "WORKER_TIMED_OUT",
     retry: "never",
-    hint: "Ask for less at once, or raise the worker's timeoutMs (default: limits.worker_timeout_ms in robson.toml)",
+    hint:
+      worker.timeoutMs === undefined
+        ? "Ask for less at once, or raise limits.worker_timeout_ms in robson.toml"
+        : "Ask for less at once, or raise the timeoutMs of this worker",
   });
 }
 

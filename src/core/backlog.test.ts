@@ -83,7 +83,7 @@ test("a write that was let in while behind is in memory exactly once, before wha
   expect(backlog.isLive).toBe(false);
 
   let later: string | undefined;
-  const laterAdmitted = backlog.admit().then((given) => {
+  const laterAdmitted = Promise.resolve(backlog.admit()).then((given) => {
     later = given;
   });
   await answerReads();

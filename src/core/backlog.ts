@@ -53,9 +53,17 @@ export class Backlog<Row> {
     return this.#state === "live";
   }
 
-  /** Lets a write in; tell its end with `end`. Live: enter the lane now. Behind: store only, then `stored`. */
-  async admit(): Promise<Admission> {
+  /** Lets a write in, at once unless it has to wait; tell its end with `end`. Live: enter the lane now. Behind: store only, then `stored`. */
+  admit(): Admission | Promise<Admission> {
+    return this.#gate ? this.#admitLater() : this.#admitNow();
+  }
+
+  async #admitLater(): Promise<Admission> {
     while (this.#gate) await this.#gate.promise;
+    return this.#admitNow();
+  }
+
+  #admitNow(): Admission {
     if (this.#state === "live" && this.#options.loadedCount() >= this.#options.maxLoaded) this.fallBehind();
     this.#underWay[this.#state] += 1;
     return this.#state;

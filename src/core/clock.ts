@@ -12,6 +12,9 @@ export interface Clock {
 /** The longest wait that `setTimeout` keeps; a longer one would fire at once. */
 const MAX_TIMER_MS = 2_147_483_647;
 
+/** By more than this no timer is early: the machine's clock was set back, and what waits keeps its time. */
+const MAX_EARLY_MS = 200;
+
 /** The clock of the machine. Its timers do not keep the process alive. */
 export const systemClock: Clock = {
   now: () => Date.now(),
@@ -19,8 +22,14 @@ export const systemClock: Clock = {
     let timer: NodeJS.Timeout;
     const arm = () => {
       const waitMs = Math.max(0, at - Date.now());
-      timer = waitMs > MAX_TIMER_MS ? setTimeout(arm, MAX_TIMER_MS) : setTimeout(callback, waitMs);
+      timer = waitMs > MAX_TIMER_MS ? setTimeout(arm, MAX_TIMER_MS) : setTimeout(due, waitMs);
       timer.unref();
+    };
+    // A timer may be early by a part of a millisecond: whoever looks then for what is due would not find it.
+    const due = () => {
+      const earlyMs = at - Date.now();
+      if (earlyMs > 0 && earlyMs <= MAX_EARLY_MS) arm();
+      else callback();
     };
     arm();
     return () => clearTimeout(timer);

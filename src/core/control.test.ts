@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
@@ -7,7 +7,7 @@ import type { LoopControl } from "./control.ts";
 import type { SensoriumLoop } from "./sensorium-loop.ts";
 
 const HOUR_MS = 3_600_000;
-const PATIENTLY = { timeout: 10_000 };
+const PATIENTLY = { timeout: 20_000 };
 
 /** Works until its signal is aborted, and then tries to answer. */
 function endless() {
@@ -156,6 +156,25 @@ describe.each(databaseKinds)("what is open, on $name", ({ create }) => {
   });
 });
 
+test("a worker that spreads its context into another one still has its signal, and that of its attempt", async (t) => {
+  const signals: AbortSignal[] = [];
+  const wrapped = aWorker(async (_message, _args, context) => {
+    const spread: typeof context = { ...context, text: "other" };
+    const { signal, emit, attempt } = spread;
+    signals.push(signal, context.signal);
+    await emit("completed", `attempt ${attempt}`);
+  });
+  const gateway = fakeGateway();
+  const { idle } = await startTestLoop(t, { gateways: [gateway], workers: [wrapped] });
+
+  await gateway.say("hi");
+  await idle();
+
+  expect(gateway.texts()).toEqual(["completed: attempt 1"]);
+  expect(signals[0]).toBe(signals[1]);
+  expect(signals[0]?.aborted).toBe(true);
+});
+
 describe.each(databaseKinds)("a message that is stopped on $name", ({ create }) => {
   test("while it runs is ended: its signal is aborted, its asker is told, its result is refused", async (t) => {
     const { worker, signals, refused } = endless();
@@ -190,6 +209,8 @@ describe.each(databaseKinds)("a message that is stopped on $name", ({ create }) 
       gateways: [gateway],
       workers: [worker],
     });
+    // Until it is caught up, it knows what it is told only once it has read it.
+    await idle();
     const first = await gateway.say("first");
     const second = await gateway.say("second");
     await expect.poll(() => begun.length, PATIENTLY).toBe(1);
@@ -204,12 +225,43 @@ describe.each(databaseKinds)("a message that is stopped on $name", ({ create }) 
     expect(await store.deadLetters({ limit: 9 })).toEqual([]);
   });
 
+  test.each([
+    ["message", {}],
+    ["run", { run: {} }],
+  ])("while it waits for a slot is ended at once: a %s", async (_kind, rules) => {
+    const { worker, begun } = endless();
+    const gateway = fakeGateway();
+    const { loop, idle } = await startTestLoop(
+      { onTestFinished },
+      {
+        location: await create({ onTestFinished }),
+        gateways: [gateway],
+        workers: [{ ...worker, ...rules }],
+        limits: { maxConcurrentMessages: 1, maxConcurrentRuns: 1 },
+      },
+    );
+    await idle();
+    const first = await gateway.say("a", { threadTs: "a" });
+    const second = await gateway.say("b", { threadTs: "b" });
+    await expect.poll(() => begun, PATIENTLY).toEqual(["a"]);
+
+    controlOf(loop).stop(second.conversationId, "Ann");
+    await expect
+      .poll(() => gateway.sent, PATIENTLY)
+      .toMatchObject([{ threadTs: "b", content: expect.stringContaining("Stopped by Ann.") }]);
+    controlOf(loop).stop(first.conversationId, "Ann");
+    await idle();
+
+    expect(begun).toEqual(["a"]);
+  });
+
   test("while it waits for its worker's turn is ended at once, and the turn goes to the next", async (t) => {
     const { worker, begun } = endless();
     const limited = { ...worker, maxConcurrent: 1 };
     const gateway = fakeGateway();
     const location = await create(t);
     const { loop, idle } = await startTestLoop(t, { location, gateways: [gateway], workers: [limited] });
+    await idle();
     const ids: number[] = [];
     for (const text of ["a", "b", "c"]) {
       const { conversationId } = await gateway.say(text, { threadTs: text });

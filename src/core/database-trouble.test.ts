@@ -2,12 +2,13 @@ import { describe, expect, test } from "vitest";
 import { aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
 import { keptLog, startInterferedLoop } from "../testing/interfered-loop.ts";
+import { stopWithin } from "../testing/start-test-loop.ts";
 import type { TestEnd } from "../testing/temporary-folder.ts";
 import { type ErrorCode, RobsonError, WorkerError } from "./errors.ts";
 import type { Accepted } from "./gateway.ts";
 
 const MINUTE_MS = 60_000;
-const PATIENTLY = { timeout: 10_000 };
+const PATIENTLY = { timeout: 20_000 };
 
 const trouble = (code: ErrorCode) => new RobsonError(code, "Cannot write", { hint: "Look at the database" });
 
@@ -186,9 +187,7 @@ test("a message does not die without a word to its asker because the database is
   const { conversationId } = await gateway.say("/work");
   await isTried.promise;
 
-  const stopped = loop.stop();
-  await clock.advance(MINUTE_MS);
-  await stopped;
+  await stopWithin(loop, clock);
 
   expect(await store.conversation(conversationId)).toMatchObject({ status: "claimed" });
 });

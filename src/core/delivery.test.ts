@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { openStore } from "../store/open-store.ts";
 import { aMessage, aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
@@ -214,7 +214,7 @@ describe.each(databaseKinds)("delivery on $name", ({ create }) => {
     await gateway.say("/echo hello");
     await idle();
     await clock.advance(SECOND_MS);
-    await vi.waitFor(() => expect(questions).toHaveLength(1));
+    await expect.poll(() => questions.length).toBe(1);
     await clock.advance(30 * SECOND_MS);
     await idle();
 
@@ -222,7 +222,7 @@ describe.each(databaseKinds)("delivery on $name", ({ create }) => {
     await idle();
     expect(gateway.attempted).toHaveLength(1);
     await clock.advance(2 * SECOND_MS);
-    await vi.waitFor(() => expect(questions).toHaveLength(2));
+    await expect.poll(() => questions.length).toBe(2);
     questions[1]?.resolve(false);
     await idle();
 
@@ -248,7 +248,7 @@ describe.each(databaseKinds)("delivery on $name", ({ create }) => {
     });
     for (const text of ["/echo 1", "/echo 2", "/echo 3"]) await gateway.say(text, { threadTs: "T" });
     await gateway.say("/deaf", { threadTs: "elsewhere" });
-    await vi.waitFor(() => expect(loop.health().openDeliveries).toBe(3));
+    await expect.poll(() => loop.health().openDeliveries).toBe(3);
 
     // A worker that ignores its signal keeps the loop from its end, while the time to send is over.
     void loop.stop();
@@ -325,15 +325,15 @@ describe.each(databaseKinds)("delivery on $name", ({ create }) => {
     const options = { location, gateways: [other], workers: [echo], limits: { fallbackPollMs: HOUR_MS } };
     const { loop, store, clock } = await startTestLoop(t, options);
     await expect
-      .poll(() => loop.health().unregistered, { timeout: 10_000 })
+      .poll(() => loop.health().unregistered, { timeout: 20_000 })
       .toEqual([{ gateway: "gone", messages: 1, deliveries: 0 }]);
     await clock.advance(23 * HOUR_MS);
     expect(await store.deadLetters({ limit: 9 })).toEqual([]);
     await clock.advance(2 * HOUR_MS);
 
     const dead = [{ conversationId, gateway: "gone" }];
-    await expect.poll(() => store.deadLetters({ limit: 9 }), { timeout: 10_000 }).toMatchObject(dead);
-    await expect.poll(() => loop.health().unregistered, { timeout: 10_000 }).toEqual([]);
+    await expect.poll(() => store.deadLetters({ limit: 9 }), { timeout: 20_000 }).toMatchObject(dead);
+    await expect.poll(() => loop.health().unregistered, { timeout: 20_000 }).toEqual([]);
     expect(other.attempted).toEqual([]);
   });
 });

@@ -71,7 +71,12 @@ class DeliveryAttempt {
 
     const outcome = await attemptToSend(this.#delivery, this.#options);
     this.#place.onSent();
-    if (outcome.kind === "delivered") return this.#delivered();
+    if (outcome.kind === "delivered") {
+      await this.#record({ status: "done", deliveredAt: clock.now(), nextRetryAt: null });
+      this.#log("info", "delivered");
+      this.#tellEnded({ outcome: "delivered" });
+      return undefined;
+    }
     return signal.aborted ? this.#handBack() : this.#failed(outcome);
   }
 
@@ -106,12 +111,6 @@ class DeliveryAttempt {
     await this.#record(begun, wasInterrupted ? this.#failure(INTERRUPTED) : undefined);
     if (wasInterrupted) this.#log("warn", "delivery attempt was interrupted", { attempts });
     return true;
-  }
-
-  async #delivered(): Promise<undefined> {
-    await this.#record({ status: "done", deliveredAt: this.#options.clock.now(), nextRetryAt: null });
-    this.#log("info", "delivered");
-    this.#tellEnded({ outcome: "delivered" });
   }
 
   async #supersede(): Promise<undefined> {

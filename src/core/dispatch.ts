@@ -4,26 +4,19 @@
  * it is run again, and what it emitted before is not stored twice.
  */
 import type { Access } from "./access.ts";
-import { parseArguments } from "./arguments/parse-arguments.ts";
+import { argumentsFor, WrongArguments } from "./arguments-for.ts";
 import { Attempt } from "./attempt.ts";
 import type { Clock } from "./clock.ts";
 import type { LoopControl } from "./control.ts";
 import { hasCode, messageOf, RobsonError } from "./errors.ts";
-import {
-  commandHelpText,
-  helpText,
-  NOT_ALLOWED_TEXT,
-  notListedText,
-  unmatchedText,
-  wrongArgumentsText,
-} from "./help.ts";
+import { commandHelpText, helpText, NOT_ALLOWED_TEXT, notListedText, unmatchedText } from "./help.ts";
 import type { DispatchOutcome, InboxEntry } from "./inbox-entry.ts";
 import { waitAfterInterruption } from "./interruption.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import { type EndOptions, MessageEnd } from "./message-end.ts";
+import type { ReceivedMessage } from "./message-event.ts";
 import type { Outbox } from "./outbox.ts";
-import { parseKv } from "./parse-kv.ts";
 import { toReceived } from "./received.ts";
 import { helpAbout, isHelp, type Route, type Routing } from "./routing.ts";
 import { type RunEnd, Suspended } from "./run.ts";
@@ -94,23 +87,15 @@ export class Dispatcher {
       this.#leave(entry, turns);
       return this.#end.stopped(entry, entry.stoppedBy);
     }
-    const taken = new Set<string>();
-    entry.turns = taken;
     try {
-      for (const [index, { kind, max }] of turns.entries()) {
-        if (!this.#turns.take({ kind, max, laneKey: entry.key })) {
-          // The turns behind this one are free for the next, one that it was resumed for too.
-          this.#leave(entry, turns.slice(index + 1));
-          return await this.#uncounted(entry);
-        }
-        taken.add(kind);
-      }
+      if (turns.length > 0 && !this.#takeTurns(entry, turns)) return await this.#uncounted(entry);
       return await this.#handle(entry, routes);
     } catch (error) {
       if (hasCode(error, "LEASE_LOST") || this.#handedBackFor) throw error;
       return await this.#end.failed(entry, { error, maxAttempts: 1, worker: null });
     } finally {
-      for (const kind of taken) this.#turns.give(kind);
+      if (entry.turns) for (const kind of entry.turns) this.#turns.give(kind);
+      entry.turns = undefined;
     }
   }
 
@@ -148,11 +133,26 @@ export class Dispatcher {
   }
 
   #routesFor({ message, refusal }: InboxEntry): Route[] {
-    // Whatever else would match now: it goes on with the worker that began it.
-    if (message.run) return this.#options.routing.routeTo(message.run.worker, message.content);
+    // Whatever else would match before it now: it goes on with the worker that began it.
+    if (message.run) return this.#options.routing.routesFrom(message.run.worker, message.content);
     return refusal !== undefined || isHelp(message.content)
       ? []
       : this.#options.routing.match(message.content);
+  }
+
+  /** False: one of them is not free, and its lane is resumed when it is. */
+  #takeTurns(entry: InboxEntry, turns: { kind: string; max: number }[]): boolean {
+    const taken = new Set<string>();
+    entry.turns = taken;
+    for (const [index, { kind, max }] of turns.entries()) {
+      if (!this.#turns.take({ kind, max, laneKey: entry.key })) {
+        // The turns behind this one are free for the next, one that it was resumed for too.
+        this.#leave(entry, turns.slice(index + 1));
+        return false;
+      }
+      taken.add(kind);
+    }
+    return true;
   }
 
   #leave(entry: InboxEntry, turns: { kind: string }[]): void {
@@ -201,7 +201,7 @@ export class Dispatcher {
     const first = allowed[0];
     if (message.run) checkVersion(message, first?.worker);
     if (first?.worker.run && !message.run?.isOpen) return this.#detach(entry, first);
-    return this.#attempt(entry, { routes: allowed, maxAttempts });
+    return await this.#attempt(entry, { asker, routes: allowed, maxAttempts });
   }
 
   /** To the runs of its thread; undefined where none takes it. */
@@ -254,18 +254,25 @@ export class Dispatcher {
 
   async #attempt(
     entry: InboxEntry,
-    { routes, maxAttempts }: { routes: Route[]; maxAttempts: number },
+    { asker, routes, maxAttempts }: { asker: ReceivedMessage; routes: Route[]; maxAttempts: number },
   ): Promise<DispatchOutcome> {
     const { conversationId } = entry.message;
     const attempt = this.#createAttempt(entry);
     this.#attempts.set(conversationId, attempt);
     if (this.#handedBackFor) attempt.end(this.#handedBackFor);
     try {
-      const worker = await this.#askInTurn(entry, { routes, attempt });
+      const answer = await this.#askInTurn(asker, {
+        routes,
+        attempt,
+        hasRun: entry.message.run !== undefined,
+      });
       attempt.close();
-      await attempt.stored();
-      if (worker === undefined) return await this.#unmatched(entry);
-      return await this.#end.done(entry, { events: attempt.finalEvents, worker });
+      if (attempt.isStoring) await attempt.stored();
+      if (answer === undefined) return await this.#unmatched(entry);
+      if ("long" in answer) return await this.#detach(entry, answer.long);
+      const { finalEvents: own } = attempt;
+      const events = entry.message.run ? await this.#offers.lastWords(entry.message, own) : own;
+      return await this.#end.done(entry, { events, worker: answer.worker });
     } catch (error) {
       if (hasCode(error, "LEASE_LOST")) throw error;
       attempt.close();
@@ -287,6 +294,7 @@ export class Dispatcher {
     } finally {
       attempt.close();
       this.#attempts.delete(conversationId);
+      this.#offers.forget(conversationId);
     }
   }
 
@@ -351,17 +359,18 @@ export class Dispatcher {
     });
   }
 
-  /** Asks the workers one after another until one does not pass; resolves with its name. */
+  /** Asks the workers one after another until one does not pass, or has long work of its own to do. */
   async #askInTurn(
-    entry: InboxEntry,
-    ask: { routes: Route[]; attempt: Attempt },
-  ): Promise<string | undefined> {
-    const message = toReceived(entry.message);
+    message: ReceivedMessage,
+    ask: { routes: Route[]; attempt: Attempt; hasRun: boolean },
+  ): Promise<{ worker: string } | { long: Route } | undefined> {
     for (const { worker, text } of ask.routes) {
-      const args = await argumentsFor(worker, { content: message.content, text });
-      const handle = async (context: WorkerContext) => worker.handle(message, args, context);
+      if (worker.run && !ask.hasRun) return { long: { worker, text } };
+      const wanted = argumentsFor(worker, { content: message.content, text });
+      const args = worker.args ? await wanted : wanted;
+      const handle = (context: WorkerContext) => worker.handle(message, args, context);
       const answer = await ask.attempt.run(worker, handle, text);
-      if (answer !== false) return worker.name;
+      if (answer !== false) return { worker: worker.name };
     }
     return undefined;
   }
@@ -379,17 +388,4 @@ export class Dispatcher {
   #workersFor(asker: Asker): Worker[] {
     return this.#options.routing.workers.filter((worker) => worker.mayUse?.(asker) ?? true);
   }
-}
-
-/** Thrown for arguments that the worker's schema does not take; the text is the answer. */
-class WrongArguments extends Error {}
-
-async function argumentsFor(
-  worker: Worker,
-  { content, text }: { content: string; text: string },
-): Promise<unknown> {
-  if (!worker.args) return parseKv(content);
-  const parsed = await parseArguments(text, worker.args);
-  if (parsed.ok) return parsed.value;
-  throw new WrongArguments(wrongArgumentsText(worker, parsed.problems));
 }

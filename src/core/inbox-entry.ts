@@ -23,7 +23,7 @@ export interface InboxEntry {
   /** Interrupted twice or more: perhaps what stopped the process. Handled alone. */
   isSuspect: boolean;
   /** The turns that its attempt has; see `Turns`. */
-  turns?: Set<string>;
+  turns?: Set<string> | undefined;
   /** Whether messages of its thread that others stored before it may still be on their way into the lane. */
   mayBeEarly?: boolean;
   /** Left to another process. */
@@ -50,8 +50,8 @@ export function toEntry(
   const thread = threadKey(message);
   const key = message.run?.isDetached ? runKey(message) : thread;
   const isSuspect = message.status === "claimed" && message.interruptions >= 1;
-  const stopped = message.stoppedBy === null ? {} : { stoppedBy: message.stoppedBy };
-  return { key, shard: shardOf(thread), message, isCounted: false, isSuspect, ...stopped, ...more };
+  const entry = { ...more, key, shard: shardOf(thread), message, isCounted: false, isSuspect };
+  return message.stoppedBy === null ? entry : { ...entry, stoppedBy: message.stoppedBy };
 }
 
 /** The lane of a run; no thread's key has such a form. */

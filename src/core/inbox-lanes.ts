@@ -27,8 +27,14 @@ export class InboxLanes {
 
   /** True when it is worked on at once. */
   enter(entry: InboxEntry): boolean {
-    const own = entry.message.run?.isDetached ? this.#runs : this.#threads;
-    return (entry.isControl ? this.#control : own).enter(entry.key, entry);
+    const isBegun = this.#of(entry).enter(entry.key, entry);
+    // Someone wants it ended, which no worker is needed for.
+    return isBegun || (entry.stoppedBy !== undefined && this.hurry(entry));
+  }
+
+  /** See `Lanes`. */
+  hurry(entry: InboxEntry): boolean {
+    return this.#of(entry).hurry(entry.key, entry);
   }
 
   remove(matches: (entry: InboxEntry) => boolean): InboxEntry[] {
@@ -49,6 +55,11 @@ export class InboxLanes {
 
   async idle(): Promise<void> {
     await Promise.all(this.#all.map((lanes) => lanes.idle()));
+  }
+
+  #of({ isControl, message }: InboxEntry): Lanes<InboxEntry> {
+    const own = message.run?.isDetached ? this.#runs : this.#threads;
+    return isControl ? this.#control : own;
   }
 }
 

@@ -119,16 +119,14 @@ export class Inbox {
   /** Stores a message and puts it in its lane. Resolves after the commit. */
   async accept(message: NewMessage, admitted: Admitted): Promise<Accepted> {
     const key = { gateway: message.gateway, shard: shardOf(threadKey(message)) };
-    const admission = await this.#backlog.admit();
+    const asked = this.#backlog.admit();
+    const admission = typeof asked === "string" ? asked : await asked;
     this.#accepting.add(key);
     try {
       if (this.#isStopped) throw stoppingError();
       const isLive = admission === "live";
-      const { conversationId, isDuplicate } = await this.#store(message, {
-        shard: key.shard,
-        isLive,
-        ...admitted,
-      });
+      const { shard } = key;
+      const { conversationId, isDuplicate } = await this.#store(message, { admitted, shard, isLive });
       this.#options.storeHealth.worked();
       return { conversationId, isDuplicate };
     } catch (error) {
@@ -181,14 +179,14 @@ export class Inbox {
     return this.#loaded.get(conversationId);
   }
 
-  /** Makes the next attempt at a message now, where it waits for a later one. */
+  /** Has a message that someone wants ended looked at now, where it waits for a later attempt or for a slot. */
   hasten({ key, message }: InboxEntry): void {
     const entry = this.#loaded.get(message.conversationId);
     const cancel = this.#cancelRetries.get(message.conversationId);
     this.#cancelRetries.delete(message.conversationId);
     cancel?.();
     if (cancel && entry) this.#lanes.enter(entry);
-    else this.resume(key);
+    else if (!(entry && this.#lanes.hurry(entry))) this.resume(key);
   }
 
   /** See `Taking`. */
@@ -217,7 +215,7 @@ export class Inbox {
 
   #store(
     message: NewMessage,
-    { shard, isLive, ...admitted }: Admitted & { shard: number; isLive: boolean },
+    { admitted, shard, isLive }: { admitted: Admitted; shard: number; isLive: boolean },
   ): Promise<Accepted> {
     const { ownership, holds } = this.#options;
     const { isControl, refusal } = admitted;
@@ -229,7 +227,7 @@ export class Inbox {
 
   async #acceptLive(message: NewMessage, admitted: Admitted): Promise<Accepted> {
     const stored = Promise.withResolvers<boolean>();
-    const entry = toEntry(toStored(message), { stored: stored.promise, ...admitted });
+    const entry = toEntry(toStored(message), { ...admitted, stored: stored.promise });
     this.#loaded.set(message.id, entry);
     entry.isCounted = this.#lanes.enter(entry);
     let isOurs = false;
@@ -243,7 +241,9 @@ export class Inbox {
       // Stored by a try that seemed to have failed, and found only now.
       if (accepted.isDuplicate && !this.#loaded.has(accepted.conversationId)) this.rereadIfUncertain();
       if (!accepted.isDuplicate) {
-        Object.assign(entry.message, begun, { conversationId: accepted.conversationId });
+        entry.message.status = begun.status;
+        entry.message.attempts = begun.attempts;
+        entry.message.conversationId = accepted.conversationId;
         isOurs = !entry.isForgotten;
         if (isOurs) this.#loaded.set(accepted.conversationId, entry);
         this.#tellAccepted(entry.message);
@@ -366,13 +366,14 @@ export class Inbox {
 
   /** It leaves memory, and comes back when what it waits for is there; perhaps that is so by now. */
   #suspend(entry: InboxEntry): undefined {
-    const { message } = entry;
+    const { message, isWoken, stoppedBy = null } = entry;
     this.#loaded.delete(message.conversationId);
     this.#backlog.ended(message.conversationId);
-    // As the database has it by now; and whoever wanted it ended meanwhile wants it still.
-    const stoppedBy = entry.stoppedBy ?? null;
-    if (entry.isWoken || stoppedBy !== null)
-      this.#load({ ...message, status: "pending", nextAttemptAt: null, stoppedBy });
+    // Whoever wanted it ended meanwhile wants it still.
+    if (stoppedBy !== null) this.#load({ ...message, status: "pending", nextAttemptAt: null, stoppedBy });
+    // Or that was read before it went on: the database knows.
+    else if (isWoken) this.#backlog.fallBehind();
+    else this.#options.overload.ended();
     void this.takeUnowned();
   }
 
@@ -389,12 +390,10 @@ export class Inbox {
   }
 
   /** What nobody expected is told, and the message tried again: it must not lie here until the next start. */
-  async #dispatch(entry: InboxEntry): Promise<DispatchOutcome> {
-    try {
-      return await this.#options.dispatch(entry);
-    } catch (error) {
+  #dispatch(entry: InboxEntry): Promise<DispatchOutcome> {
+    return this.#options.dispatch(entry).catch((error) => {
       this.#options.onBug(error);
       return { kind: "retry", at: this.#options.clock.now() + BUG_RETRY_MS };
-    }
+    });
   }
 }

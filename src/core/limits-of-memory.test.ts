@@ -11,7 +11,7 @@ import { defineWorker } from "./worker.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
-const PATIENTLY = { timeout: 10_000 };
+const PATIENTLY = { timeout: 20_000 };
 
 test("deliveries that wait for a gateway that is away do not keep another gateway's from being read", async (t) => {
   const failWith = () => new DeliveryError("away", { retry: "later", retryAfterMs: HOUR_MS });

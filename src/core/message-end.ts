@@ -151,6 +151,7 @@ export class MessageEnd {
       lastError: null,
     } as const;
     await this.record(entry, waiting, { events, run });
+    rememberBegin(entry.message, run);
     this.#options.runThreads.add(entry.message);
     this.#log(entry, "run waits", { for: decisions.map(({ name }) => name) });
     return { kind: "suspended", ...(nextAttemptAt === null ? {} : { until: nextAttemptAt }) };
@@ -192,7 +193,10 @@ export class MessageEnd {
 
   /** The process ended during too many of its attempts: dead without another one. */
   interrupted(entry: InboxEntry): Promise<DispatchOutcome> {
-    const text = `The process ended ${entry.message.interruptions + 1} times while it was handled`;
+    const { run, interruptions, conversationId } = entry.message;
+    // A step that ends well makes a run's count begin anew.
+    const when = run ? `during run ${conversationId}, at the same step` : "while it was handled";
+    const text = `The process ended ${interruptions + 1} times ${when}`;
     const hint = "Look in the log for what stopped the process before you try it again";
     return this.#dead(entry, { error: new RobsonError("WORKER_FAILED", text, { hint }), worker: null });
   }
@@ -294,7 +298,7 @@ function failedText({ conversationId, run }: StoredMessage, error: unknown): str
   const hint =
     (error instanceof RobsonError && error.hint) || "Send it again, or ask whoever runs me to look";
   const kept = run
-    ? `Run ${conversationId} keeps what is done: /retry ${conversationId} goes on with it`
+    ? `Run ${conversationId} keeps what is done: \`/retry ${conversationId}\` goes on with it, \`/logs ${conversationId}\` shows how far it came`
     : `Message ${conversationId} is kept as a dead letter`;
   return toStorable(`I could not do this: ${messageOf(error)}\n${hint}. (${kept}.)`);
 }

@@ -68,7 +68,8 @@ function checkedText(check: {
     );
   }
   const text = toStorable(value);
-  const bytes = byteLength(text);
+  // A unit of UTF-16 takes three bytes of UTF-8 at the most: few texts need to be counted.
+  const bytes = text.length * 3 > maxBytes ? byteLength(text) : 0;
   if (bytes > maxBytes) {
     throw new RobsonError("MESSAGE_TOO_LARGE", `Cannot accept a message: its ${field} has ${bytes} bytes`, {
       hint: `At most ${maxBytes} are taken; the limit is ${limit} (limits.${key} in robson.toml)`,

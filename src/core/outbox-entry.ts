@@ -3,14 +3,16 @@ import { shardOf, threadKey } from "./shards.ts";
 import type { NewEvent, StoredDelivery, StoredEvent, StoredMessage } from "./store.ts";
 
 export interface OutboxEntry {
+  /** What tells it from all others in memory; '' until its event has its id. */
+  id: string;
   /** The lane: gateway, target and thread. */
   key: string;
   /** Of the message's thread, as all writes about the message. */
   shard: number;
   delivery: StoredDelivery;
-  /** False when its event was not stored now, or had been stored before. */
-  stored: Promise<boolean>;
-  /** Whether it is known to be stored, and so to be sent. */
+  /** Resolves when it is known whether it is stored. */
+  stored: Promise<void>;
+  /** Whether it is stored, and so to be sent; not when its event had been stored before. */
   isStored: boolean;
   /** Whether the attempt that comes next has been counted by the commit that stored the delivery. */
   isCounted: boolean;
@@ -18,8 +20,8 @@ export interface OutboxEntry {
   wasInterrupted: boolean;
   /** Whether it has waited as long as one that was interrupted has to. */
   hasWaited?: boolean;
-  /** Whether it has its turn among the deliveries to its target, or among the interrupted ones. */
-  hasTurn: boolean;
+  /** The turn that it has, among the deliveries to its target or among the interrupted ones. */
+  turn?: string | undefined;
   /** Left to another process. */
   isForgotten: boolean;
 }
@@ -33,37 +35,39 @@ export interface Target {
   target: string;
 }
 
-/** A new delivery on its way; its event has its id once `stored` has resolved. */
+/** A new delivery on its way; `markStored` tells what the commit has made of it. */
 export function toNewEntry(
   delivery: StoredDelivery,
-  write: { shard: number; stored: Promise<StoredEvent[]>; index: number },
+  { shard, stored }: { shard: number; stored: Promise<void> },
 ): OutboxEntry {
-  const stored = write.stored.then((events) => {
-    const event = events[write.index];
-    if (!event?.isNew) return false;
-    delivery.eventId = event.eventId;
-    return true;
-  });
-  return toEntry(delivery, { shard: write.shard, stored, isStored: false });
+  return toEntry(delivery, { id: "", shard, stored, isStored: false });
+}
+
+/** After the commit of its event; false where that had been stored before. */
+export function markStored(entry: OutboxEntry, event: StoredEvent | undefined): boolean {
+  if (!event?.isNew) return false;
+  entry.delivery.eventId = event.eventId;
+  entry.id = idOf(entry.delivery);
+  entry.isStored = true;
+  return true;
 }
 
 /** A delivery as the database holds it. */
 export function toLoadedEntry(delivery: StoredDelivery): OutboxEntry {
   const shard = shardOf(threadKey({ ...delivery, gateway: delivery.originGateway }));
-  return toEntry(delivery, { shard, stored: Promise.resolve(true), isStored: true });
+  return toEntry(delivery, { id: idOf(delivery), shard, stored: Promise.resolve(), isStored: true });
 }
 
 function toEntry(
   delivery: StoredDelivery,
-  more: Pick<OutboxEntry, "shard" | "stored" | "isStored">,
+  more: Pick<OutboxEntry, "id" | "shard" | "stored" | "isStored">,
 ): OutboxEntry {
   return {
+    ...more,
     key: laneOf(delivery),
     delivery,
-    ...more,
     isCounted: false,
     wasInterrupted: delivery.status === "claimed",
-    hasTurn: false,
     isForgotten: false,
   };
 }
@@ -71,11 +75,14 @@ function toEntry(
 /** One delivery of an event; the same object is written and kept in memory. */
 export function newDelivery(
   message: StoredMessage,
-  { event, ...target }: Target & { event: EventToStore; deliveryId: string; eventId?: number },
+  of: Target & { event: EventToStore; deliveryId: string; eventId?: number },
 ): StoredDelivery {
+  const { event } = of;
   return {
-    eventId: 0,
-    ...target,
+    eventId: of.eventId ?? 0,
+    gateway: of.gateway,
+    target: of.target,
+    deliveryId: of.deliveryId,
     status: "pending",
     attempts: 0,
     interruptions: 0,

@@ -5,7 +5,7 @@
  * or is a dead letter, so that a thread's events arrive in order; a progress event that failed gives way.
  */
 import { randomUUID } from "node:crypto";
-import { Backlog, roomTaken } from "./backlog.ts";
+import { type Admission, Backlog, roomTaken } from "./backlog.ts";
 import { type DeliverOptions, deliver } from "./delivery.ts";
 import { hasCode } from "./errors.ts";
 import type { Gateway } from "./gateway.ts";
@@ -13,6 +13,7 @@ import { type Lane, Lanes } from "./lanes.ts";
 import {
   type EventToStore,
   idOf,
+  markStored,
   newDelivery,
   type OutboxEntry,
   type Target,
@@ -36,7 +37,9 @@ interface Targets {
 
 const NOWHERE: Targets = { targets: [] };
 
-export interface OutboxOptions extends Omit<DeliverOptions, "persist" | "gateway">, PersistOptions {
+export interface OutboxOptions
+  extends Omit<DeliverOptions, "persist" | "gateway">,
+    Omit<PersistOptions, "onRepeated"> {
   gateways: ReadonlyMap<string, Gateway>;
   /** See `Lanes` and `Backlog`. */
   onBug(error: unknown): void;
@@ -47,6 +50,8 @@ export interface OutboxOptions extends Omit<DeliverOptions, "persist" | "gateway
   holds(gateway: string | null, shard: number): boolean;
   onEnded(): void;
 }
+
+type ChangeWithEvents = Pick<Change, "message" | "failure" | "hint" | "run"> & { events: EventToStore[] };
 
 interface RecordToDeliver extends Targets {
   write: Change & { events: NewEvent[] };
@@ -63,7 +68,7 @@ const MAX_INTERRUPTED_AT_ONCE = 4;
 const MAX_AHEAD = 256;
 
 export class Outbox {
-  readonly #options: OutboxOptions;
+  readonly #options: OutboxOptions & PersistOptions;
   readonly #lanes: Map<string, Lanes<OutboxEntry>>;
   readonly #backlog: Backlog<StoredDelivery>;
   readonly #turns: Turns;
@@ -75,7 +80,8 @@ export class Outbox {
 
   constructor(options: OutboxOptions) {
     const { ownership, gateways, limits } = options;
-    this.#options = options;
+    // An earlier try may have stored the deliveries that memory now takes for known: look for them.
+    this.#options = { ...options, onRepeated: () => this.#backlog.fallBehind() };
     this.#turns = new Turns((laneKey) => this.#resume(laneKey));
     this.#lanes = new Map(
       [...gateways.values()].map((gateway) => [gateway.name, this.#createLanes(gateway)]),
@@ -109,27 +115,44 @@ export class Outbox {
    * Commits a change of a message together with its events and their deliveries. Keeps trying while the
    * database is away. Rejects with `LEASE_LOST` or `STORE_REFUSED_ROW`; then nothing was stored.
    */
-  async record(
-    message: StoredMessage,
-    change: Pick<Change, "message" | "failure" | "hint" | "run"> & { events: EventToStore[] },
-  ): Promise<void> {
-    const shard = shardOf(threadKey(message));
-    // Without events nobody is asked where they go: a gateway that fails at it must not stop a message's end.
-    const { targets, subscribersOf } = change.events.length === 0 ? NOWHERE : this.#targetsOf(message);
-    const ofEvent = change.events.map((event) =>
-      targets.map((target) => newDelivery(message, { event, ...target, deliveryId: randomUUID() })),
-    );
-    const events = change.events.map((event, index) => ({
-      ...event,
-      conversationId: message.conversationId,
-      deliveries: ofEvent[index] ?? [],
-      ...(subscribersOf === undefined ? {} : { subscribersOf }),
-    }));
-    const write = { ...change, shard, events };
-    if (events.length > 0 && (targets.length > 0 || subscribersOf !== undefined)) {
-      return this.#recordToDeliver(message, { write, targets, ofEvent, subscribersOf });
+  async record(message: StoredMessage, change: ChangeWithEvents): Promise<void> {
+    const { write, targets, ofEvent, subscribersOf } = this.#prepared(message, change);
+    const { shard, events } = write;
+    if (targets.length === 0 && subscribersOf === undefined) {
+      this.#tellStored(message, { events, made: await persist(this.#options, write) });
+      return;
     }
-    this.#tellStored(message, { events, made: await this.#persist(write) });
+    // The places in the lanes are taken, those that are ours, and then it is committed.
+    const admitted = this.#backlog.admit();
+    const admission = typeof admitted === "string" ? admitted : await admitted;
+    const stored = Promise.withResolvers<void>();
+    const keys = targets.map(({ gateway }): ShardKey => ({ gateway, shard }));
+    if (subscribersOf !== undefined) keys.push({ gateway: subscribersOf, shard });
+    // Its own gateway's shard is busy with the message itself.
+    const others = keys.filter(({ gateway }) => gateway !== message.gateway);
+    for (const key of others) this.#recording.add(key);
+    const wakes = keys.filter(({ gateway }) => !this.#options.holds(gateway, shard));
+    try {
+      const ours = (delivery: StoredDelivery) =>
+        wakes.length === 0 || this.#options.holds(delivery.gateway, shard);
+      const entries = ofEvent.map((deliveries) =>
+        deliveries.filter(ours).map((delivery) => toNewEntry(delivery, { shard, stored: stored.promise })),
+      );
+      if (admission === "live") for (const ofOne of entries) for (const entry of ofOne) this.#enterNew(entry);
+      const made = await persist(this.#options, wakes.length === 0 ? write : { ...write, wakes });
+      this.#learnStored(entries, { made, admission });
+      this.#tellStored(message, { events, made });
+      // Only the commit tells who subscribes: these take their places in the order of the commits.
+      for (const delivery of toSubscribers(message, { events, made })) {
+        if (admission === "live") this.#load(delivery);
+        else this.#backlog.stored(delivery);
+      }
+    } finally {
+      stored.resolve();
+      this.#backlog.end(admission);
+      for (const key of others) this.#recording.delete(key);
+      this.#options.onEnded();
+    }
   }
 
   /** See `Holder`. */
@@ -157,57 +180,44 @@ export class Outbox {
     await Promise.all([...this.#lanes.values()].map((lanes) => lanes.idle()));
   }
 
-  /** Takes the places in the lanes, those that are ours, and commits. */
-  async #recordToDeliver(message: StoredMessage, record: RecordToDeliver): Promise<void> {
-    const { write, ofEvent, subscribersOf } = record;
-    const { shard, events } = write;
-    const admission = await this.#backlog.admit();
-    const stored = Promise.withResolvers<StoredEvent[]>();
-    const keys = record.targets.map(({ gateway }): ShardKey => ({ gateway, shard }));
-    if (subscribersOf !== undefined) keys.push({ gateway: subscribersOf, shard });
-    // Its own gateway's shard is busy with the message itself.
-    const others = keys.filter(({ gateway }) => gateway !== message.gateway);
-    for (const key of others) this.#recording.add(key);
-    const wakes = keys.filter(({ gateway }) => !this.#options.holds(gateway, shard));
-    try {
-      const entries = ofEvent
-        .flatMap((deliveries, index) =>
-          deliveries.map((delivery) => toNewEntry(delivery, { shard, stored: stored.promise, index })),
-        )
-        .filter(({ delivery }) => wakes.length === 0 || this.#options.holds(delivery.gateway, shard));
-      if (admission === "live") for (const entry of entries) this.#enterNew(entry);
-      const made = await this.#persist(wakes.length === 0 ? write : { ...write, wakes });
-      stored.resolve(made);
-      this.#tellStored(message, { events, made });
-      // Only the commit tells who subscribes: these take their places in the order of the commits.
-      for (const delivery of toSubscribers(message, { events, made })) {
-        if (admission === "live") this.#load(delivery);
-        else this.#backlog.stored(delivery);
-      }
-      if (admission === "live") return;
-      for (const entry of entries) if (await entry.stored) this.#backlog.stored(entry.delivery);
-    } catch (error) {
-      stored.resolve([]);
-      throw error;
-    } finally {
-      this.#backlog.end(admission);
-      for (const key of others) this.#recording.delete(key);
-      this.#options.onEnded();
-    }
+  #prepared(message: StoredMessage, change: ChangeWithEvents): RecordToDeliver {
+    const shard = shardOf(threadKey(message));
+    // Without events nobody is asked where they go: a gateway that fails at it must not stop a message's end.
+    const { targets, subscribersOf } = change.events.length === 0 ? NOWHERE : this.#targetsOf(message);
+    const ofEvent = change.events.map((event) =>
+      targets.map((target) => newDelivery(message, { ...target, event, deliveryId: randomUUID() })),
+    );
+    const { conversationId } = message;
+    const events = change.events.map((event, index) => {
+      const made = { ...event, conversationId, deliveries: ofEvent[index] ?? [] };
+      return subscribersOf === undefined ? made : { ...made, subscribersOf };
+    });
+    return { write: { ...change, shard, events }, targets, ofEvent, subscribersOf };
   }
 
-  async #persist(change: Change): Promise<StoredEvent[]> {
-    const { events, isRepeated } = await persist(this.#options, change);
-    // An earlier try may have stored the deliveries that memory now takes for known: look for them.
-    if (isRepeated) this.#backlog.fallBehind();
-    if (events.length > 0) this.#options.onEvents();
-    return events;
+  /** What the commit has made of the deliveries of each event. */
+  #learnStored(
+    entries: OutboxEntry[][],
+    { made, admission }: { made: StoredEvent[]; admission: Admission },
+  ): void {
+    for (const [index, ofOne] of entries.entries()) {
+      for (const entry of ofOne) {
+        if (!markStored(entry, made[index])) continue;
+        if (admission === "behind") this.#backlog.stored(entry.delivery);
+        else if (!entry.isForgotten) {
+          // Wherever it stands in its lane: a reading must not load it a second time.
+          this.#loaded.add(entry.id);
+          this.#giveWay(entry);
+        }
+      }
+    }
   }
 
   #tellStored(
     message: StoredMessage,
     { events, made }: { events: EventToStore[]; made: StoredEvent[] },
   ): void {
+    if (made.length > 0) this.#options.onEvents();
     for (const [index, { kind, content, worker, createdAt }] of events.entries()) {
       const { eventId: id, isNew } = made[index] ?? {};
       if (id === undefined || !isNew) continue;
@@ -218,26 +228,16 @@ export class Outbox {
   }
 
   #createLanes(gateway: Gateway): Lanes<OutboxEntry> {
-    const options = { ...this.#options, gateway, persist: (change: Change) => this.#persist(change) };
+    const options = {
+      ...this.#options,
+      gateway,
+      persist: (change: Change) => persist(this.#options, change),
+    };
     return new Lanes<OutboxEntry>({
       clock: this.#options.clock,
       slots: this.#options.limits.maxConcurrentSends,
       maxAhead: MAX_AHEAD,
-      run: async (entry, lane) => {
-        if (!(await entry.stored)) return this.#leave(entry);
-        await lane.takeSlot();
-        if (!(entry.isCounted || this.#holds(entry))) return this.#forget(entry);
-        // One target that hangs must not take all the slots.
-        if (!entry.hasTurn && !this.#turns.take({ ...this.#turnOf(entry), laneKey: entry.key })) {
-          return Number.POSITIVE_INFINITY;
-        }
-        entry.hasTurn = true;
-        const heldUntil = await this.#deliver(entry, { lane, options });
-        this.#giveTurn(entry);
-        this.#options.onEnded();
-        if (heldUntil !== undefined && !this.#holds(entry)) return this.#forget(entry);
-        return heldUntil ?? this.#leave(entry);
-      },
+      run: (entry, lane) => this.#run(entry, { lane, options }),
       onBug: (error, entry) => {
         this.#leave(entry);
         this.#options.onBug(error);
@@ -247,19 +247,42 @@ export class Outbox {
     });
   }
 
-  async #deliver(entry: OutboxEntry, { lane, options }: { lane: Lane; options: DeliverOptions }) {
-    // What is left is a commit: it takes no room from what is to be sent. (But a process that is interrupted often
-    // is to have few under way in all.)
-    const onSent = () => {
-      if (entry.wasInterrupted) return;
-      this.#giveTurn(entry);
-      lane.freeSlot();
-    };
-    try {
-      return await deliver(entry, { place: { lane, onSent }, options });
-    } catch (error) {
-      return this.#endClosed(error, entry);
+  async #run(
+    entry: OutboxEntry,
+    { lane, options }: { lane: Lane; options: DeliverOptions },
+  ): Promise<number | undefined> {
+    await entry.stored;
+    if (!entry.isStored) return this.#leave(entry);
+    const slot = lane.takeSlot();
+    if (slot) await slot;
+    if (!(entry.isCounted || this.#holds(entry))) return this.#forget(entry);
+    // One target that hangs must not take all the slots.
+    if (entry.turn === undefined) {
+      const turn = this.#turnOf(entry);
+      if (!this.#turns.take({ ...turn, laneKey: entry.key })) return Number.POSITIVE_INFINITY;
+      entry.turn = turn.kind;
     }
+    let heldUntil: number | undefined;
+    try {
+      const onSent = () => this.#onSent(entry, lane);
+      heldUntil = await deliver(entry, { place: { lane, onSent }, options });
+    } catch (error) {
+      this.#endClosed(error, entry);
+    }
+    this.#giveTurn(entry);
+    this.#options.onEnded();
+    if (heldUntil !== undefined && !this.#holds(entry)) return this.#forget(entry);
+    return heldUntil ?? this.#leave(entry);
+  }
+
+  /**
+   * What is left is a commit: it takes no room from what is to be sent. (But a process that is interrupted often is to
+   * have few under way in all.)
+   */
+  #onSent(entry: OutboxEntry, lane: Lane): void {
+    if (entry.wasInterrupted) return;
+    this.#giveTurn(entry);
+    lane.freeSlot();
   }
 
   #turnOf({ delivery, wasInterrupted }: OutboxEntry): { kind: string; max: number } {
@@ -270,14 +293,14 @@ export class Outbox {
   }
 
   #giveTurn(entry: OutboxEntry): void {
-    if (!entry.hasTurn) return;
-    entry.hasTurn = false;
-    this.#turns.give(this.#turnOf(entry).kind);
+    if (entry.turn === undefined) return;
+    this.#turns.give(entry.turn);
+    entry.turn = undefined;
     entry.wasInterrupted = false;
   }
 
   /** Someone has closed the delivery while it was in memory: it ends here too. */
-  #endClosed(error: unknown, { delivery }: OutboxEntry): undefined {
+  #endClosed(error: unknown, { delivery }: OutboxEntry): void {
     if (!hasCode(error, "DELIVERY_CLOSED")) throw error;
     const { deliveryId, eventId, conversationId, gateway } = delivery;
     this.#options.log.info(
@@ -302,8 +325,9 @@ export class Outbox {
     }
     const { gateway: name } = message;
     const gateway = gateways.get(name);
-    const targets = gateway?.targets?.(toReceived(message)) ?? [message.channelId];
-    if (targets.length === 0 && gateway?.hasSubscribers) return { targets: [], subscribersOf: name };
+    if (!gateway?.targets) return { targets: [{ gateway: name, target: message.channelId }] };
+    const targets = gateway.targets(toReceived(message));
+    if (targets.length === 0 && gateway.hasSubscribers) return { targets: [], subscribersOf: name };
     // Twice the same target would be the same delivery, and refused.
     return { targets: [...new Set(targets.map(toStorable))].map((target) => ({ gateway: name, target })) };
   }
@@ -312,16 +336,12 @@ export class Outbox {
   #enterNew(entry: OutboxEntry): void {
     this.#loadedCount += 1;
     const begins = this.#lanes.get(entry.delivery.gateway)?.enterAhead(entry.key, entry) ?? false;
-    entry.hasTurn = begins && this.#turns.takeIfFree(this.#turnOf(entry));
-    entry.isCounted = entry.hasTurn;
-    if (entry.isCounted) Object.assign(entry.delivery, { status: "claimed", attempts: 1 });
-    void entry.stored.then((isOurs) => {
-      if (!isOurs || entry.isForgotten) return;
-      entry.isStored = true;
-      // Wherever it stands in its lane: a reading must not load it a second time.
-      this.#loaded.add(idOf(entry.delivery));
-      this.#giveWay(entry);
-    });
+    const turn = this.#turnOf(entry);
+    if (!(begins && this.#turns.takeIfFree(turn))) return;
+    entry.turn = turn.kind;
+    entry.isCounted = true;
+    entry.delivery.status = "claimed";
+    entry.delivery.attempts = 1;
   }
 
   /** Progress that failed and waits for its retry is old news now. */
@@ -335,7 +355,9 @@ export class Outbox {
   }
 
   #heldCount(): number {
-    return [...this.#lanes.values()].reduce((sum, lanes) => sum + lanes.heldCount, 0);
+    let count = 0;
+    for (const lanes of this.#lanes.values()) count += lanes.heldCount;
+    return count;
   }
 
   #load(delivery: StoredDelivery): void {
@@ -343,7 +365,7 @@ export class Outbox {
     const lanes = this.#lanes.get(delivery.gateway);
     const entry = toLoadedEntry(delivery);
     if (!(lanes && this.#holds(entry))) return;
-    this.#loaded.add(idOf(delivery));
+    this.#loaded.add(entry.id);
     this.#loadedCount += 1;
     lanes.enter(entry.key, entry);
     this.#giveWay(entry);
@@ -361,10 +383,9 @@ export class Outbox {
   }
 
   #leave(entry: OutboxEntry): undefined {
-    const id = idOf(entry.delivery);
     this.#giveTurn(entry);
-    this.#loaded.delete(id);
+    this.#loaded.delete(entry.id);
     this.#loadedCount -= 1;
-    this.#backlog.ended(id);
+    this.#backlog.ended(entry.id);
   }
 }

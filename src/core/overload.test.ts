@@ -9,7 +9,7 @@ import { createTestClock } from "../testing/test-clock.ts";
 import { silentLogger } from "./logger.ts";
 import { Overload } from "./overload.ts";
 
-const PATIENTLY = { timeout: 10_000 };
+const PATIENTLY = { timeout: 20_000 };
 const FULL = { code: "OVERLOADED", retryAfterMs: 5000 };
 
 /** Works until the test says so. */
@@ -60,11 +60,11 @@ describe.each(databaseKinds)("too many open messages on $name", ({ create }) => 
     const { worker } = held();
     const gateway = fakeGateway();
     const never = aWorker(() => new Promise(() => undefined), {
-      ...status,
       name: "never",
       command: "/never",
+      isControl: true,
     });
-    await startTestLoop(t, {
+    const { loop } = await startTestLoop(t, {
       location: await create(t),
       gateways: [gateway],
       workers: [worker, status, never],
@@ -74,9 +74,26 @@ describe.each(databaseKinds)("too many open messages on $name", ({ create }) => 
 
     await gateway.say("/status", { threadTs: "T3" });
     await expect.poll(() => gateway.texts(), PATIENTLY).toEqual(["completed: well"]);
+    await expect.poll(() => loop.health().openMessages, PATIENTLY).toBe(2);
     for (const threadTs of ["T4", "T5"]) await gateway.say("/never", { threadTs });
 
     await expect(gateway.say("/never", { threadTs: "T6" })).rejects.toMatchObject(FULL);
+  });
+
+  test("that wait for a person are not among them", async (t) => {
+    const asking = aWorker(async (_message, _args, { ask }) => void (await ask("sure", { text: "Sure?" })), {
+      run: {},
+    });
+    const gateway = fakeGateway();
+    const limits = { maxOpenMessages: 2 };
+    const { idle } = await startTestLoop(t, {
+      location: await create(t),
+      ...{ gateways: [gateway], workers: [asking], limits },
+    });
+    for (const threadTs of ["T1", "T2"]) await gateway.say("work", { threadTs });
+    await idle();
+
+    for (const threadTs of ["T3", "T4"]) await gateway.say("work", { threadTs });
   });
 
   test("of before a restart count too", async (t) => {

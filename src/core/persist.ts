@@ -17,25 +17,22 @@ export interface PersistOptions {
   limits: Limits;
   log: Logger;
   storeHealth: StoreHealth;
+  /** Called when a former try may have been stored: then not all that was made is known. */
+  onRepeated(): void;
   /** Aborted when there is no time left to wait for the database. */
   signal: AbortSignal;
 }
 
-export interface Persisted {
-  events: StoredEvent[];
-  /** True when a former try may have been stored: then not all that was made is known. */
-  isRepeated: boolean;
-}
-
-/** Rejects with `LEASE_LOST` or `STORE_REFUSED_ROW`, or with the database's error once the signal is aborted. */
-export async function persist(options: PersistOptions, change: Change): Promise<Persisted> {
+/** Resolves with what became of the change's events. Rejects with `LEASE_LOST` or `STORE_REFUSED_ROW`, or with the database's error once the signal is aborted. */
+export async function persist(options: PersistOptions, change: Change): Promise<StoredEvent[]> {
   const { ownership, clock, limits, signal, log } = options;
   let isRepeated = false;
   for (let attempts = 1; ; attempts += 1) {
     try {
       const events = await ownership.record(change);
       options.storeHealth.worked();
-      return { events, isRepeated };
+      if (isRepeated) options.onRepeated();
+      return events;
     } catch (error) {
       options.storeHealth.failed(error);
       if (!isStoreTrouble(error) || signal.aborted) throw error;

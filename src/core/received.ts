@@ -3,16 +3,17 @@ import type { ReceivedMessage } from "./message-event.ts";
 import type { StoredMessage } from "./store.ts";
 
 export function toReceived(message: StoredMessage): ReceivedMessage {
-  return {
+  const received: ReceivedMessage = {
     kind: "received",
     id: message.id,
     content: message.content,
     channelId: message.channelId,
     userId: message.userId,
-    ...(message.threadTs === "" ? {} : { threadTs: message.threadTs }),
     conversationId: message.conversationId,
-    ...(message.gateway === null ? {} : { gateway: message.gateway }),
     isAddressed: message.isAddressed,
     createdAt: message.createdAt,
   };
+  if (message.threadTs !== "") received.threadTs = message.threadTs;
+  if (message.gateway !== null) received.gateway = message.gateway;
+  return received;
 }

@@ -10,7 +10,7 @@ import { type Batch, DEFAULT_RETENTION, Retention, type RetentionStore } from ".
 
 const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
-const PATIENTLY = { timeout: 10_000 };
+const PATIENTLY = { timeout: 20_000 };
 
 describe.each(databaseKinds)("retention beside a running loop on $name", ({ create }) => {
   test("removes what the loop has answered once it is old, by one process, and says how much", async (t) => {

@@ -61,6 +61,18 @@ describe("matching", () => {
     expect(names(routing, "deploy now")).toEqual(["w0", "w1"]);
   });
 
+  test("patterns that are anchored and others keep their order, and only what is anchored has to stand first", () => {
+    const routing = routingOf(
+      { pattern: "^go|later" },
+      { pattern: "now" },
+      { pattern: "^go" },
+      { pattern: "(?m)^x" },
+    );
+    expect(names(routing, "go now")).toEqual(["w0", "w1", "w2"]);
+    expect(names(routing, "we go later")).toEqual(["w0"]);
+    expect(names(routing, "we go\nxx")).toEqual(["w3"]);
+  });
+
   test("a pattern is searched anywhere in the raw content, the mention included", () => {
     const routing = routingOf({ pattern: "fix [A-Z]+-\\d+" }, { pattern: "^<@U1>" });
     expect(names(routing, "please fix AB-12 today")).toEqual(["w0"]);

@@ -21,6 +21,14 @@ interface Pattern {
   worker: Worker;
   /** RE2 source with its flags inside, as the set takes it. */
   source: string;
+  /** Whether it can match nowhere but at the start of a text. */
+  isAnchored: boolean;
+}
+
+/** Patterns that are looked for together. */
+interface PatternSet {
+  patterns: Pattern[];
+  set: RE2Set;
 }
 
 export class Routing {
@@ -28,7 +36,7 @@ export class Routing {
   readonly #commands: { words: string[]; worker: Worker }[] = [];
   readonly #patterns: Pattern[] = [];
   readonly #fallbacks: Worker[] = [];
-  #set: RE2Set | undefined;
+  #sets: PatternSet[] | undefined;
   #hasControl = false;
 
   /** The workers in the order of their registration. */
@@ -88,6 +96,14 @@ export class Routing {
     return [{ worker, text: (words && afterWords(text, words)) ?? text }];
   }
 
+  /** The same, and behind it the workers to ask should it pass. */
+  routesFrom(name: string, content: string): Route[] {
+    const own = this.routeTo(name, content);
+    const routes = this.match(content);
+    const place = routes.findIndex((route) => route.worker === own[0]?.worker);
+    return own.length === 0 ? [] : [...own, ...routes.slice(place + 1)];
+  }
+
   /** Whether the loop itself, or a control worker, is meant: then no limit of admission applies. */
   isControl(content: string): boolean {
     if (isHelp(content)) return true;
@@ -121,18 +137,26 @@ export class Routing {
     if (RESERVED_PROBES.some((probe) => compiled.matcher(probe).find())) throw reserved(worker, source);
     const twin = this.#patterns.find((known) => known.source === source);
     if (twin) throw taken(worker, source, twin.worker);
-    this.#patterns.push({ worker, source });
-    this.#set = undefined;
+    const isAnchored = (compiled.re2().cond & BEGIN_TEXT) !== 0;
+    this.#patterns.push({ worker, source, isAnchored });
+    this.#sets = undefined;
   }
 
   #patternMatches(content: string): Worker[] {
     if (this.#patterns.length === 0) return [];
-    this.#set ??= setOf(this.#patterns);
-    const found = this.#set.match(content);
-    found.sort((a, b) => a - b);
-    return found.flatMap((index) => this.#patterns[index]?.worker ?? []);
+    this.#sets ??= setsOf(this.#patterns);
+    const found = this.#sets.flatMap(({ patterns, set }) =>
+      set.match(content).flatMap((index) => patterns[index] ?? []),
+    );
+    if (found.length > 1) found.sort((a, b) => this.#patterns.indexOf(a) - this.#patterns.indexOf(b));
+    return found.map(({ worker }) => worker);
   }
 }
+
+/** RE2's flag of a pattern that begins with `^`, in whatever way that is written. */
+const BEGIN_TEXT = 4;
+
+const HELP = ["/help"];
 
 /** Whether the content is the reserved command `/help` itself, after an optional mention. */
 export function isHelp(content: string): boolean {
@@ -141,7 +165,8 @@ export function isHelp(content: string): boolean {
 
 /** What `/help` was asked about: '' for everything, undefined where it was not asked. */
 export function helpAbout(content: string): string | undefined {
-  return afterWords(withoutMention(content), ["/help"]);
+  const text = withoutMention(content);
+  return text.startsWith("/") ? afterWords(text, HELP) : undefined;
 }
 
 /** The content without white space around it and without a leading mention (`<@U1234>`). */
@@ -179,11 +204,16 @@ function re2Source(worker: Worker, pattern: RegExp): string {
   return flags === "" ? pattern.source : `(?${flags})${pattern.source}`;
 }
 
-function setOf(patterns: Pattern[]): RE2Set {
-  const set = new RE2Set();
-  for (const { source } of patterns) set.add(source);
-  set.compile();
-  return set;
+/** Those that are anchored apart: they are done with a text after a few characters, the others read all of it. */
+function setsOf(all: Pattern[]): PatternSet[] {
+  return [true, false].flatMap((wanted) => {
+    const patterns = all.filter(({ isAnchored }) => isAnchored === wanted);
+    if (patterns.length === 0) return [];
+    const set = new RE2Set(wanted ? RE2Set.ANCHOR_START : RE2Set.UNANCHORED);
+    for (const { source } of patterns) set.add(source);
+    set.compile();
+    return [{ patterns, set }];
+  });
 }
 
 function refusal(worker: Worker, why: string, hint: string): RobsonError {

@@ -5,7 +5,7 @@ import { aMessage, aWorker } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
 import { startInterferedLoop } from "../testing/interfered-loop.ts";
-import { startTestLoop, type TestLoopOptions } from "../testing/start-test-loop.ts";
+import { startTestLoop, stopWithin, type TestLoopOptions } from "../testing/start-test-loop.ts";
 import type { TestEnd } from "../testing/temporary-folder.ts";
 import { WorkerError } from "./errors.ts";
 import type { RunRules } from "./run.ts";
@@ -13,6 +13,8 @@ import type { Change } from "./store.ts";
 import type { Worker, WorkerContext } from "./worker.ts";
 
 const PATIENTLY = { timeout: 20_000, interval: 10 };
+/** Where each look moves the clock: no faster than the database can follow. */
+const PACED = { timeout: 30_000, interval: 50 };
 const DAY_MS = 24 * 60 * 60_000;
 
 function long(handle: (context: WorkerContext) => Promise<unknown>, run: RunRules = {}): Worker {
@@ -86,6 +88,20 @@ describe.each(databaseKinds)("a run on $name", ({ create }) => {
     const run = () => running.store.runs.run(conversationId);
     await expect.poll(run, PATIENTLY).toMatchObject({ status: "stopped", reason: "Stopped by Ann" });
     expect(await running.store.conversation(conversationId)).toMatchObject({ status: "done" });
+  });
+
+  test("of a worker for short work that is stopped before the loop knows that it waits ends with it", async (t) => {
+    const worker = aWorker(async (_message, _args, { ask }) => ask("sure", { text: "Sure?" }), {
+      name: "short",
+      command: "/short",
+    });
+    const running = await interfered(t, {
+      worker,
+      meanwhile: async (id) => expect(running.loop.control?.stop(id, "Ann")).toBe(true),
+    });
+    const { conversationId } = await running.gateway.say("/short");
+    const run = () => running.store.runs.run(conversationId);
+    await expect.poll(run, PATIENTLY).toMatchObject({ status: "stopped", reason: "Stopped by Ann" });
   });
 
   test("keeps what a step has done beside the one that waits", async (t) => {
@@ -289,21 +305,19 @@ describe.each(databaseKinds)("a run on $name", ({ create }) => {
           }),
         });
         const attempts = async () => {
-          await running.clock.advance(60_000);
+          await running.clock.advance(2000);
           return (await running.store.runs.run(ids[0] ?? 0))?.steps[1]?.attempts;
         };
-        await expect.poll(attempts, PATIENTLY).toBe(process);
-        const stopped = running.loop.stop();
-        await running.clock.advance(60_000);
-        await stopped;
+        await expect.poll(attempts, PACED).toBe(process);
+        await stopWithin(running.loop, running.clock);
         await running.store.close();
       }
       const { gateway, clock } = await start(t, { location, workers: [make()], limits: LIMITS });
       const texts = async () => {
-        await clock.advance(60_000);
+        await clock.advance(2000);
         return gateway.texts();
       };
-      await expect.poll(texts, PATIENTLY).toEqual(["completed: Done"]);
+      await expect.poll(texts, PACED).toEqual(["completed: Done"]);
     });
 
     test("lets the next suspect begin once it has done a step", async (t) => {
@@ -321,10 +335,10 @@ describe.each(databaseKinds)("a run on $name", ({ create }) => {
       });
       const { gateway, clock } = await start(t, { location, workers: [worker], limits: LIMITS });
       const texts = async () => {
-        await clock.advance(60_000);
+        await clock.advance(2000);
         return gateway.texts();
       };
-      await expect.poll(texts, PATIENTLY).toHaveLength(2);
+      await expect.poll(texts, PACED).toHaveLength(2);
     });
   });
 });

@@ -8,7 +8,7 @@ import type { TestEnd } from "../testing/temporary-folder.ts";
 import { SHARD_COUNT } from "./shards.ts";
 
 const PATIENTLY = { timeout: 20_000, interval: 20 };
-const THREADS = Array.from({ length: 12 }, (_, index) => `T${index}`);
+const THREADS = Array.from({ length: 24 }, (_, index) => `T${index}`);
 
 function workers() {
   const asking = aWorker(

@@ -1,14 +1,18 @@
 /** Plain messages in the thread of a run: its answer, a note for its next turn, or a message like any other. */
 import { describe, expect, test } from "vitest";
+import { openStore } from "../store/open-store.ts";
 import { aWorker } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
 import { startTestLoop, type TestLoopOptions } from "../testing/start-test-loop.ts";
 import type { TestEnd } from "../testing/temporary-folder.ts";
+import { createTestClock } from "../testing/test-clock.ts";
+import { RobsonError } from "./errors.ts";
 import { silentLogger } from "./logger.ts";
 import type { RunRules } from "./run.ts";
 import type { RunThread } from "./run-store.ts";
 import { RunThreads } from "./run-threads.ts";
+import { SensoriumLoop } from "./sensorium-loop.ts";
 import type { Worker, WorkerContext } from "./worker.ts";
 
 const PATIENTLY = { timeout: 20_000, interval: 10 };
@@ -73,6 +77,40 @@ describe.each(databaseKinds)("a plain message on $name", ({ create }) => {
       `failed: Run ${conversationId} asks: Sure?\nIt takes \`Yes\` or \`No\` as the answer, and goes on waiting for it.`,
     );
     expect(await store.runs.run(conversationId)).toMatchObject({ status: "waiting", notes: [] });
+  });
+
+  test("that cannot be offered while the database is away waits, and no attempt is counted", async (t) => {
+    const location = await create(t);
+    const store = await openStore(location);
+    const gateway = fakeGateway();
+    const clock = createTestClock();
+    let failures = 0;
+    const runs: typeof store.runs.runs = async (filter) => {
+      if (failures === 0) return store.runs.runs(filter);
+      failures -= 1;
+      throw new RobsonError("STORE_UNAVAILABLE", "Cannot reach the database: it is away", { hint: "Wait" });
+    };
+    const limits = { maxMessageAttempts: 1 };
+    const loop = new SensoriumLoop({ store: { ...store, runs: { ...store.runs, runs } }, clock, limits });
+    t.onTestFinished(async () => {
+      await loop.stop();
+      await store.close();
+    });
+    for (const worker of [asking(), chat]) loop.registerWorker(worker);
+    loop.registerGateway(gateway);
+    await loop.start();
+    await gateway.say("/long", IN_T1);
+    await expect
+      .poll(() => store.runs.runs({ isOpen: true }), PATIENTLY)
+      .toMatchObject([{ status: "waiting" }]);
+
+    failures = 3;
+    await gateway.say("yes", IN_T1);
+    const last = async () => {
+      await clock.advance(1000);
+      return gateway.texts().at(-1);
+    };
+    await expect.poll(last, PATIENTLY).toBe("completed: U1 said Yes");
   });
 
   test("of someone else answers for him only where he is an operator", async (t) => {
@@ -147,6 +185,33 @@ describe.each(databaseKinds)("a plain message on $name", ({ create }) => {
     expect(read).toEqual([[], [{ userId: "U2", content: "use blue" }], []]);
     expect(gateway.texts()).toEqual([text, "completed: Done"]);
     expect(await store.runs.run(conversationId)).toMatchObject({ notes: [{ takenAt: expect.any(Number) }] });
+  });
+
+  test("that comes when a run reads nothing more is told of with its end, and one at its end is handled as always", async (t) => {
+    const going = Promise.withResolvers<void>();
+    const worker = long(
+      async ({ step, emit }) => {
+        await step("work", async ({ notes }) => void (await notes()));
+        await going.promise;
+        await emit("completed", "Done");
+      },
+      { takesNotes: true },
+    );
+    const { gateway, store, last } = await start(t, { workers: [worker, chat] });
+    const { conversationId } = await gateway.say("/long", IN_T1);
+    const steps = async () => (await store.runs.run(conversationId))?.steps;
+    await expect.poll(steps, PATIENTLY).toMatchObject([{ result: "null" }]);
+    await gateway.say("use blue\nor green", IN_T1);
+    await expect.poll(last, PATIENTLY).toContain(`Passed on to run ${conversationId}`);
+    going.resolve();
+
+    await expect
+      .poll(last, PATIENTLY)
+      .toBe(
+        "completed: Done\n\nSaid too late for this run to read; send it again where it still counts:\n- use blue",
+      );
+    await gateway.say("still there?", IN_T1);
+    await expect.poll(last, PATIENTLY).toBe("completed: chat: still there?");
   });
 
   test("is handled as always where the run takes no notes", async (t) => {

@@ -6,11 +6,15 @@
 import { hasCode } from "./errors.ts";
 import type { DispatchOutcome, InboxEntry } from "./inbox-entry.ts";
 import type { MessageEnd } from "./message-end.ts";
+import type { EventToStore } from "./outbox-entry.ts";
 import { toReceived } from "./received.ts";
 import { type Routing, withoutMention } from "./routing.ts";
 import { choicesText, chosen, isRequester, openQuestion } from "./run-answer.ts";
-import type { DecisionRecord, RunChange, RunRecord, RunRecords } from "./run-store.ts";
+import type { DecisionRecord, RunChange, RunNote, RunRecord, RunRecords } from "./run-store.ts";
 import type { RunThreads } from "./run-threads.ts";
+import type { StoredMessage } from "./store.ts";
+import { isStoreTrouble } from "./store-health.ts";
+import { preview } from "./text.ts";
 import type { Asker } from "./worker.ts";
 
 export interface RunOffersOptions {
@@ -21,15 +25,23 @@ export interface RunOffersOptions {
   clock: { now(): number };
   /** Whether someone may answer for others. */
   isOperator(asker: Asker): boolean;
+  /** Resolves when to read again, rejects to give up. */
+  onReadError(error: unknown, failures: number): Promise<void>;
   /** Runs that were answered are to be taken up. */
   onAnswered(): void;
 }
 
 /** How many open runs of one thread are asked. */
 const MAX_ASKED = 20;
+/** How much of a message that was not read is shown. */
+const MAX_SHOWN_NOTE = 100;
 
 export class RunOffers {
   readonly #options: RunOffersOptions;
+  /** What is being passed on, each with its run. */
+  readonly #underWay = new Map<Promise<unknown>, number>();
+  /** The runs whose worker has said its last word. */
+  readonly #closed = new Set<number>();
 
   constructor(options: RunOffersOptions) {
     this.#options = options;
@@ -47,10 +59,10 @@ export class RunOffers {
 
   /** How the message has ended; undefined where no run takes it. */
   async offer(entry: InboxEntry): Promise<DispatchOutcome | undefined> {
-    const { runs, runThreads } = this.#options;
+    const { runThreads } = this.#options;
     const { gateway, channelId, threadTs } = entry.message;
     const thread = { gateway, channelId, threadTs };
-    const open = await runs.runs({ isOpen: true, thread, limit: MAX_ASKED });
+    const open = await this.#read((runs) => runs.runs({ isOpen: true, thread, limit: MAX_ASKED }));
     if (open.length === 0) {
       runThreads.clear(thread);
       return undefined;
@@ -58,12 +70,31 @@ export class RunOffers {
     return (await this.#asAnswer(entry, open)) ?? (await this.#asNote(entry, open));
   }
 
+  /** What a run's worker says last, and what of its thread it has not read; from now on nothing is passed on to it. */
+  async lastWords({ run, conversationId }: StoredMessage, events: EventToStore[]): Promise<EventToStore[]> {
+    // One that has failed reads it when a person has it go on.
+    const isDone = run?.isDetached === true && !events.some(({ kind }) => kind === "failed");
+    if (!isDone || !this.#takesNotes(run.worker)) return events;
+    this.#closed.add(conversationId);
+    const underWay = [...this.#underWay].flatMap(([passing, to]) => (to === conversationId ? [passing] : []));
+    await Promise.allSettled(underWay);
+    const { notes = [] } = (await this.#read((runs) => runs.run(conversationId))) ?? {};
+    const unread = notes.filter(({ takenAt }) => takenAt === null);
+    if (unread.length === 0) return events;
+    return events.map((event) => ({ ...event, content: `${event.content}\n\n${unreadText(unread)}` }));
+  }
+
+  /** The run has ended, or goes on. */
+  forget(run: number): void {
+    this.#closed.delete(run);
+  }
+
   async #asAnswer(entry: InboxEntry, open: RunRecord[]): Promise<DispatchOutcome | undefined> {
-    const { runs, end, isOperator, clock } = this.#options;
+    const { end, isOperator, clock } = this.#options;
     const asker = toReceived(entry.message);
     for (const each of open) {
       if (!isRequester(each, asker) && !isOperator(asker)) continue;
-      const run = await runs.run(each.conversationId);
+      const run = await this.#read((runs) => runs.run(each.conversationId));
       const question = run && openQuestion(run);
       if (!run || !question) continue;
       const value = chosen(question, withoutMention(entry.message.content));
@@ -79,14 +110,29 @@ export class RunOffers {
   }
 
   async #asNote(entry: InboxEntry, open: RunRecord[]): Promise<DispatchOutcome | undefined> {
-    const { routing } = this.#options;
     for (const run of open) {
-      const worker = routing.workers.find(({ name }) => name === run.worker);
-      if (!(run.isDetached && worker?.run?.takesNotes)) continue;
+      if (!(run.isDetached && this.#takesNotes(run.worker))) continue;
       const outcome = await this.#pass(entry, { run, content: noteText(run) });
       if (outcome) return outcome;
     }
     return undefined;
+  }
+
+  #takesNotes(worker: string): boolean {
+    return this.#options.routing.workers.find(({ name }) => name === worker)?.run?.takesNotes === true;
+  }
+
+  /** That the database is away is no fault of the message: it waits. */
+  async #read<T>(look: (runs: RunOffersOptions["runs"]) => Promise<T>): Promise<T> {
+    const { runs, onReadError } = this.#options;
+    for (let failures = 1; ; failures += 1) {
+      try {
+        return await look(runs);
+      } catch (error) {
+        if (!isStoreTrouble(error)) throw error;
+        await onReadError(error, failures);
+      }
+    }
   }
 
   /** Undefined where the run has ended, or someone else was quicker. */
@@ -94,12 +140,16 @@ export class RunOffers {
     { message, ...entry }: InboxEntry,
     { run, answers, content }: Pick<Passing, "answers"> & { run: RunRecord; content: string },
   ): Promise<DispatchOutcome | undefined> {
+    // It takes nothing any more: the message is one like any other, as if it had come a moment later.
+    if (this.#closed.has(run.conversationId)) return undefined;
     const { conversationId, userId, createdAt } = message;
     const note = { conversationId, userId, content: withoutMention(message.content), createdAt };
     const passedOn: Passing = answers ? { ...note, answers } : note;
     try {
       const change = { conversationId: run.conversationId, passedOn };
-      return await this.#options.end.passedOn({ message, ...entry }, { content, run: change });
+      const passing = this.#options.end.passedOn({ message, ...entry }, { content, run: change });
+      this.#underWay.set(passing, run.conversationId);
+      return await passing.finally(() => this.#underWay.delete(passing));
     } catch (error) {
       if (!hasCode(error, "RUN_INVALID")) throw error;
       return undefined;
@@ -119,4 +169,12 @@ function answeredText(
 
 function noteText({ conversationId, title }: RunRecord): string {
   return `Passed on to run ${conversationId} (${title}): it reads this at its next turn.`;
+}
+
+/** Shown as a list: each is known by its beginning. */
+function unreadText(notes: RunNote[]): string {
+  const which = notes.map(
+    ({ content }) => `- ${preview(content.trim().split("\n", 1)[0] ?? "", MAX_SHOWN_NOTE)}`,
+  );
+  return `Said too late for this run to read; send it again where it still counts:\n${which.join("\n")}`;
 }

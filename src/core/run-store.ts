@@ -162,8 +162,6 @@ export interface RunRecords {
   ): Promise<boolean>;
   /** Tells all runs that wait for this key, and keeps it for those that will. Returns how many were waiting. */
   signal(key: string, event: { value: unknown; at: number }): Promise<number>;
-  /** Passes a message on to an open run. False when it has ended. Safe to repeat. */
-  addNote(conversationId: number, note: Omit<RunNote, "takenAt">): Promise<boolean>;
   /** Has a run that has ended go on after its finished steps. False when it is open, or not there. */
   reopen(conversationId: number): Promise<boolean>;
 }

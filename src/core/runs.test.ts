@@ -251,6 +251,8 @@ describe.each(databaseKinds)("a run on $name", ({ create }) => {
     await expect
       .poll(() => store.runs.run(conversationId), PATIENTLY)
       .toMatchObject({ status: "waiting", round: 2 });
+    await idle();
+    expect(gateway.texts().filter((text) => text.includes("Sure?"))).toHaveLength(2);
     await store.runs.answer(conversationId, { value: "so", by: "Ann", at: clock.now() });
     await expect.poll(() => gateway.texts().at(-1), PATIENTLY).toBe("completed: It is so");
     expect(done).toEqual(["first"]);
@@ -287,7 +289,7 @@ describe.each(databaseKinds)("a run on $name", ({ create }) => {
     const { gateway, idle, store } = await start(t, { workers: [worker] });
     const { conversationId } = await gateway.say("/long");
     await idle();
-    expect(gateway.texts()[0]).toContain(`/retry ${conversationId} goes on with it`);
+    expect(gateway.texts()[0]).toContain(`\`/retry ${conversationId}\` goes on with it`);
     expect(await store.runs.run(conversationId)).toMatchObject({ status: "dead" });
     isBroken = false;
     const [letter] = await store.deadLetters({ limit: 1 });

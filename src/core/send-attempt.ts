@@ -25,7 +25,8 @@ export type SendOutcome =
 /** Never rejects. */
 export async function attemptToSend(delivery: StoredDelivery, options: SendOptions): Promise<SendOutcome> {
   const { gateway, clock, limits } = options;
-  const over = Promise.withResolvers<never>();
+  // Whichever comes first: the gateway's end, its time-out, or the loop's.
+  const over = Promise.withResolvers<unknown>();
   const lazy = new LazySignal();
   const end = (reason: unknown) => {
     lazy.abort(reason);
@@ -36,7 +37,8 @@ export async function attemptToSend(delivery: StoredDelivery, options: SendOptio
   );
   const cancelStop = onAbort(options.signal, end);
   try {
-    await Promise.race([send(gateway, toDelivery(delivery), lazy), over.promise]);
+    void send(gateway, { delivery: toDelivery(delivery), lazy, over });
+    await over.promise;
     return { kind: "delivered" };
   } catch (error) {
     return { kind: "failed", error: messageOf(error), ...retryOf(error) };
@@ -58,26 +60,35 @@ function timedOut({ name }: Gateway, { sendTimeoutMs }: Limits): DeliveryError {
   });
 }
 
-/** Sends, unless a former attempt turns out to have arrived. */
-async function send(gateway: Gateway, delivery: Delivery, context: LazySignal): Promise<void> {
-  context.throwIfAborted();
-  if (delivery.attempt > 1 && gateway.find && (await gateway.find(delivery, context))) return;
-  // An answer that comes after the attempt's time is of no use: the next attempt may be under way.
-  context.throwIfAborted();
-  await gateway.send(delivery, context);
+interface Sending {
+  delivery: Delivery;
+  lazy: LazySignal;
+  over: PromiseWithResolvers<unknown>;
+}
+
+/** Sends, unless a former attempt turns out to have arrived. Never rejects: `over` does. */
+async function send(gateway: Gateway, { delivery, lazy, over }: Sending): Promise<void> {
+  try {
+    lazy.throwIfAborted();
+    const isThere = delivery.attempt > 1 && gateway.find && (await gateway.find(delivery, lazy));
+    // An answer that comes after the attempt's time is of no use: the next attempt may be under way.
+    lazy.throwIfAborted();
+    over.resolve(isThere ? undefined : await gateway.send(delivery, lazy));
+  } catch (error) {
+    over.reject(error);
+  }
 }
 
 /** The delivery as gateways and plugins see it. */
 export function toDelivery(stored: StoredDelivery): Delivery {
   const isOrigin = stored.originGateway === stored.gateway;
-  return {
+  const delivery: Delivery = {
     kind: "delivered",
     id: stored.deliveryId,
     content: stored.content,
     // A copy for a gateway that the message did not come through has only its own channel to go to.
     channelId: isOrigin ? stored.channelId : stored.target,
     userId: stored.userId,
-    ...(isOrigin && stored.threadTs !== "" ? { threadTs: stored.threadTs } : {}),
     conversationId: stored.conversationId,
     gateway: stored.gateway,
     target: stored.target,
@@ -86,4 +97,6 @@ export function toDelivery(stored: StoredDelivery): Delivery {
     attempt: stored.attempts,
     createdAt: stored.createdAt,
   };
+  if (isOrigin && stored.threadTs !== "") delivery.threadTs = stored.threadTs;
+  return delivery;
 }

@@ -253,7 +253,7 @@ export class SensoriumLoop {
       },
     });
     this.#running = running;
-    ownership.onWake(() => running.sweep.wake());
+    ownership.onWake((wokenFor) => running.sweep.wake(wokenFor));
     ownership.onLost((error) => this.#fail(error));
     ownership.onShards((change) => running.tenure.onChange(change));
     ownership.onReach((error) =>

@@ -13,7 +13,7 @@ import { DeliveryError, RobsonError } from "./errors.ts";
 import { SensoriumLoop } from "./sensorium-loop.ts";
 
 const SECOND_MS = 1000;
-const PATIENTLY = { timeout: 10_000 };
+const PATIENTLY = { timeout: 20_000 };
 
 describe.each(databaseKinds)("a stop while the loop starts, on $name", ({ create }) => {
   test("leaves nothing owned: the start says that it was stopped, and another loop can start", async (t) => {

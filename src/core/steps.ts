@@ -26,6 +26,8 @@ export interface StepsOptions {
   conversationId: number;
   clock: Pick<Clock, "now">;
   limits: Pick<Limits, "maxStepsPerRun" | "maxStepResultBytes">;
+  /** How often the run was begun. */
+  round: number;
   signal(): AbortSignal;
   /** What is stored of the run; undefined where there is none yet. */
   load(): Promise<RunDetails | undefined>;
@@ -44,6 +46,8 @@ const EVENTS_PER_STEP = 2 ** 31;
 const FIRST_STEP_EVENT = 2 ** 45;
 /** The places of the questions, before those of the steps. */
 const FIRST_QUESTION = 2 ** 44;
+/** How many questions a run has at the most that are shown once more in each later round. */
+const QUESTIONS_PER_ROUND = 2 ** 20;
 /** The places of what is told at once, by its instant in milliseconds; beyond those of the steps. */
 const FIRST_TOLD = 2 ** 50;
 
@@ -59,6 +63,8 @@ interface Loaded {
   steps: Map<string, StepRecord>;
   decisions: Map<string, DecisionRecord>;
   nextOrdinal: number;
+  /** When this attempt began, as it is stored: never before an attempt of another process, whatever the clock there. */
+  at: number;
 }
 
 export class Steps implements Omit<RunContext, "round"> {
@@ -78,14 +84,20 @@ export class Steps implements Omit<RunContext, "round"> {
     return this.#awaited.length > 0;
   }
 
-  /** What the run waits for, and the questions that the thread has not been asked yet. */
+  /** What the run waits for, and the questions that the thread has not been asked yet, or not since a person had it go on. */
   async suspension(): Promise<{ decisions: NewDecision[]; events: EventToStore[] }> {
     const { decisions } = await this.#load();
+    const { round, conversationId, toEvent } = this.#options;
+    const known = [...decisions.keys()];
+    const firstAgain = FIRST_QUESTION + (round - 1) * QUESTIONS_PER_ROUND;
     const events = this.#awaited
-      .filter(({ name, kind }) => kind === "question" && !decisions.has(name))
+      .filter(({ name, kind }) => kind === "question" && (round > 1 || !decisions.has(name)))
       .map((question, index) => ({
-        ...this.#options.toEvent("progress", questionText(question, this.#options.conversationId)),
-        sequence: FIRST_QUESTION + decisions.size + index,
+        ...toEvent("progress", questionText(question, conversationId)),
+        // A place that is taken already is of this round: it was shown.
+        sequence: decisions.has(question.name)
+          ? firstAgain + known.indexOf(question.name)
+          : FIRST_QUESTION + known.length + index,
       }));
     return { decisions: this.#awaited, events };
   }
@@ -203,9 +215,11 @@ export class Steps implements Omit<RunContext, "round"> {
   ): Promise<DecisionRecord> {
     this.#take(name);
     const { timeoutMs, ...decision } = wanted;
-    const known = (await this.#load()).decisions.get(name);
-    const now = this.#options.clock.now();
-    if (known && (known.answeredAt !== null || (known.dueAt !== null && known.dueAt <= now))) return known;
+    const { decisions, at } = await this.#load();
+    const known = decisions.get(name);
+    // By what is stored alone: what the run was told once it is told again, also by a process whose clock is behind.
+    if (known && (known.answeredAt !== null || (known.dueAt !== null && known.dueAt <= at))) return known;
+    const now = Math.max(this.#options.clock.now(), at);
     const dueAt = known ? known.dueAt : timeoutMs === undefined ? null : now + timeoutMs;
     this.#awaited.push({ ...decision, name, askedAt: known?.askedAt ?? now, dueAt });
     throw suspended();
@@ -248,7 +262,7 @@ export class Steps implements Omit<RunContext, "round"> {
       const steps = new Map(run?.steps.map((step) => [step.name, step]));
       const decisions = new Map(run?.decisions.map((decision) => [decision.name, decision]));
       const nextOrdinal = Math.max(-1, ...[...steps.values()].map(({ ordinal }) => ordinal)) + 1;
-      return { steps, decisions, nextOrdinal };
+      return { steps, decisions, nextOrdinal, at: run?.updatedAt ?? 0 };
     });
     return this.#loading;
   }

@@ -196,6 +196,9 @@ export interface DeadLetter {
   createdAt: number;
 }
 
+/** What others have stored: messages to take, or whatever there is. */
+export type WokenFor = "messages" | "all";
+
 export interface AcceptedByOwner extends Accepted {
   /** Whether others had stored messages before it which may be of its thread, and are to be taken first. */
   hasUnowned: boolean;
@@ -236,7 +239,7 @@ export interface Ownership {
   /** Whether a change with this thread's hint was stored before. */
   wasHinted(threadKey: string): Promise<boolean>;
   /** Calls back when another process has stored something, or may have. */
-  onWake(callback: () => void): void;
+  onWake(callback: (wokenFor: WokenFor) => void): void;
   /** Calls back once when the ownership is known to be lost. */
   onLost(callback: (error: Error) => void): void;
   /** Calls back with the database's error when it cannot be reached, with undefined when it can. */

@@ -7,7 +7,7 @@ import type { Inbox } from "./inbox.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Outbox } from "./outbox.ts";
-import type { Ownership, UnregisteredWork } from "./store.ts";
+import type { Ownership, UnregisteredWork, WokenFor } from "./store.ts";
 import { isStoreTrouble } from "./store-health.ts";
 
 export interface SweepOptions {
@@ -35,6 +35,8 @@ export class Sweep {
   readonly #cancelDue = new Set<() => void>();
   #isWaking = false;
   #isDueAgain = false;
+  #isExpiring = false;
+  #isExpiryDueAgain = false;
   #isStopped = false;
 
   constructor(options: SweepOptions) {
@@ -52,9 +54,9 @@ export class Sweep {
   }
 
   /** Another process has written: a message, or a dead letter that is to be tried again. */
-  wake(): void {
+  wake(wokenFor: WokenFor): void {
     void this.#options.inbox.takeUnowned();
-    this.#rereadSoon();
+    if (wokenFor === "all") this.#rereadSoon();
   }
 
   stop(): void {
@@ -120,8 +122,12 @@ export class Sweep {
     });
   }
 
+  /** One look at a time, too. */
   async #expire(): Promise<void> {
+    this.#isExpiryDueAgain = this.#isExpiring;
+    if (this.#isExpiring || this.#isStopped) return;
     const { ownership, clock, limits, log, onBug } = this.#options;
+    this.#isExpiring = true;
     try {
       const unregistered = await ownership.expireUnregistered(clock.now() - limits.maxUnregisteredGatewayMs);
       this.#unregistered = unregistered;
@@ -129,6 +135,9 @@ export class Sweep {
         log.warn(waiting, "open work waits for a gateway that does not run here");
     } catch (error) {
       if (!this.#isStopped) onBug(error);
+    } finally {
+      this.#isExpiring = false;
     }
+    if (this.#isExpiryDueAgain) void this.#expire();
   }
 }

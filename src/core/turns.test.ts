@@ -7,7 +7,7 @@ import { startInterferedLoop } from "../testing/interfered-loop.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
 import { temporaryFolder } from "../testing/temporary-folder.ts";
 
-const PATIENTLY = { timeout: 10_000 };
+const PATIENTLY = { timeout: 20_000 };
 
 /** A worker that handles one message at a time, each until the test lets it end. */
 function oneAtATime() {
@@ -41,6 +41,7 @@ describe.each(databaseKinds)("a worker with maxConcurrent on $name", ({ create }
       workers: [slow.worker, echo],
       limits: { maxConcurrentMessages: 2 },
     });
+    await idle();
 
     const ids: number[] = [];
     for (const text of ["a", "b", "c", "d"]) {

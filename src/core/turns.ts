@@ -7,8 +7,8 @@
 interface Kind {
   taken: number;
   max: number;
-  /** Longest wait first. */
-  waitingLanes: Set<string>;
+  /** Longest wait first; made when one has to wait. */
+  waitingLanes?: Set<string>;
 }
 
 export class Turns {
@@ -22,16 +22,15 @@ export class Turns {
   /** True when the turn is taken: give it back. False: the lane is remembered, and resumed later. */
   take({ kind, max, laneKey }: { kind: string; max: number; laneKey: string }): boolean {
     const isTaken = this.takeIfFree({ kind, max });
-    const waitingLanes = this.#kinds.get(kind)?.waitingLanes;
-    if (isTaken) waitingLanes?.delete(laneKey);
-    else waitingLanes?.add(laneKey);
+    const known = this.#kinds.get(kind);
+    if (isTaken) known?.waitingLanes?.delete(laneKey);
+    else if (known) known.waitingLanes = (known.waitingLanes ?? new Set()).add(laneKey);
     return isTaken;
   }
 
   /** The same, but nothing is remembered. */
   takeIfFree({ kind, max }: { kind: string; max: number }): boolean {
-    const known = this.#kinds.get(kind) ?? { taken: 0, max, waitingLanes: new Set() };
-    this.#kinds.set(kind, known);
+    const known = this.#kinds.get(kind) ?? this.#create({ kind, max });
     if (known.taken >= max) return false;
     known.taken += 1;
     return true;
@@ -48,14 +47,20 @@ export class Turns {
   leave({ kind, laneKey }: { kind: string; laneKey: string }): void {
     const known = this.#kinds.get(kind);
     if (!known) return;
-    known.waitingLanes.delete(laneKey);
+    known.waitingLanes?.delete(laneKey);
     this.#resumeNext(kind, known);
+  }
+
+  #create({ kind, max }: { kind: string; max: number }): Kind {
+    const created = { taken: 0, max };
+    this.#kinds.set(kind, created);
+    return created;
   }
 
   #resumeNext(kind: string, { taken, max, waitingLanes }: Kind): void {
     if (taken >= max) return;
-    const [next] = waitingLanes;
-    if (next !== undefined) {
+    if (waitingLanes && waitingLanes.size > 0) {
+      const [next = ""] = waitingLanes;
       waitingLanes.delete(next);
       this.#resume(next);
     } else if (taken === 0) this.#kinds.delete(kind);

@@ -7,7 +7,7 @@ import { fakeGateway } from "../testing/fake-gateway.ts";
 import { startInterferedLoop } from "../testing/interfered-loop.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
 import { SensoriumLoop } from "./sensorium-loop.ts";
-import type { Ownership } from "./store.ts";
+import type { Ownership, WokenFor } from "./store.ts";
 
 /** The store, with every call of its owner counted. */
 function counting(store: OpenedStore) {
@@ -24,7 +24,7 @@ function counting(store: OpenedStore) {
   return { store: { ...store, own }, calls };
 }
 
-const PATIENTLY = { timeout: 10_000 };
+const PATIENTLY = { timeout: 20_000 };
 
 describe.each(databaseKinds)("the loop on $name", ({ create }) => {
   test("is woken by another process's write, while its own clock stands still", async (t) => {
@@ -34,12 +34,20 @@ describe.each(databaseKinds)("the loop on $name", ({ create }) => {
     const other = await openStore(location);
     t.onTestFinished(() => other.close());
 
-    await other.insertUnowned(aMessage({ content: "/echo from outside" }));
-    const writtenAt = performance.now();
-    await expect.poll(() => gateway.texts(), { interval: 5 }).toEqual(["completed: from outside"]);
+    const answered = async () => {
+      const before = gateway.sent.length;
+      await other.insertUnowned(aMessage({ content: "/echo from outside" }));
+      const writtenAt = performance.now();
+      await expect.poll(() => gateway.sent.length, { ...PATIENTLY, interval: 5 }).toBe(before + 1);
+      return performance.now() - writtenAt;
+    };
 
-    // The promise is 100 ms; a machine that runs other tests beside this one gets some air.
-    expect(performance.now() - writtenAt).toBeLessThan(1000);
+    // The promise is 100 ms; the machine may be busy with something else: the best of a few counts.
+    let bestMs = await answered();
+    for (let more = 0; more < 19 && bestMs >= 100; more += 1) bestMs = Math.min(bestMs, await answered());
+
+    expect(bestMs).toBeLessThan(100);
+    expect(new Set(gateway.texts())).toEqual(new Set(["completed: from outside"]));
   });
 
   test("reads the database for its backlog alone: the work per message does not grow", async (t) => {
@@ -86,9 +94,9 @@ describe.each(databaseKinds)("the loop on $name", ({ create }) => {
           return taken;
         },
         onWake: (callback) =>
-          ownership.onWake(() => {
+          ownership.onWake((wokenFor) => {
             wakes += 1;
-            callback();
+            callback(wokenFor);
           }),
       }),
     });
@@ -154,7 +162,7 @@ describe.each(databaseKinds)("the loop on $name", ({ create }) => {
 });
 
 test("a storm of wake-ups has the open deliveries read once a second", async (t) => {
-  const wakeUps: (() => void)[] = [];
+  const wakeUps: ((wokenFor: WokenFor) => void)[] = [];
   let readings = 0;
   const { idle, clock } = await startInterferedLoop(t, {
     gateways: [fakeGateway()],
@@ -167,16 +175,19 @@ test("a storm of wake-ups has the open deliveries read once a second", async (t)
       onWake: (callback) => void wakeUps.push(callback),
     }),
   });
-  const storm = async () => {
+  const storm = async (wokenFor: WokenFor) => {
     const before = readings;
     for (let count = 0; count < 50; count += 1) {
-      wakeUps[0]?.();
+      wakeUps[0]?.(wokenFor);
       await idle();
     }
     return readings - before;
   };
   await idle();
-  const [first, second] = [await storm(), await storm()];
+  const ofMessages = await storm("messages");
+  const [first, second] = [await storm("all"), await storm("all")];
+  // Messages are taken without a look at the deliveries.
+  expect(ofMessages).toBe(0);
   expect(first).toBeGreaterThan(0);
   expect(second).toBe(0);
 

@@ -101,7 +101,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
       body: { run_id: id },
     });
     await ends("stopped");
-    expect(gateway.texts().at(-1)).toContain("Stopped by ann");
+    await expect.poll(() => gateway.texts().at(-1), PATIENTLY).toContain("Stopped by ann");
     expect(await ask("POST", `/runs/${id}/stop`)).toMatchObject({
       status: 409,
       body: { code: "RUN_INVALID" },

@@ -331,7 +331,8 @@ test("close cuts a request off when the grace is over", async () => {
 });
 
 test("what is no HTTP, too much header or too slow is answered in JSON and hung up on", async () => {
-  const { port } = await start({ requestTimeoutMs: 100 });
+  const { port } = await start({});
+  const impatient = await start({ requestTimeoutMs: 100 });
   const post = "POST /x HTTP/1.1\r\nHost: localhost\r\n";
 
   const garbage = await sendRaw(port, "hello\r\n\r\n");
@@ -339,7 +340,7 @@ test("what is no HTTP, too much header or too slow is answered in JSON and hung 
     port,
     `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"x".repeat(20_000)}\r\n\r\n`,
   );
-  const slowHeader = await sendRaw(port, post);
+  const slowHeader = await sendRaw(impatient.port, post);
   const badHost = await sendRaw(port, "GET /x HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n");
 
   expect(garbage).toMatch(/^HTTP\/1.1 400 .*"code":"MESSAGE_INVALID"/s);

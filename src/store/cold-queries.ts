@@ -70,7 +70,6 @@ export function createColdQueries({
       runs: (filter) => runs.runs(filter),
       answer: (conversationId, answer) => runs.answer(conversationId, answer),
       signal: (key, event) => runs.signal(key, event),
-      addNote: (conversationId, note) => runs.addNote(conversationId, note),
       reopen: (conversationId) => runs.reopen(conversationId),
     },
     admission: {

@@ -180,10 +180,12 @@ describe("the feed on postgres, where connections commit side by side", () => {
       });
 
     const heldUp = recordEnd(held, 0);
-    await vi.waitUntil(async () => {
+    const waitingForUs = async () => {
       await other.query("select pg_stat_clear_snapshot()");
-      return (await other.query("select from pg_locks where not granted")).rowCount;
-    });
+      const blocked = "select from pg_stat_activity where pg_backend_pid() = any (pg_blocking_pids(pid))";
+      return (await other.query(blocked)).rowCount;
+    };
+    await expect.poll(waitingForUs).toBeGreaterThan(0);
     await recordEnd(free, 1);
     const early = await read(feed, { cursor: feed.beginning, count: 0 });
     await other.query("commit");

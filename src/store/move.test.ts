@@ -178,7 +178,7 @@ test("an agent that starts on a PostgreSQL database that is being moved waits, a
   const waiting = sql<{ count: number }>`select count(distinct pid) from pg_locks where not granted
     and database = (select oid from pg_database where datname = current_database())`;
   const waitingCount = async () => (await waiting.execute((await store.sql()).read)).rows[0]?.count;
-  await expect.poll(waitingCount, { timeout: 10_000 }).toBe(2);
+  await expect.poll(waitingCount, { timeout: 20_000 }).toBe(2);
   expect(await side.count("conversations")).toBe(0);
   await side.close();
 

@@ -20,6 +20,10 @@ export interface Statement {
  */
 export const LOCK_OF_KEY = "select pg_advisory_xact_lock(1382377, hashtext($1))";
 
+/** Whoever begins a run, or has one go on, in a lane does so after the other: one of them is told that the other is at it. */
+const LOCK_OF_LANE = `select pg_advisory_xact_lock(1382378, hashtext(coalesce(
+  (select lane from runs where conversation_id = $1), cast($2 as text))))`;
+
 /** What the kinds of `RunChange.writes` do. */
 const OWN_WRITES: Record<string, (write: never) => Statement[]> = { ...taskWrites };
 
@@ -48,7 +52,8 @@ export function* writeRun(change: RunChange): Generator<Statement, void, Rows> {
   if (effect) {
     yield {
       text: `insert into effects (run_id, step, key, outcome, at) values ($1, $2, $3, $4, $5)
-        on conflict (run_id, step) do update set key = excluded.key, outcome = excluded.outcome, at = excluded.at`,
+        on conflict (run_id, step) do update set key = excluded.key, outcome = excluded.outcome, at = excluded.at
+        where effects.outcome = 'intended'`,
       values: [run, effect.step, effect.key, effect.outcome, effect.at],
     };
   }
@@ -66,9 +71,15 @@ export function* writeRun(change: RunChange): Generator<Statement, void, Rows> {
   }
   for (const write of writes) yield* ownWrite(write);
   if (status) {
+    // A write that comes late opens nothing that has ended, and what waits is woken by what it waits for. Its instant
+    // never goes back: by it is judged whose time is over, whichever process asks.
     yield {
-      text: `update runs set status = $2, reason = $3, updated_at = $4,
-        ended_at = case when $2 in ('open', 'waiting') then null else cast($4 as bigint) end where conversation_id = $1`,
+      text: `update runs set status = $2, reason = $3,
+        updated_at = case when updated_at > cast($4 as bigint) then updated_at else cast($4 as bigint) end,
+        ended_at = case when $2 in ('open', 'waiting') then null else cast($4 as bigint) end
+        where conversation_id = $1 and not ($2 in ('open', 'waiting') and ended_at is not null)
+          and not ($2 = 'open' and exists (select 1 from inbox i
+            where i.conversation_id = runs.conversation_id and i.status = 'waiting'))`,
       values: [run, status.value, status.reason, status.at],
     };
   }
@@ -87,6 +98,7 @@ export function* writeRun(change: RunChange): Generator<Statement, void, Rows> {
 
 function* begin(run: number, begin: NonNullable<RunChange["begin"]>): Generator<Statement, void, Rows> {
   const { worker, version, isDetached, lane, title, createdAt, round } = begin;
+  if (lane !== null) yield { text: LOCK_OF_LANE, values: [run, lane], isForPostgres: true };
   const rows = yield {
     text: `insert into runs (conversation_id, worker, version, is_detached, lane, title, status, round, created_at,
         updated_at) values ($1, $2, $3, $4, $5, $6, 'open', $7, $8, $8) on conflict do nothing returning round`,
@@ -94,16 +106,25 @@ function* begin(run: number, begin: NonNullable<RunChange["begin"]>): Generator<
   };
   if (rows.length > 0) return;
   const again = yield {
-    text: `update runs set status = 'open', reason = null, ended_at = null, updated_at = $3, round = $2, version = $4
-      where conversation_id = $1 and not exists (select 1 from runs o
+    text: `update runs set status = 'open', reason = null, ended_at = null, round = $2, version = $4,
+        updated_at = case when updated_at > cast($3 as bigint) then updated_at else cast($3 as bigint) end
+      where conversation_id = $1 and round < $2 and not exists (select 1 from runs o
         where o.lane = runs.lane and o.ended_at is null and o.conversation_id <> runs.conversation_id)
       returning round`,
     values: [run, round, createdAt, version],
   };
   if (again.length > 0) return;
+  // Begun by a former try at this write, and perhaps far from it by now.
+  const known = yield {
+    text: "select 1 as known from runs where conversation_id = $1 and round >= $2",
+    values: [run, round],
+  };
+  if (known.length > 0) return;
+  // The lane that it was begun in, which its worker may name otherwise by now.
   const others = yield {
-    text: "select conversation_id from runs where lane = $1 and ended_at is null",
-    values: [lane],
+    text: `select conversation_id from runs where ended_at is null and conversation_id <> $1
+        and lane = coalesce((select lane from runs where conversation_id = $1), cast($2 as text))`,
+    values: [run, lane],
   };
   const [other] = others;
   if (!other) throw laneIsFreeAgain();
@@ -147,6 +168,13 @@ function* passOn(
     values: [run, conversationId],
   };
   if (known.length > 0) return;
+  // Before the decision, as whoever answers by command does: the other way round they would wait for each other.
+  if (answers)
+    yield {
+      text: "select 1 from inbox where conversation_id = $1 for update",
+      values: [run],
+      isForPostgres: true,
+    };
   const noted = yield {
     text: `insert into run_notes (run_id, conversation_id, user_id, content, created_at, taken_at)
       select conversation_id, cast($2 as bigint), $3, $4, cast($5 as bigint), cast($6 as bigint)
@@ -158,7 +186,8 @@ function* passOn(
   const answered = yield {
     text: `update decisions set answer = $3, answered_by = $4, answered_at = $5
       where run_id = $1 and name = $2 and kind = 'question' and answered_at is null
-        and (due_at is null or due_at > $5) returning name`,
+        and (due_at is null or (due_at > $5 and due_at > (select updated_at from runs where conversation_id = $1)))
+      returning name`,
     values: [run, answers.name, JSON.stringify(answers.value), answers.by, answers.at],
   };
   if (answered.length === 0) throw runClosed(run, `its question "${answers.name}" is answered`);

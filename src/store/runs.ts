@@ -65,14 +65,6 @@ export function createRunRecords(
       if (answered?.length) await wake();
       return answered?.length ?? 0;
     },
-    async addNote(conversationId, note) {
-      const insert = sql`insert into run_notes (run_id, conversation_id, user_id, content, created_at)
-        select conversation_id, cast(${note.conversationId} as bigint), ${note.userId}, ${note.content}, cast(${note.createdAt} as bigint)
-        from runs where conversation_id = ${conversationId} and ended_at is null
-        on conflict (run_id, conversation_id) do update set content = excluded.content returning run_id`;
-      const [rows] = await db.write([insert.compile(db.read)]);
-      return (rows?.length ?? 0) > 0;
-    },
     async reopen(conversationId) {
       const ended = "exists (select 1 from runs r where r.conversation_id = c.id and r.ended_at is not null)";
       const insert = sql`insert into inbox (conversation_id, status, attempts, is_unowned)
@@ -102,7 +94,8 @@ function lockKey({ dialect }: Sql, key: string): CompiledQuery[] {
 }
 
 function isNotDue(at: number) {
-  return sql<boolean>`(due_at is null or due_at > ${at})`;
+  return sql<boolean>`(due_at is null or (due_at > ${at} and due_at > (select updated_at from runs r
+    where r.conversation_id = run_id)))`;
 }
 
 /** Answered in this instant, the run is looked at by its owner, unless it is being worked on. */

@@ -45,6 +45,7 @@ export async function openDemoWorkflow({ limits, directory: given, location }: D
   const { tasks, pullRequests } = store;
   const options: WorkflowOptions = {
     tasks,
+    runs: store.runs,
     tracker: localTracker({ tasks }),
     forge: localForge({ pullRequests, directory }),
     agent: scriptedAgent({ scriptFile: project.scriptFile }),
@@ -68,6 +69,8 @@ export async function openDemoWorkflow({ limits, directory: given, location }: D
     /** Has a task done as a person would; rejects with what he is told where it does not end well. */
     run: async (key: string, request: RunRequest = {}) =>
       runs.within(request, (loop) => loop.say(request.text ?? `/run-task ${key}`)),
+    /** Says something in the thread of the run that is under way; resolves when the loop is done with it. */
+    say: runs.say,
     /** Goes on with the run that an earlier process left, as the next start does. */
     resume: async (request: RunRequest = {}) =>
       runs.within(request, async () => {
@@ -101,6 +104,8 @@ export interface RunRequest {
   untilWaiting?: boolean;
   /** How often it is tried. Default: 3. */
   maxAttempts?: number;
+  /** How often its process may end at one step. Default: the loop's. */
+  maxInterruptions?: number;
 }
 
 /** What came of a run that ended well. */
@@ -113,15 +118,25 @@ export interface DemoRun {
 
 /** A loop for each run, over the same database: as a process that is started, has one message, and stops. */
 function demoRuns(store: OpenedStore, options: () => WorkflowOptions) {
+  let current: { loop: SensoriumLoop; say(text: string): Promise<number> } | undefined;
   return {
+    async say(text: string): Promise<void> {
+      if (!current) throw new Error("No run is under way");
+      const { loop, say } = current;
+      await finalEvents(store, { loop, id: await say(text), untilWaiting: false });
+    },
     async within(
-      { signal, probe, untilWaiting = false, maxAttempts = 3 }: RunRequest,
+      { signal, probe, untilWaiting = false, maxAttempts = 3, maxInterruptions }: RunRequest,
       begin: (loop: { say(text: string): Promise<number> }) => Promise<number>,
     ): Promise<DemoRun> {
       const gateway = fakeGateway({ targets: () => [] });
       const loop = new SensoriumLoop({
         store,
-        limits: { ...QUICK, maxMessageAttempts: maxAttempts },
+        limits: {
+          ...QUICK,
+          maxMessageAttempts: maxAttempts,
+          ...(maxInterruptions === undefined ? {} : { maxInterruptions }),
+        },
         ...(probe ? { probe } : {}),
       });
       for (const worker of workflowWorkers({ ...options(), allowFileUrls: true }))
@@ -130,9 +145,11 @@ function demoRuns(store: OpenedStore, options: () => WorkflowOptions) {
       await loop.start();
       try {
         const say = async (text: string) => (await gateway.say(text)).conversationId;
+        current = { loop, say };
+        const running = loop.run();
         const id = await begin({ say });
         signal?.addEventListener("abort", () => loop.control?.stop(id, "the test"), { once: true });
-        const events = await finalEvents(store, { loop, id, untilWaiting });
+        const events = await finalEvents(store, { loop, id, untilWaiting, running });
         const texts = events.map(({ kind, content }) => `${kind}: ${content}`);
         const last = events.at(-1);
         if (last?.kind !== "completed" && !(untilWaiting && last?.kind === "progress"))
@@ -156,7 +173,12 @@ const QUICK = { backoffBaseMs: 1, maxBackoffMs: 1 };
 
 async function finalEvents(
   store: OpenedStore,
-  { loop, id, untilWaiting }: { loop: SensoriumLoop; id: number; untilWaiting: boolean },
+  {
+    loop,
+    id,
+    untilWaiting,
+    running,
+  }: { loop: SensoriumLoop; id: number; untilWaiting: boolean; running?: Promise<void> },
 ): Promise<EventRecord[]> {
   const ended = Promise.withResolvers<EventRecord[]>();
   const look = async () => {
@@ -167,7 +189,7 @@ async function finalEvents(
       ended.resolve(events);
   };
   const forget = loop.onEvents(() => void look().catch(ended.reject));
-  loop.run().catch(ended.reject);
+  running?.catch(ended.reject);
   await look();
   return ended.promise.finally(forget);
 }

@@ -57,9 +57,7 @@ export async function startTestLoop(t: TestEnd, options: TestLoopOptions = {}): 
     ...(options.isOperator ? { isOperator: options.isOperator } : {}),
   });
   const stop = async () => {
-    const stopped = loop.stop();
-    await Promise.race([stopped, graceOver(clock, stopped)]);
-    await stopped;
+    await stopWithin(loop, clock);
     await store.close();
   };
   // Before anything that may be refused. One callback: runners do not agree on the order of several.
@@ -77,7 +75,13 @@ export async function startTestLoop(t: TestEnd, options: TestLoopOptions = {}): 
   return { loop, store, clock, idle: () => loop.idle(), stop };
 }
 
-/** The clock stands still: what waits for the end of a grace ends as the test's clock is moved. */
+/** Stops a loop whose clock stands still: what waits for the end of a grace ends as the test's clock is moved. */
+export async function stopWithin(loop: Pick<SensoriumLoop, "stop">, clock: TestClock): Promise<void> {
+  const stopped = loop.stop();
+  await Promise.race([stopped, graceOver(clock, stopped)]);
+  await stopped;
+}
+
 async function graceOver(clock: TestClock, stopped: Promise<void>): Promise<void> {
   let isStopped = false;
   const noticed = stopped.finally(() => {

@@ -44,8 +44,8 @@ export function testStore(name: string, kind: StoreKind): void {
     testStops(setUp);
     testDeadLetters(setUp);
     testDeadLetterEnds(setUp);
-    if (kind.hasRuns !== false) testRuns(setUp, kind);
-    if (kind.hasRuns !== false) testRunRaces(setUp);
+    testRuns(setUp, kind);
+    testRunRaces(setUp);
     testConcurrency(setUp);
     testRefusedRows(setUp);
     testText(setUp);

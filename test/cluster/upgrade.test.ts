@@ -1,7 +1,7 @@
 import { Client } from "pg";
 import { expect, type TestContext, test } from "vitest";
 import { createDatabase } from "../../src/testing/postgres/index.ts";
-import { PATIENTLY, startCluster } from "./cluster.ts";
+import { LONG_LEASE_MS, PATIENTLY, startCluster } from "./cluster.ts";
 import { nextRelease } from "./next-release.ts";
 
 const WORK = { threads: 40, messagesPerThread: 8 };
@@ -20,7 +20,7 @@ test("while two processes work a newer release adds columns and joins, and all m
 }, async (t) => {
   const { url } = await createDatabase(t);
   const newer = await nextRelease(t, { up: ADDING, isForOlder: true });
-  const cluster = await startCluster(t, url);
+  const cluster = await startCluster(t, url, { leaseMs: LONG_LEASE_MS });
   const old = [await cluster.start(), await cluster.start()];
 
   const members = [...old];
@@ -56,7 +56,7 @@ test("a release whose migration older ones would not survive waits until they ar
   const { url } = await createDatabase(t);
   const up = "await sql`alter table conversations rename column content to words`.execute(db);";
   const newer = await nextRelease(t, { up, isForOlder: false });
-  const cluster = await startCluster(t, url);
+  const cluster = await startCluster(t, url, { leaseMs: LONG_LEASE_MS });
   const old = await cluster.start();
 
   const early = await cluster.start({ main: newer.main });

@@ -57,7 +57,8 @@ test(
           .filter(({ conversationId }) => conversationId === ids[index])
           .map(({ error }) => error);
       await expect.poll(() => failures().length, PATIENTLY).toBeGreaterThan(1);
-      expect(failures().at(-1), what).toMatch(told);
+      // A busy machine may have an attempt run out of its time before the receiver has done its worst.
+      await expect.poll(() => failures().join("\n"), { ...PATIENTLY, message: what }).toMatch(told);
     }
     expect(await agent.why(ids[0] ?? 0)).toMatch(/did not answer|took longer/);
     expect(await agent.get("/readyz")).toMatchObject({ status: 200 });

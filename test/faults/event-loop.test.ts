@@ -7,8 +7,8 @@ import { temporaryFolder } from "../../src/testing/temporary-folder.ts";
 import { LEASE_MS, startCluster } from "../cluster/cluster.ts";
 import { PATIENTLY, pluginSource, startFaultAgent, TIMEOUT } from "./fault-agent.ts";
 
-/** `npm run test:crash` sets the long form. */
-const BLOCK_MS = Number(process.env.ROBSON_BLOCK_MS ?? 4000);
+/** Well beyond the lease; `npm run test:crash` sets the long form. */
+const BLOCK_MS = Number(process.env.ROBSON_BLOCK_MS ?? 6000);
 
 /** It blocks in its first attempt alone. */
 const BLOCK = `

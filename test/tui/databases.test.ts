@@ -31,7 +31,7 @@ describe.each(databaseKinds)("a terminal on $name", (kind) => {
       'agents.scripted.script = "agent-script.json"',
       "server.port = 0",
     );
-    const { task } = await createDemoProject(cwd, { signal: AbortSignal.timeout(10_000) });
+    const { task } = await createDemoProject(cwd, { signal: AbortSignal.timeout(60_000) });
     const [url = ""] = task.repoUrls ?? [];
     await robson(cwd, "task", "create", "--key", task.key, "--summary", task.summary, "--repo-url", url);
     writeFileSync(join(cwd, "agent-script.json"), '[{ "run": ["sleep", "60"] }]');

@@ -99,7 +99,7 @@ test("beside an agent a terminal attaches to it, and leaves it to its work", asy
   terminal.press("\u0003");
 
   expect(await terminal.exited).toBe(0);
-  expect(terminal.screen()).toContain("Detached. The agent goes on; its answers are kept in its records.");
+  await terminal.sees("Detached. The agent goes on; its answers are kept in its records.");
 });
 
 test("where the owner of the database has no server that answers, it ends with 3 and says what to do", async (t) => {

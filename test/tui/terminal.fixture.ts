@@ -12,7 +12,7 @@ import type { TestEnd } from "../../src/testing/temporary-folder.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
 const GOLDEN = join(import.meta.dirname, "golden");
-const MAX_WAIT_MS = 25_000;
+const MAX_WAIT_MS = 60_000;
 /** Only for writing golden files: the screen has settled when nothing came for so long. */
 const SETTLED_MS = 700;
 

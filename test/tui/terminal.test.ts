@@ -54,7 +54,7 @@ async function aFolderWithLongTask(t: TestEnd, stopGraceMs: number): Promise<str
     "server.port = 0",
   ];
   writeFileSync(join(cwd, "robson.toml"), `${settings.join("\n")}\n`);
-  const { task } = await createDemoProject(cwd, { signal: AbortSignal.timeout(10_000) });
+  const { task } = await createDemoProject(cwd, { signal: AbortSignal.timeout(60_000) });
   const [url = ""] = task.repoUrls ?? [];
   await robson(cwd, "task", "create", "--key", task.key, "--summary", task.summary, "--repo-url", url);
   writeFileSync(join(cwd, "agent-script.json"), '[{ "run": ["sleep", "60"] }]');
@@ -68,7 +68,7 @@ test("it starts with whom one talks with, and an input line; Ctrl-D ends it", as
 
   terminal.press(CTRL_D);
   expect(await terminal.exited).toBe(0);
-  expect(terminal.screen()).toContain("Stopped. What has not ended is kept for the next start.");
+  await terminal.sees("Stopped. What has not ended is kept for the next start.");
 });
 
 test("/help is answered with every command", async (t) => {

@@ -1,5 +1,5 @@
 import pg from "pg";
-import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { openStore } from "../../store/open-store.ts";
 import { aMessage, echoWorker } from "../../testing/builders.ts";
 import { type DatabaseKind, databaseKinds } from "../../testing/databases.ts";
@@ -101,11 +101,12 @@ describe.each(databaseKinds)("subscribers on $name", (kind) => {
     expect(failing.contents()).toEqual(["one"]);
 
     await clock.advance(MINUTE_MS);
-    await vi.waitFor(async () => {
+    const contents = async () => {
       await clock.advance(MINUTE_MS);
       await idle();
-      expect(failing.contents()).toEqual(["one", "one", "one", "two"]);
-    });
+      return failing.contents();
+    };
+    await expect.poll(contents).toEqual(["one", "one", "one", "two"]);
     expect((await eventOf(first))?.deliveredAt).toEqual(expect.any(Number));
     expect(new Set(failing.received.slice(0, 3).map(({ headers }) => headers["webhook-id"])).size).toBe(1);
   });
@@ -138,10 +139,11 @@ describe.each(databaseKinds)("subscribers on $name", (kind) => {
     const subscriber = await subscribe();
 
     await store.insertUnowned(aMessage({ gateway: null, content: "/echo announced" }));
-    await vi.waitFor(async () => {
+    const contents = async () => {
       await idle();
-      expect(subscriber.contents()).toEqual(["announced"]);
-    });
+      return subscriber.contents();
+    };
+    await expect.poll(contents).toEqual(["announced"]);
   });
 
   test("adding twice keeps the id, and there are at most so many", async () => {
@@ -185,10 +187,12 @@ test("an event that is stored while a subscriber is being deleted makes no deliv
   await other.query("delete from subscribers where id = $1", [leaving.id]);
 
   const posting = post("/echo hello");
-  await vi.waitUntil(async () => {
+  const waitingForUs = async () => {
     await other.query("select pg_stat_clear_snapshot()");
-    return (await other.query("select from pg_locks where not granted")).rowCount;
-  });
+    const blocked = "select from pg_stat_activity where pg_backend_pid() = any (pg_blocking_pids(pid))";
+    return (await other.query(blocked)).rowCount;
+  };
+  await expect.poll(waitingForUs).toBeGreaterThan(0);
   await other.query("commit");
   const event = await eventOf(await posting);
 

@@ -169,7 +169,10 @@ test("a migration that waits for a table lets others pass now and then, and is m
 
   const migrating = openAs(ADDING, url);
   const waiting = async () =>
-    (await reader.query("select from pg_locks where not granted and relation = 'inbox'::regclass")).rowCount;
+    (
+      await reader.query(`select from pg_locks where not granted and relation = 'inbox'::regclass
+        and database = (select oid from pg_database where datname = current_database())`)
+    ).rowCount;
   await expect.poll(waiting, { timeout: 20_000 }).toBe(1);
   await accept(owner, "behind the migration, before the reader's end");
   await reader.query("commit");

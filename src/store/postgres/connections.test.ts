@@ -3,7 +3,7 @@ import { expect, type TestContext, test, vi } from "vitest";
 import { aMessage } from "../../testing/builders.ts";
 import { createDatabase } from "../../testing/postgres/database.ts";
 import { openStore } from "../open-store.ts";
-import { USUAL_STATEMENT, WAY_STATEMENT } from "./way.ts";
+import { WAY_STATEMENTS } from "./way-statement.ts";
 
 const PENDING = { shard: 0, status: "pending", attempts: 0 } as const;
 
@@ -29,7 +29,7 @@ async function backends(other: Client, condition: string): Promise<number[]> {
       const { rows } = await other.query<{ pid: number }>(query);
       return rows.length > 0 && rows.map(({ pid }) => pid);
     },
-    { timeout: 10_000 },
+    { timeout: 20_000 },
   );
 }
 
@@ -77,15 +77,15 @@ test("an owner whose connection is cut makes it anew, goes on, and hears what is
 
   for (const pid of before) await other.query("select pg_terminate_backend($1)", [pid]);
   await vi.waitUntil(async () => !before.includes((await backends(other, OWNERS))[0] ?? 0), {
-    timeout: 10_000,
+    timeout: 20_000,
   });
 
   // What was said meanwhile is lost: it looks by itself.
-  await vi.waitUntil(() => wakes.mock.calls.length > 0, { timeout: 10_000 });
+  await vi.waitUntil(() => wakes.mock.calls.length > 0, { timeout: 20_000 });
   await ownership.accept(aMessage({ gateway: "a" }), PENDING);
   wakes.mockClear();
   await store.insertUnowned(aMessage({ gateway: "a" }));
-  await vi.waitUntil(() => wakes.mock.calls.length > 0, { timeout: 10_000 });
+  await vi.waitUntil(() => wakes.mock.calls.length > 0, { timeout: 20_000 });
   expect(await ownership.takeUnowned(10)).toHaveLength(1);
   expect(losses).toEqual([]);
   expect(await store.currentOwners()).toEqual(["first"]);
@@ -97,7 +97,7 @@ test("an owner that another process has taken over is told once, even when it as
   ownership.onLost((error) => losses.push(error));
 
   await other.query("delete from processes; notify robson_members");
-  await vi.waitUntil(() => losses.length > 0, { timeout: 10_000 });
+  await vi.waitUntil(() => losses.length > 0, { timeout: 20_000 });
 
   await expect(ownership.accept(aMessage({ gateway: "a" }), PENDING)).rejects.toMatchObject({
     code: "LEASE_LOST",
@@ -175,7 +175,7 @@ async function readingNodes(other: Client, text: string): Promise<PlanNode[]> {
   return nodes;
 }
 
-test.for([USUAL_STATEMENT, WAY_STATEMENT])(
+test.for(WAY_STATEMENTS)(
   "the writer's statement $name finds its rows by index, planned on empty tables and on big ones alike",
   async ({ text }, t) => {
     const { other } = await openOwned(t);
@@ -195,7 +195,7 @@ test.for([USUAL_STATEMENT, WAY_STATEMENT])(
     const onBig = await readingNodes(other, text);
 
     for (const nodes of [onEmpty, onBig]) {
-      expect(nodes.length).toBeGreaterThan(3);
+      expect(nodes.length).toBeGreaterThan(1);
       const byTable = nodes.filter((node) => !(node["Index Cond"] ?? node["Recheck Cond"]));
       // Perhaps a few of the newest rows of an index that holds only what waits to be taken.
       for (const node of byTable) expect(node).toMatchObject({ "Index Name": "inbox_unowned" });

@@ -4,7 +4,7 @@ import { expect, type TestContext, test, vi } from "vitest";
 import { createDatabase } from "../../testing/postgres/database.ts";
 import { openStore } from "../open-store.ts";
 
-const PATIENTLY = { timeout: 10_000, interval: 10 };
+const PATIENTLY = { timeout: 20_000, interval: 10 };
 
 /** Processes on a new database, and a client of another program on it. */
 async function openCluster(t: TestContext) {

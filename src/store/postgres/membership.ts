@@ -9,14 +9,14 @@ import { hostname } from "node:os";
 import type { Client, Pool } from "pg";
 import { RobsonError } from "../../core/errors.ts";
 import { type ShardKey, ShardSet } from "../../core/shards.ts";
-import type { OwnOptions, ShardChange } from "../../core/store.ts";
+import type { OwnOptions, ShardChange, WokenFor } from "../../core/store.ts";
 import { leaseLost } from "../owner-errors.ts";
 import { toStoreError } from "./errors.ts";
 import { PeerWatch } from "./peer-watch.ts";
 import { endPeers, judge, type Peer, RECONNECT_MS, readPeers } from "./peers.ts";
 import { MEMBERS_CHANNEL, Session } from "./session.ts";
 import { ShardLeases } from "./shard-leases.ts";
-import { WAKE_CHANNEL } from "./way.ts";
+import { readCalls, WAKE_CHANNEL } from "./wake-calls.ts";
 
 export interface JoinOptions extends Required<OwnOptions> {
   url: string;
@@ -37,7 +37,7 @@ export class Membership {
   readonly #leaving = new ShardSet();
   #letGoCount = 0;
   readonly #hello = HELLO + randomUUID();
-  readonly #wakeCallbacks: (() => void)[] = [];
+  readonly #wakeCallbacks: ((wokenFor: WokenFor) => void)[] = [];
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #lost = Promise.withResolvers<Error>();
   #session!: Session;
@@ -105,7 +105,7 @@ export class Membership {
     void this.#look();
   }
 
-  onWake(callback: () => void): void {
+  onWake(callback: (wokenFor: WokenFor) => void): void {
     this.#wakeCallbacks.push(callback);
   }
 
@@ -245,18 +245,29 @@ export class Membership {
 
   #onNotification(channel: string, payload: string): void {
     if (this.#isOver) return;
-    if (channel === MEMBERS_CHANNEL) void this.#look();
-    else if (payload === this.#hello) void this.#hearHello();
-    else if (!payload.startsWith(HELLO) && this.#leases.concern(this.#held, payload)) this.#wake();
+    if (channel === MEMBERS_CHANNEL) {
+      void this.#look();
+      // Who has died may have written for this process, and not have said so.
+      this.#wake("messages");
+    } else if (payload === this.#hello) void this.#hearHello();
+    else if (!payload.startsWith(HELLO)) this.#hearCall(payload);
+  }
+
+  #hearCall(payload: string): void {
+    const wokenFor = readCalls(payload, (gatewayId, shard) => {
+      const gateway = this.#leases.nameOf(gatewayId);
+      return gateway !== undefined && this.#held.has(gateway, shard);
+    });
+    if (wokenFor) this.#wake(wokenFor);
   }
 
   #onReconnected(): void {
     void this.#look();
-    this.#wake();
+    this.#wake("all");
   }
 
-  #wake(): void {
-    for (const callback of this.#wakeCallbacks) callback();
+  #wake(wokenFor: WokenFor): void {
+    for (const callback of this.#wakeCallbacks) callback(wokenFor);
   }
 
   async #sayHello(): Promise<void> {

@@ -53,7 +53,7 @@ export async function ownerNames(db: Pool | Client): Promise<string[]> {
 function createOwnership(membership: Membership, { pool, url, location }: PostgresOwnOptions): Ownership {
   const { processId: epoch, gatewayIds } = membership;
   const idOf = (gateway: string) => Number(gatewayIds.get(gateway));
-  const writer = new PostgresWriter({ url, location, epoch, idOf });
+  const writer = new PostgresWriter({ url, location, epoch, idOf, pool });
   const read = async <Row extends object>(text: string, values: unknown[]): Promise<Row[]> => {
     try {
       return (await pool.query(text, values)).rows;
@@ -142,13 +142,14 @@ const OPEN_MESSAGES = `select ${MESSAGE_COLUMNS} from inbox i join conversations
   left join gateways g on g.id = c.gateway_id ${RUN} where i.${OPEN} and i.conversation_id > $2
   order by i.conversation_id limit $3`;
 
+/** No flush is waited for: one that is lost with the server is taken again, before or with its next write. */
 const TAKE_UNOWNED = `with i as (update inbox set is_unowned = 0
     where is_unowned = 1 and conversation_id in (
     select i.conversation_id from inbox i join conversations c on c.id = i.conversation_id
     join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE}
     where i.${OPEN} and i.is_unowned = 1 order by i.conversation_id limit $2)
     and ${FENCE} returning *)
-  select ${MESSAGE_COLUMNS} from i join conversations c on c.id = i.conversation_id
+  select ${MESSAGE_COLUMNS}, set_config('synchronous_commit', 'off', true) from i join conversations c on c.id = i.conversation_id
   left join gateways g on g.id = c.gateway_id ${RUN} order by c.id`;
 
 const WAKE_DUE = `update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null

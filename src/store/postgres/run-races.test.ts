@@ -6,6 +6,9 @@ import { createDatabase } from "../../testing/postgres/database.ts";
 import { openStore } from "../open-store.ts";
 
 const RUN = { worker: "w", version: 1, isDetached: true, lane: null, title: "A run", createdAt: 1, round: 1 };
+/** Whoever waits for a lock that the asking connection holds. */
+const BLOCKED_BY_US =
+  "select 1 from pg_locks where not granted and pg_backend_pid() = any (pg_blocking_pids(pid))";
 const QUESTION = { name: "sure", kind: "question", text: "Sure?", key: null } as const;
 
 test("an answer in the middle of the transaction with which its run waits has the run go on", async (t) => {
@@ -29,13 +32,54 @@ test("an answer in the middle of the transaction with which its run waits has th
   expect(rows).toEqual([]);
   const answered = store.runs.answer(conversationId, { value: "yes", by: "Ann", at: 2 });
   const isThere = async () => {
-    const { rows } = await owner.query(`select 1 from pg_locks where not granted
+    const { rows } = await owner.query(`${BLOCKED_BY_US}
       union all select 1 from decisions where answered_at is not null`);
     return rows.length > 0;
   };
-  await vi.waitUntil(isThere, { timeout: 10_000 });
+  await vi.waitUntil(isThere, { timeout: 20_000 });
   await owner.query("commit");
 
   expect(await answered).toBe(true);
   expect(await ownership.takeUnowned(10)).toMatchObject([{ conversationId }]);
+});
+
+test("who answers by a command while someone answers in the thread gets his answer in, and the other is told", async (t) => {
+  const { url } = await createDatabase(t);
+  const store = await openStore(url);
+  t.onTestFinished(() => store.close());
+  const ownership = await store.own({ owner: "first", gateways: ["a"], now: 0 });
+  const placed = { shard: 0, status: "claimed", attempts: 1 } as const;
+  const { conversationId } = await ownership.accept(aMessage({ gateway: "a" }), placed);
+  const said = await ownership.accept(aMessage({ gateway: "a" }), placed);
+  const decisions = [{ ...QUESTION, choices: [], askedAt: 1, dueAt: null }];
+  const message = { conversationId, status: "waiting", ...{ attempts: 0, interruptions: 0 } } as const;
+  await ownership.record({
+    shard: 0,
+    message: { ...message, nextAttemptAt: null, lastError: null },
+    run: { conversationId, begin: RUN, decisions },
+  });
+  const person = new Client({ connectionString: url });
+  await person.connect();
+  t.onTestFinished(() => person.end());
+
+  // As `answer` does it: the message first, then the decision.
+  await person.query("begin");
+  await person.query("select 1 from inbox where conversation_id = $1 for update", [conversationId]);
+  const answers = { name: "sure", value: "no", by: "Bob", at: 2 };
+  const passedOn = {
+    conversationId: said.conversationId,
+    userId: "U2",
+    content: "no",
+    createdAt: 2,
+    answers,
+  };
+  const passes = ownership.record({ shard: 0, run: { conversationId, passedOn } });
+  passes.catch(() => undefined);
+  const isThere = async () => (await person.query(BLOCKED_BY_US)).rows.length > 0;
+  await vi.waitUntil(isThere, { timeout: 20_000 });
+  await person.query("update decisions set answer = '\"yes\"', answered_by = 'Ann', answered_at = 2");
+  await person.query("commit");
+
+  await expect(passes).rejects.toMatchObject({ code: "RUN_INVALID" });
+  expect(await store.runs.run(conversationId)).toMatchObject({ decisions: [{ answeredBy: "Ann" }] });
 });

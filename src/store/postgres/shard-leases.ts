@@ -3,7 +3,7 @@
  * names is alive. A shard is taken only when it is free, and given up only by its holder.
  */
 import type { Pool } from "pg";
-import { LISTENER_SHARD, SHARD_COUNT, type ShardKey, type ShardSet } from "../../core/shards.ts";
+import { LISTENER_SHARD, SHARD_COUNT, type ShardKey } from "../../core/shards.ts";
 import { assignShards } from "./assignment.ts";
 import type { Peer } from "./peers.ts";
 import { NO_GATEWAY } from "./way-lists.ts";
@@ -97,14 +97,9 @@ export class ShardLeases {
     );
   }
 
-  /** Whether a wake-up is about one of these shards: it lists them as `gateway id:shard`, or is about all. */
-  concern(held: ShardSet, payload: string): boolean {
-    if (payload === "") return true;
-    return payload.split(",").some((part) => {
-      const [gatewayId, shard] = part.split(":").map(Number);
-      const gateway = this.#names.get(gatewayId ?? Number.NaN);
-      return gateway !== undefined && held.has(gateway, shard ?? Number.NaN);
-    });
+  /** Null stands for the messages of no gateway; undefined: this process does not run it. */
+  nameOf(gatewayId: number): string | null | undefined {
+    return this.#names.get(gatewayId);
   }
 
   #columns(keys: ShardKey[]): [number[], number[]] {

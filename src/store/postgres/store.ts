@@ -19,7 +19,8 @@ import { createPool, shownLocation } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
 import { checkVersion, type MigrationTarget, migratePostgres } from "./migrate.ts";
 import { own, ownerNames } from "./ownership.ts";
-import { CONVERSATION_BY_KEY, WAKE_CHANNEL } from "./way.ts";
+import { callOf, WAKE_CHANNEL } from "./wake-calls.ts";
+import { CONVERSATION_BY_KEY } from "./way.ts";
 import { NO_GATEWAY } from "./way-lists.ts";
 
 export async function openPostgresStore(
@@ -70,10 +71,15 @@ function createStore({ url, location, program, pool, migrated }: Parts): OpenedS
   const readPage = async (...page: number[]) => (await pool.query<CountedPage>(openPage("$"), page)).rows[0];
   // A wake-up that is lost is made good by the loop's fallback poll.
   const wake = (to?: WrittenShard) =>
-    pool.query("select pg_notify($1, $2)", [WAKE_CHANNEL, to ? `${to.gatewayId}:${to.shard}` : ""]).then(
-      () => undefined,
-      () => undefined,
-    );
+    pool
+      .query("select pg_notify($1, $2)", [
+        WAKE_CHANNEL,
+        to ? callOf({ ...to, isForMessagesAlone: false }) : "",
+      ])
+      .then(
+        () => undefined,
+        () => undefined,
+      );
   const owned: Ownership[] = [];
 
   return {
@@ -133,7 +139,7 @@ async function insertMessage(pool: Pool, message: NewMessage): Promise<Accepted>
     [
       ...conversationValues(message, { gatewayId, shard }),
       WAKE_CHANNEL,
-      `${gatewayId ?? NO_GATEWAY}:${shard}`,
+      callOf({ gatewayId: gatewayId ?? NO_GATEWAY, shard, isForMessagesAlone: true }),
     ],
   );
   const made = rows[0];

@@ -1,6 +1,6 @@
 /**
- * The rows that a batch brings, as lists of columns: each list is one `unnest` of the statement in way.ts, each
- * column one array parameter. The order of `LISTS` gives the parameters their numbers; $1 is the epoch.
+ * The rows that a batch brings, as lists of columns: each list is one `unnest` of a statement in way-statement.ts, each
+ * column one array parameter.
  */
 import type {
   Change,
@@ -11,6 +11,7 @@ import type {
   NewMessage,
   Placement,
 } from "../../core/store.ts";
+import { callOf } from "./wake-calls.ts";
 import type { WayOperation } from "./way.ts";
 
 /** One message to accept, with how its inbox row begins. */
@@ -40,8 +41,11 @@ interface DeliveryRow {
   gatewayId: number;
 }
 
-/** The row id of the gateway through which the event goes to subscribers, if it does. */
-type EventRow = NewEvent & { subscribersGatewayId: number | null };
+/** An event that goes to all subscribers, through that gateway. */
+interface SubscriptionRow {
+  event: NewEvent;
+  gatewayId: number;
+}
 
 type DeliveryChangeRow = NonNullable<Change["delivery"]> & { gatewayId: number };
 
@@ -73,14 +77,19 @@ export const INBOX_CHANGES = list<MessageChange>([
 
 export const INBOX_ENDS = list<MessageChange>([["id", "int8", ({ conversationId }) => conversationId]]);
 
-export const EVENTS = list<EventRow>([
+export const EVENTS = list<NewEvent>([
   ["conversation_id", "int8", ({ conversationId }) => conversationId],
   ["sequence", "int8", ({ sequence }) => sequence],
   ["kind", "text", ({ kind }) => kind],
   ["content", "text", ({ content }) => content],
   ["worker", "text", ({ worker }) => worker],
   ["created_at", "int8", ({ createdAt }) => createdAt],
-  ["subscribers_gateway_id", "int8", ({ subscribersGatewayId }) => subscribersGatewayId],
+]);
+
+export const SUBSCRIPTIONS = list<SubscriptionRow>([
+  ["conversation_id", "int8", ({ event }) => event.conversationId],
+  ["sequence", "int8", ({ event }) => event.sequence],
+  ["gateway_id", "int8", ({ gatewayId }) => gatewayId],
 ]);
 
 export const DELIVERIES = list<DeliveryRow>([
@@ -122,59 +131,44 @@ export const HINTS = list<NonNullable<Change["hint"]>>([
   ["hinted_at", "int8", ({ hintedAt }) => hintedAt],
 ]);
 
-/** Shards whose owner has to look. */
-export const WAKES = list<{ gatewayId: number; shard: number }>([
-  ["gateway_id", "int8", ({ gatewayId }) => gatewayId],
-  ["shard", "int2", ({ shard }) => shard],
-]);
-
-/** What a message's way brings when nothing goes wrong. */
-export const USUAL_LISTS: readonly List[] = [ACCEPTANCES, INBOX_ENDS, EVENTS, DELIVERIES, DELIVERY_CHANGES];
-
-export const LISTS: readonly List[] = [...USUAL_LISTS, INBOX_CHANGES, FAILURES, HINTS, WAKES];
-
-/** `unnest(…) with ordinality as x (…, position)` over the list's parameters. */
-export function unnest(list: List): string {
-  const before = LISTS.slice(0, LISTS.indexOf(list)).reduce((sum, { columns }) => sum + columns.length, 0);
-  const parameters = list.columns.map(([, type], index) => `$${before + index + 2}::${type}[]`);
-  const names = list.columns.map(([name]) => name);
-  return `unnest(${parameters.join(", ")}) with ordinality as x (${names.join(", ")}, position)`;
-}
-
-/** The rows of each list, in the order of the batch. */
+/** The rows of each list that has any, in the order of the batch. */
 export function rowsOfBatch(batch: WayOperation[], idOf: (gateway: string) => number): Map<List, unknown[]> {
-  const rows = new Map<List, unknown[]>(LISTS.map((each) => [each, []]));
-  const add = (to: List, row: unknown) => rows.get(to)?.push(row);
+  const rows = new Map<List, unknown[]>();
+  const add = (to: List, row: unknown) => {
+    const known = rows.get(to);
+    if (known) known.push(row);
+    else rows.set(to, [row]);
+  };
   for (const operation of batch) {
     if ("accept" in operation) {
-      const { gatewayId, placement } = operation.accept;
       add(ACCEPTANCES, operation.accept);
-      if (isForOther(placement)) add(WAKES, { gatewayId: gatewayId ?? NO_GATEWAY, shard: placement.shard });
       continue;
     }
-    const { message, events = [], delivery, failure, hint, wakes = [] } = operation.change;
+    const { message, events = [], delivery, failure, hint } = operation.change;
     if (message) add(message.status === "done" ? INBOX_ENDS : INBOX_CHANGES, message);
     for (const event of events) {
-      const { subscribersOf } = event;
-      const subscribersGatewayId = subscribersOf === undefined ? null : idOf(subscribersOf);
-      add(EVENTS, { ...event, subscribersGatewayId });
+      add(EVENTS, event);
+      if (event.subscribersOf !== undefined)
+        add(SUBSCRIPTIONS, { event, gatewayId: idOf(event.subscribersOf) });
       for (const each of event.deliveries)
         add(DELIVERIES, { event, delivery: each, gatewayId: idOf(each.gateway) });
     }
     if (delivery) add(DELIVERY_CHANGES, { ...delivery, gatewayId: idOf(delivery.gateway) });
     if (failure) add(FAILURES, failure);
     if (hint) add(HINTS, hint);
-    for (const { gateway, shard } of wakes)
-      add(WAKES, { gatewayId: gateway === null ? NO_GATEWAY : idOf(gateway), shard });
   }
   return rows;
 }
 
-/** Whether the usual lists hold all that a batch brings, and none of its events goes to subscribers. */
-export function isUsual(rows: Map<List, unknown[]>): boolean {
-  const isEmpty = (list: List) => USUAL_LISTS.includes(list) || rows.get(list)?.length === 0;
-  const events = rows.get(EVENTS) as EventRow[];
-  return LISTS.every(isEmpty) && events.every(({ subscribersGatewayId }) => subscribersGatewayId === null);
+/** The shards of other processes that an operation has written for. */
+export function callsOf(operation: WayOperation, idOf: (gateway: string) => number): string[] {
+  if ("change" in operation)
+    return (operation.change.wakes ?? []).map(({ gateway, shard }) =>
+      callOf({ gatewayId: gateway === null ? NO_GATEWAY : idOf(gateway), shard, isForMessagesAlone: false }),
+    );
+  const { gatewayId, placement } = operation.accept;
+  if (!isForOther(placement)) return [];
+  return [callOf({ gatewayId: gatewayId ?? NO_GATEWAY, shard: placement.shard, isForMessagesAlone: true })];
 }
 
 function isForOther(placement: Placement): boolean {

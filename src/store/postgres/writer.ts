@@ -3,14 +3,14 @@
  * meanwhile shares the next one. A thread always uses the same connection, so that its writes keep their order.
  * A batch that the server refuses is halved until the one row it refuses is alone.
  */
-import type { Client } from "pg";
-
+import type { Client, Pool } from "pg";
 import type { RunChange } from "../../core/run-store.ts";
 import type { AcceptedByOwner, StoredEvent } from "../../core/store.ts";
 import { deliveryClosed, leaseLost } from "../owner-errors.ts";
 import { writeRun } from "../run-changes.ts";
 import { connect, endClient } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
+import { WakeCalls } from "./wake-calls.ts";
 import {
   CONVERSATION_BY_KEY,
   EVENT_BY_SEQUENCE,
@@ -20,6 +20,7 @@ import {
   type WayResult,
   wayQuery,
 } from "./way.ts";
+import { callsOf } from "./way-lists.ts";
 
 /** How many operations one statement carries at the most. */
 const MAX_BATCH_OPERATIONS = 256;
@@ -40,13 +41,21 @@ export interface WriterOptions {
   location: string;
   epoch: number;
   idOf(gateway: string): number;
+  /** For what is not written, but said: that others have to look. */
+  pool: Pool;
 }
 
 export class PostgresWriter {
   readonly #connections: WriterConnection[];
+  readonly #wakeCalls: WakeCalls;
 
   constructor(options: WriterOptions) {
-    this.#connections = Array.from({ length: WRITER_CONNECTIONS }, () => new WriterConnection(options));
+    const wakeCalls = new WakeCalls(options.pool);
+    this.#wakeCalls = wakeCalls;
+    this.#connections = Array.from(
+      { length: WRITER_CONNECTIONS },
+      () => new WriterConnection({ ...options, wakeCalls }),
+    );
   }
 
   accept(
@@ -63,6 +72,7 @@ export class PostgresWriter {
   /** Ends the connections after the batches under way and waiting. */
   async close(): Promise<void> {
     await Promise.all(this.#connections.map((connection) => connection.close()));
+    await this.#wakeCalls.close();
   }
 
   #of(shard: number): WriterConnection {
@@ -71,13 +81,13 @@ export class PostgresWriter {
 }
 
 class WriterConnection {
-  readonly #options: WriterOptions;
+  readonly #options: WriterOptions & { wakeCalls: WakeCalls };
   #client: Client | undefined;
   #queue: Pending[] = [];
   #isScheduled = false;
   #idleCallbacks: (() => void)[] = [];
 
-  constructor(options: WriterOptions) {
+  constructor(options: WriterOptions & { wakeCalls: WakeCalls }) {
     this.#options = options;
   }
 
@@ -110,7 +120,9 @@ class WriterConnection {
     }
     this.#isScheduled = false;
     for (const callback of this.#idleCallbacks.splice(0)) callback();
-  } /** The next operations up to the first that writes a row which another of them writes. */
+  }
+
+  /** The next operations up to the first that writes a row which another of them writes. */
   #takeBatch(): Pending[] {
     const written = new Set<string>();
     let count = 0;
@@ -129,6 +141,8 @@ class WriterConnection {
   async #write(batch: Pending[]): Promise<void> {
     try {
       await this.#writeOrThrow(batch);
+      const { wakeCalls, idOf } = this.#options;
+      wakeCalls.call(batch.flatMap(({ operation }) => callsOf(operation, idOf)));
     } catch (cause) {
       const error = toStoreError(cause, this.#options.location);
       if (error.code === "STORE_REFUSED_ROW" && batch.length > 1) {

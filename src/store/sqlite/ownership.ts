@@ -1,7 +1,7 @@
 /** Owning an SQLite file: the lock, the epoch that fences every write, and the wake-ups of other processes. */
 import type { DatabaseSync } from "node:sqlite";
 import { RobsonError } from "../../core/errors.ts";
-import type { Ownership } from "../../core/store.ts";
+import type { Ownership, WokenFor } from "../../core/store.ts";
 import { checkGateway, checkGateways } from "../owner-errors.ts";
 import { toStoreError } from "./errors.ts";
 import { takeOwnerLock } from "./owner-lock.ts";
@@ -36,11 +36,11 @@ export async function own({ file, db, writer, way, owner, gateways, now }: OwnOp
       },
     );
   }
-  const wakeCallbacks: (() => void)[] = [];
+  const wakeCallbacks: ((wokenFor: WokenFor) => void)[] = [];
   let watcher: { close(): void } | undefined;
   try {
     watcher = await watchWake(file, () => {
-      for (const callback of wakeCallbacks) callback();
+      for (const callback of wakeCallbacks) callback("all");
     });
     const { epoch, gatewayIds } = await writer.submit(() => takeLease(db, { owner, gateways, now }));
     const readings = prepareReadings(db, gatewayIds);
@@ -50,16 +50,18 @@ export async function own({ file, db, writer, way, owner, gateways, now }: OwnOp
     const owned = new Set(gateways);
     return {
       epoch,
-      async accept(message, placement) {
-        checkGateway(owned, message.gateway);
+      accept(message, placement) {
         return writer.submit(() => {
+          checkGateway(owned, message.gateway);
           const hasUnowned = readings.hasUnowned();
           return { ...way.accept(message, { ...placement, isUnowned: false }), hasUnowned };
         }, fence);
       },
-      async record(change) {
-        checkGateways(owned, change);
-        return writer.submit(() => way.record(change), fence);
+      record(change) {
+        return writer.submit(() => {
+          checkGateways(owned, change);
+          return way.record(change);
+        }, fence);
       },
       openMessages: async (page) => reading(file, () => readings.openMessages(page)),
       takeUnowned: (limit) => writer.submit(() => readings.takeUnowned(limit), fence),

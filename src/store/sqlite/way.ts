@@ -37,7 +37,10 @@ export interface GatewayIds {
 
 type DeliveryToStore = NewDelivery & { subscriberId?: number };
 
-/** Everything that happens to messages and deliveries, each as one synchronous call inside a transaction. */
+/**
+ * Everything that happens to messages and deliveries, each as one synchronous call inside a transaction. What nobody
+ * wants to know the outcome of is written by `get`, which makes no object of it.
+ */
 export class Way {
   readonly #statements: ReturnType<typeof prepareMessageWrites> & ReturnType<typeof prepareEventWrites>;
   readonly #db: DatabaseSync;
@@ -59,7 +62,7 @@ export class Way {
       const known = conversationByKey.get(gatewayId, message.idempotencyKey);
       return { conversationId: Number(known?.id), isDuplicate: true };
     }
-    insertInbox.run(lastInsertRowid, at.status, at.attempts, at.isUnowned ? 1 : 0);
+    insertInbox.get(lastInsertRowid, at.status, at.attempts, at.isUnowned ? 1 : 0);
     return { conversationId: Number(lastInsertRowid), isDuplicate: false };
   }
 
@@ -75,8 +78,8 @@ export class Way {
   #changeMessage(change: MessageChange): void {
     const { conversationId, status, attempts, interruptions, nextAttemptAt, lastError } = change;
     const { deleteInbox, updateInbox } = this.#statements;
-    if (status === "done") deleteInbox.run(conversationId);
-    else updateInbox.run(status, attempts, interruptions, nextAttemptAt, lastError, conversationId);
+    if (status === "done") deleteInbox.get(conversationId);
+    else updateInbox.get(status, attempts, interruptions, nextAttemptAt, lastError, conversationId);
   }
 
   #changeRun(change: RunChange): void {
@@ -115,7 +118,7 @@ export class Way {
     }
     for (const { gateway, target, deliveryId, status, attempts, subscriberId = null } of deliveries) {
       const gatewayId = this.#gateways.idOf(gateway);
-      insertDelivery.run(lastInsertRowid, gatewayId, target, deliveryId, status, attempts, subscriberId);
+      insertDelivery.get(lastInsertRowid, gatewayId, target, deliveryId, status, attempts, subscriberId);
     }
     const stored = { eventId: Number(lastInsertRowid), isNew: true };
     return subscribersOf === undefined ? stored : { ...stored, toSubscribers };

@@ -52,9 +52,7 @@ export function testDeadLetters(setUp: SetUp): void {
 }
 
 export function testDeadLetterEnds(setUp: SetUp): void {
-  test("a retried dead message wakes the owner, which takes it over with all its attempts before it", {
-    retry: 3,
-  }, async () => {
+  test("a retried dead message wakes the owner, which takes it over with all its attempts before it", async () => {
     const { ownership, openAnother, ofMessage, ofDelivery } = await withDeadLetters(setUp);
     const other = await openAnother();
 
@@ -68,9 +66,7 @@ export function testDeadLetterEnds(setUp: SetUp): void {
     expect(await other.retryDeadLetter(ofMessage)).toBe(false);
   });
 
-  test("a retried dead delivery wakes the owner, is open with all its attempts before it, and can arrive", {
-    retry: 3,
-  }, async () => {
+  test("a retried dead delivery wakes the owner, is open with all its attempts before it, and can arrive", async () => {
     const { store, ownership, openAnother, ofMessage, ofDelivery } = await withDeadLetters(setUp);
     const other = await openAnother();
     const eventId = ofDelivery.delivery?.eventId ?? 0;

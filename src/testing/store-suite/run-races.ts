@@ -46,8 +46,50 @@ async function taken(ownership: Ownership): Promise<number[]> {
 export function testRunRaces(setUp: SetUp): void {
   describe("of runs in a race", () => {
     testBeginningToWait(setUp);
+    testOneLane(setUp);
     testLateWrites(setUp);
+    testLateChanges(setUp);
     testWithoutMessage(setUp);
+  });
+}
+
+function testOneLane(setUp: SetUp): void {
+  test("of all that begin, or go on, in one lane at the same instant one does, and the others are told which", async () => {
+    const { own } = await setUp();
+    const ownership = await own();
+    for (let race = 0; race < RACES / 4; race += 1) {
+      const lane = `task A-${race}`;
+      const ids: number[] = [];
+      for (let count = 0; count < 2; count += 1) {
+        const conversationId = await begun(ownership, { lane });
+        const status = { value: "stopped", reason: null, at: 3000 } as const;
+        await ownership.record({ shard: 0, run: { conversationId, status } });
+        ids.push(conversationId);
+      }
+      ids.push((await accepted(ownership)).conversationId);
+
+      const outcomes = await Promise.allSettled(
+        ids.map((conversationId, shard) =>
+          ownership.record({ shard, run: { conversationId, begin: { ...run, lane, round: 2 } } }),
+        ),
+      );
+
+      const errors = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason] : []));
+      expect(errors).toMatchObject([{ code: "RUN_EXISTS" }, { code: "RUN_EXISTS" }]);
+    }
+  });
+
+  test("one whose worker names another lane by now is told who is in its own", async () => {
+    const { own } = await setUp();
+    const ownership = await own();
+    const id = await begun(ownership, { lane: "task a-1" });
+    const stopped = { value: "stopped", reason: null, at: 3000 } as const;
+    await ownership.record({ shard: 0, run: { conversationId: id, status: stopped } });
+    const other = await begun(ownership, { lane: "task a-1" });
+
+    const again = { ...run, lane: "task A-1", round: 2 };
+    const goesOn = ownership.record({ shard: 0, run: { conversationId: id, begin: again } });
+    await expect(goesOn).rejects.toThrow(`Run ${other} is at this already`);
   });
 }
 
@@ -147,6 +189,72 @@ function testLateWrites(setUp: SetUp): void {
       run: { conversationId: id, step: { ...step, result: "1", endedAt: 2200 } },
     });
     expect(await store.conversation(id)).toMatchObject({ status: "claimed", attempts: 1, interruptions: 0 });
+  });
+}
+
+function testLateChanges(setUp: SetUp): void {
+  test("what comes by a clock that is behind changes nothing of what it went on with", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const id = await begun(ownership);
+    const event: NewDecision = { ...QUESTION, name: "ci", kind: "event", key: "ci", dueAt: 9000 };
+    await waits(ownership, id, [{ ...QUESTION, dueAt: 9000 }, event]);
+    expect(await ownership.wakeDue(9000)).toBe(1);
+    const goesOn = { value: "open", reason: null, at: 9000 } as const;
+    await ownership.record({ shard: 0, message: aChange(id), run: { conversationId: id, status: goesOn } });
+    // Begun again by a process whose clock is behind.
+    await ownership.record({
+      shard: 0,
+      message: aChange(id),
+      run: { conversationId: id, status: { ...goesOn, at: 8000 } },
+    });
+    const { conversationId: said } = await accepted(ownership);
+    const answers = { name: "sure", value: "yes", by: "Ann", at: 8500 };
+
+    expect(await store.runs.answer(id, answers)).toBe(false);
+    expect(await store.runs.signal("ci", { value: 1, at: 8500 })).toBe(0);
+    const passedOn = { conversationId: said, userId: "U1", content: "yes", createdAt: 8500, answers };
+    const passes = ownership.record({ shard: 0, run: { conversationId: id, passedOn } });
+    await expect(passes).rejects.toMatchObject({ code: "RUN_INVALID" });
+    expect(await store.runs.run(id)).toMatchObject({ updatedAt: 9000, decisions: [{ answer: null }, {}] });
+  });
+
+  test("what is written late of one that has ended leaves it ended, and its lane free", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const id = await begun(ownership, { lane: "task A-1" });
+    const status = { value: "done", reason: null, at: 9000 } as const;
+    await ownership.record({
+      shard: 0,
+      message: aChange(id, { status: "done" }),
+      run: { conversationId: id, status },
+    });
+
+    const begin = { ...run, lane: "task A-1" };
+    await ownership.record({ shard: 0, run: { conversationId: id, begin } });
+    await ownership.record({
+      shard: 0,
+      message: aChange(id),
+      run: { conversationId: id, status: { ...status, value: "open", at: 3000 } },
+    });
+    await waits(ownership, id, [QUESTION]);
+    expect(await store.runs.run(id)).toMatchObject({ status: "done", endedAt: 9000, round: 1 });
+    await begun(ownership, { lane: "task A-1" });
+  });
+
+  test("one that waits is not called open by what is written late, nor its effect intended that was made", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const id = await begun(ownership);
+    const effect = { step: "clone", key: "k", at: 2500 } as const;
+    for (const outcome of ["intended", "made", "intended"] as const)
+      await ownership.record({ shard: 0, run: { conversationId: id, effect: { ...effect, outcome } } });
+    await waits(ownership, id, [QUESTION]);
+    const status = { value: "open", reason: null, at: 2000 } as const;
+    await ownership.record({ shard: 0, message: aChange(id), run: { conversationId: id, status } });
+
+    expect(await store.conversation(id)).toMatchObject({ status: "waiting" });
+    expect(await store.runs.run(id)).toMatchObject({ status: "waiting", effects: [{ outcome: "made" }] });
   });
 }
 

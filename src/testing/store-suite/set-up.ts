@@ -21,8 +21,6 @@ export interface StoreKind {
   open(location: string): Promise<Store>;
   /** Whether several processes own a database side by side, each a part of it. */
   isShared?: boolean;
-  /** False for a model of the contract that knows no runs. Default: true. */
-  hasRuns?: boolean;
   /** Makes another process the owner behind the back of the present one, as if that had been frozen. */
   takeOver(location: string): Promise<void>;
 }

@@ -4,9 +4,7 @@ import { expectWake } from "./ownership.ts";
 import { aChange, accepted, openWork, type SetUp } from "./set-up.ts";
 
 export function testStops(setUp: SetUp): void {
-  test("that a message is to be stopped wakes its owner, which takes it once and finds it among the open ones", {
-    retry: 3,
-  }, async () => {
+  test("that a message is to be stopped wakes its owner, which takes it once and finds it among the open ones", async () => {
     const { own, openAnother } = await setUp();
     const ownership = await own();
     const { conversationId } = await accepted(ownership);
