@@ -1,40 +1,49 @@
 /** What must hold when everything has ended: nothing lost, nothing twice, nothing left over. */
+import {
+  checkPlainMessage,
+  checkRunMessage,
+  checkRunsEnd,
+  type EndedMessage,
+  type EndOfRuns,
+} from "./final-run-checks.ts";
 import type { MemoryTables } from "./memory-tables.ts";
 import type { MessagePlan, Scenario } from "./scenario.ts";
 import { answerText, FAILED, progressText, REFUSED } from "./sim-process.ts";
 import type { Witness } from "./witness.ts";
 
-export function checkTheEnd(
-  tables: MemoryTables,
-  { scenario, witness }: { scenario: Scenario; witness: Witness },
-): void {
+export function checkTheEnd(tables: MemoryTables, end: EndOfRuns): void {
+  const { scenario, witness } = end;
   const ids = new Set<number>();
   for (const plan of scenario.messages) {
     const id = witness.accepted.get(plan.key);
     if (id === undefined) witness.violated(`${plan.key} was never accepted`);
     else {
       ids.add(id);
-      checkMessage(tables, { plan, id, scenario, witness });
+      const { status, lastError = null } = tables.message(id) ?? {};
+      checkMessage(tables, { ...end, plan, id, status, lastError });
     }
   }
   for (const { conversationId, content } of tables.conversations.values())
     if (!ids.has(conversationId)) witness.violated(`message ${conversationId} (${content}) is a second one`);
   checkDeliveries(tables, witness);
+  if (scenario.hasRuns) checkRunsEnd(tables, end);
 }
 
-interface Ended {
-  plan: MessagePlan;
-  id: number;
-  scenario: Scenario;
-  witness: Witness;
-}
-
-function checkMessage(tables: MemoryTables, { plan, id, scenario, witness }: Ended): void {
-  const { status, lastError } = tables.message(id) ?? {};
+function checkMessage(tables: MemoryTables, ended: EndedMessage): void {
+  const { plan, id, witness, status } = ended;
   const name = `${plan.key} (message ${id})`;
   if (status !== "done" && status !== "dead") witness.violated(`${name} has not ended: it is ${status}`);
   const ends = tables.ends.get(id) ?? 0;
   if (ends !== 1) witness.violated(`${name} has ended ${ends} times`);
+  if (plan.run) checkRunMessage(tables, ended);
+  else if (plan.isPlain) checkPlainMessage(tables, ended);
+  else checkWork(tables, { ...ended, name });
+}
+
+function checkWork(
+  tables: MemoryTables,
+  { plan, id, scenario, witness, status, lastError, name }: EndedMessage & { name: string },
+): void {
   const events = [...tables.events.values()].filter(({ conversationId }) => conversationId === id);
   const texts = events.map(({ content }) => content);
   if (texts.some((text) => text.startsWith("Stopped by "))) {

@@ -5,6 +5,7 @@
  */
 import { RobsonError } from "../../src/core/errors.ts";
 import type { ShardKey } from "../../src/core/shards.ts";
+import type { WokenFor } from "../../src/core/store.ts";
 import { MemoryTables } from "./memory-tables.ts";
 import type { Host, Turns } from "./scheduler.ts";
 
@@ -40,7 +41,7 @@ export interface ProcessRow {
   isLeaving: boolean;
   expiresAt: number;
   onMembers(): void;
-  onWake(): void;
+  onWake(wokenFor: WokenFor): void;
 }
 
 export interface DatabaseOptions {
@@ -67,7 +68,9 @@ export class MemoryDatabase {
   /** Those whose right to write was taken from them, as dead or frozen. */
   readonly expelled = new Set<number>();
   /** The one owner, where it is not shared. */
-  owner: { host: Host; name: string; epoch: number; isLocked: boolean; onWake(): void } | undefined;
+  owner:
+    | { host: Host; name: string; epoch: number; isLocked: boolean; onWake(wokenFor: WokenFor): void }
+    | undefined;
   lastEpoch = 0;
 
   constructor({ turns, isShared, faults }: DatabaseOptions) {
@@ -99,12 +102,12 @@ export class MemoryDatabase {
   }
 
   /** Tells whoever works on these shards that something was written for them. */
-  wake(keys: ShardKey[]): void {
+  wake(keys: ShardKey[], wokenFor: WokenFor = "all"): void {
     const { owner } = this;
-    if (owner) this.#tell(owner.host, "wake", () => owner.onWake());
+    if (owner) this.#tell(owner.host, "wake", () => owner.onWake(wokenFor));
     const holders = new Set(keys.map((key) => this.leases.get(leaseKey(key))));
     for (const row of this.processes.values())
-      if (holders.has(row.id)) this.#tell(row.host, "wake", () => row.onWake());
+      if (holders.has(row.id)) this.#tell(row.host, "wake", () => row.onWake(wokenFor));
   }
 
   notifyMembers(): void {

@@ -5,7 +5,7 @@
  */
 import { RobsonError } from "../../src/core/errors.ts";
 import { LISTENER_SHARD, SHARD_COUNT, type ShardKey, ShardSet } from "../../src/core/shards.ts";
-import type { OwnOptions, ShardChange } from "../../src/core/store.ts";
+import type { OwnOptions, ShardChange, WokenFor } from "../../src/core/store.ts";
 import { leaseLost } from "../../src/store/owner-errors.ts";
 import { assignShards } from "../../src/store/postgres/assignment.ts";
 import {
@@ -30,7 +30,7 @@ export class MemoryMembership {
   readonly #leaving = new ShardSet();
   readonly #connection: Connection;
   readonly #lost = Promise.withResolvers<Error>();
-  readonly #wakeCallbacks: (() => void)[] = [];
+  readonly #wakeCallbacks: ((wokenFor: WokenFor) => void)[] = [];
   #onShards: ((change: ShardChange) => void) | undefined;
   #looking: Promise<void> | undefined;
   #mustLookAgain = false;
@@ -75,8 +75,8 @@ export class MemoryMembership {
       isLeaving: false,
       expiresAt: db.turns.now() + this.#leaseMs,
       onMembers: () => void this.#look(),
-      onWake: () => {
-        for (const callback of this.#wakeCallbacks) callback();
+      onWake: (wokenFor) => {
+        for (const callback of this.#wakeCallbacks) callback(wokenFor);
       },
     };
     db.processes.set(this.#row.id, this.#row);
@@ -100,7 +100,7 @@ export class MemoryMembership {
     void this.#look();
   }
 
-  onWake(callback: () => void): void {
+  onWake(callback: (wokenFor: WokenFor) => void): void {
     this.#wakeCallbacks.push(callback);
   }
 

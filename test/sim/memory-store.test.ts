@@ -21,7 +21,6 @@ for (const isShared of [false, true]) {
   const at = (location: string) => databases.get(location) as MemoryDatabase;
   testStore(isShared ? "the shared model" : "the model of one owner", {
     isShared,
-    hasRuns: false,
     async create() {
       const location = `${randomUUID()}/${MEMORY_LOCATION}`;
       databases.set(location, new MemoryDatabase({ turns, isShared }));

@@ -3,17 +3,24 @@
  * PostgreSQL). A test double of the contract for the simulation, which passes the store suite.
  */
 import { RobsonError } from "../../src/core/errors.ts";
-import { type ShardKey, shardOf, threadKey } from "../../src/core/shards.ts";
-import type { Change, DeadLetter, EventRecord, Ownership, OwnOptions, Store } from "../../src/core/store.ts";
+import { shardOf, threadKey } from "../../src/core/shards.ts";
+import type {
+  Change,
+  DeadLetter,
+  EventRecord,
+  Ownership,
+  OwnOptions,
+  Store,
+  WokenFor,
+} from "../../src/core/store.ts";
 import { checkGateway, checkGateways, leaseLost } from "../../src/store/owner-errors.ts";
 import { Connection, MEMORY_LOCATION, type MemoryDatabase, read } from "./memory-database.ts";
 import { MemoryMembership } from "./memory-membership.ts";
-import { deliveryKey, isOpen, type MemoryTables } from "./memory-tables.ts";
+import { allShards, createRunRecords } from "./memory-run-records.ts";
+import { endRunsOfTheDead } from "./memory-runs.ts";
+import { deliveryKey, hasEnded, isOpen, type MemoryTables } from "./memory-tables.ts";
 import { openWork } from "./memory-work.ts";
 import type { Host } from "./scheduler.ts";
-
-/** No worker of the simulation starts one; asking for them is a fault. */
-export const NO_RUNS = { openThreads: async () => [] } as unknown as Store["runs"];
 
 /** Whose rights an ownership has; the simulation looks at it. */
 export type MemoryOwnership = Ownership & { readonly epoch: number };
@@ -24,7 +31,7 @@ export function openMemoryStore(db: MemoryDatabase, host: Host): Store {
   const owned: Ownership[] = [];
   return {
     location: MEMORY_LOCATION,
-    runs: NO_RUNS,
+    runs: createRunRecords({ db, host, connection }),
     async own(options) {
       const membership = db.isShared ? await MemoryMembership.join(db, host, options) : undefined;
       const taken = membership ?? (await takeAlone(db, host, options));
@@ -41,7 +48,7 @@ export function openMemoryStore(db: MemoryDatabase, host: Host): Store {
         if (message.gateway !== null) tables.gateways.add(message.gateway);
         return accepted;
       });
-      db.wake([{ gateway: message.gateway, shard }]);
+      db.wake([{ gateway: message.gateway, shard }], "messages");
       return stored;
     },
     async currentOwners() {
@@ -52,8 +59,9 @@ export function openMemoryStore(db: MemoryDatabase, host: Host): Store {
     async requestStop(conversationId, by) {
       const row = tables.inbox.get(conversationId);
       const isOpenNow = await connection.submit(`stop ${conversationId}`, () => {
-        if (!row || tables.inbox.get(conversationId) !== row || !isOpen(row.status)) return false;
-        tables.update(row, { stoppedBy: by, isUnowned: true });
+        if (!row || tables.inbox.get(conversationId) !== row || hasEnded(row.status)) return false;
+        const status = row.status === "waiting" ? "pending" : row.status;
+        tables.update(row, { stoppedBy: by, isUnowned: true, status });
         return true;
       });
       const { gateway = null, shard = 0 } = tables.conversations.get(conversationId) ?? {};
@@ -70,7 +78,7 @@ export function openMemoryStore(db: MemoryDatabase, host: Host): Store {
     deadLetters: ({ limit }) => read(db, host, () => deadLettersOf(tables).slice(0, limit)),
     async retryDeadLetter(letter) {
       const isRetried = await connection.submit("retry", () => retry(tables, letter));
-      db.wake([...db.processes.values()].flatMap(({ gateways }) => allShards(db, gateways)));
+      db.wake(allShards(db));
       return isRetried;
     },
     discardDeadLetter: (letter) => connection.submit("discard", () => discard(tables, letter)),
@@ -86,7 +94,11 @@ interface Owning {
   host: Host;
   options: OwnOptions;
   membership: MemoryMembership | undefined;
-  alone: { readonly epoch: number; onWake(callback: () => void): void; leave(): Promise<void> };
+  alone: {
+    readonly epoch: number;
+    onWake(callback: (wokenFor: WokenFor) => void): void;
+    leave(): Promise<void>;
+  };
   connections: Connection[];
 }
 
@@ -122,7 +134,7 @@ function createOwnership({ db, host, options, membership, alone, connections }: 
         shard: at.shard,
         run,
       });
-      if (isForOther) db.wake([{ gateway: message.gateway, shard: at.shard }]);
+      if (isForOther) db.wake([{ gateway: message.gateway, shard: at.shard }], "messages");
       return accepted;
     },
     async record(change) {
@@ -139,10 +151,10 @@ function createOwnership({ db, host, options, membership, alone, connections }: 
     takeUnowned: (limit) => write("take unowned", { run: () => work.takeUnowned(limit) }),
     stopRequests: (limit) => read(db, host, () => work.stopRequests(limit)),
     openDeliveries: (page) => read(db, host, () => work.deliveries(page)),
-    wakeDue: async () => 0,
+    wakeDue: (now) => write("wake due", { run: () => work.wakeDue(now) }),
     expireUnregistered: (before) => write("expire", { run: () => work.expireUnregistered(before) }),
     wasHinted: (thread) => read(db, host, () => tables.hints.has(thread)),
-    onWake: (callback) => alone.onWake(callback),
+    onWake: (callback) => alone.onWake(() => callback("all")),
     onLost: (callback) => membership?.onLost(callback),
     onReach: () => undefined,
     holds: (gateway, shard) => membership?.holds(gateway, shard) ?? true,
@@ -182,27 +194,20 @@ async function takeAlone(db: MemoryDatabase, host: Host, { owner: name, gateways
   if (db.owner) db.expelled.add(db.owner.epoch);
   db.lastEpoch += 1;
   const epoch = db.lastEpoch;
-  const callbacks: (() => void)[] = [];
-  const onWake = () => {
-    for (const callback of callbacks) callback();
+  const callbacks: ((wokenFor: WokenFor) => void)[] = [];
+  const onWake = (wokenFor: WokenFor) => {
+    for (const callback of callbacks) callback(wokenFor);
   };
   db.owner = { host, name, epoch, isLocked: true, onWake };
   for (const gateway of gateways) db.tables.gateways.add(gateway);
   return {
     epoch,
-    onWake: (callback: () => void) => void callbacks.push(callback),
+    onWake: (callback: (wokenFor: WokenFor) => void) => void callbacks.push(callback),
     async leave() {
       await db.turns.turn(host, "leave");
       if (db.owner?.epoch === epoch) db.owner.isLocked = false;
     },
   };
-}
-
-function allShards(db: MemoryDatabase, gateways: string[]): ShardKey[] {
-  return [...db.leases.keys()].map((key) => {
-    const [gateway = "", shard] = key.split(":");
-    return { gateway: gateways.includes(gateway) ? gateway : null, shard: Number(shard) };
-  });
 }
 
 function eventsOf(tables: MemoryTables, conversationId: number): EventRecord[] {
@@ -255,5 +260,6 @@ function discard(tables: MemoryTables, { conversationId, delivery }: DeadLetter)
   if (row?.status !== "dead" || isOpen(row.status)) return false;
   row.status = "done";
   if (!delivery) Object.assign(row, { attempts: 0, nextAttemptAt: null });
+  if (!delivery) endRunsOfTheDead(tables, Date.now());
   return true;
 }

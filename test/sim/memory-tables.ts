@@ -18,6 +18,7 @@ import type {
   StoredMessage,
 } from "../../src/core/store.ts";
 import { deliveryClosed } from "../../src/store/owner-errors.ts";
+import { changeRun, type MemoryRun, referenceOf } from "./memory-runs.ts";
 
 export interface ConversationRow extends NewMessage {
   conversationId: number;
@@ -55,6 +56,9 @@ export class MemoryTables {
   readonly events = new Map<number, EventRow>();
   readonly deliveries = new Map<string, DeliveryRow>();
   readonly hints = new Set<string>();
+  readonly runs = new Map<number, MemoryRun>();
+  /** Events that nobody has waited for yet, by their keys, as JSON. */
+  readonly signals = new Map<string, string>();
   /** How often a message became done or dead; a person's retry counts anew. */
   readonly ends = new Map<number, number>();
   /** Messages and deliveries whose row is perhaps an older one than the last: a write of it came late. */
@@ -93,6 +97,7 @@ export class MemoryTables {
 
   record(change: Change, by: string): StoredEvent[] {
     if (change.message) this.#changeMessage(change.message, by);
+    if (change.run) changeRun(this, change.run);
     if (change.delivery) this.#changeDelivery(change.delivery, by);
     if (change.failure) checkText(change.failure.error);
     if (change.hint) this.hints.add(change.hint.threadKey);
@@ -105,12 +110,15 @@ export class MemoryTables {
     const { shard: _shard, ...message } = row;
     const { status, attempts, interruptions, nextAttemptAt, lastError, stoppedBy } =
       this.inbox.get(conversationId) ?? DONE;
-    return { ...message, status, attempts, interruptions, nextAttemptAt, lastError, stoppedBy };
+    const stands = { status, attempts, interruptions, nextAttemptAt, lastError, stoppedBy };
+    return { ...message, ...stands, ...referenceOf(this.runs.get(conversationId)) };
   }
 
   /** Open messages that match, in the order of their ids. */
   openMessages(matches: (row: ConversationRow, inbox: InboxRow) => boolean): StoredMessage[] {
-    return [...this.inbox].flatMap(([id, inbox]) => {
+    // One that was taken back after it had ended has lost its place.
+    const rows = [...this.inbox].sort(([first], [second]) => first - second);
+    return rows.flatMap(([id, inbox]) => {
       const row = this.conversations.get(id);
       const message = this.message(id);
       return row && message && isOpen(inbox.status) && matches(row, inbox) ? [message] : [];
@@ -143,8 +151,13 @@ export class MemoryTables {
 
   update<Row extends object>(row: Row, change: Partial<Row>): void {
     const before = { ...row };
-    this.#undo.push(() => Object.assign(row, before));
+    this.onUndo(() => Object.assign(row, before));
     Object.assign(row, change);
+  }
+
+  /** What takes a write back where a later one of its transaction throws. */
+  onUndo(undo: () => void): void {
+    this.#undo.push(undo);
   }
 
   #changeMessage({ conversationId, ...change }: MessageChange, by: string): void {
@@ -155,7 +168,9 @@ export class MemoryTables {
     const row = this.inbox.get(conversationId);
     // What is dead is a person's to bring back: a write that says otherwise comes too late.
     if (!row || (row.status === "dead" && change.status !== "dead" && change.status !== "done")) return;
-    if (isOpen(row.status) && !isOpen(change.status)) this.#countEnd(conversationId);
+    // What waits is woken by what it waits for alone.
+    if (row.status === "waiting" && isOpen(change.status)) return;
+    if (!hasEnded(row.status) && hasEnded(change.status)) this.#countEnd(conversationId);
     if (change.status === "done") {
       this.inbox.delete(conversationId);
       this.#undo.push(() => this.inbox.set(conversationId, row));
@@ -228,6 +243,10 @@ const DONE = {
 
 export function isOpen(status: MessageStatus): boolean {
   return status === "pending" || status === "claimed";
+}
+
+export function hasEnded(status: MessageStatus): boolean {
+  return status === "done" || status === "dead";
 }
 
 export function deliveryKey({

@@ -8,6 +8,7 @@ import type {
   UnregisteredWork,
 } from "../../src/core/store.ts";
 import type { MemoryDatabase } from "./memory-database.ts";
+import { endRunsOfTheDead } from "./memory-runs.ts";
 import { isOpen } from "./memory-tables.ts";
 
 interface WorkOptions {
@@ -37,6 +38,18 @@ export function openWork({ db, holds, options }: WorkOptions) {
         if (row) tables.update(row, { isUnowned: false });
       }
       return taken;
+    },
+
+    wakeDue(now: number): number {
+      const due = [...tables.inbox].filter(([id, { status, nextAttemptAt }]) => {
+        const { gateway = null, shard = 0 } = tables.conversations.get(id) ?? {};
+        return (
+          status === "waiting" && nextAttemptAt !== null && nextAttemptAt <= now && holds(gateway, shard)
+        );
+      });
+      for (const [, row] of due)
+        tables.update(row, { status: "pending", isUnowned: true, nextAttemptAt: null });
+      return due.length;
     },
 
     stopRequests: (limit: number): StopRequest[] =>
@@ -70,9 +83,12 @@ export function openWork({ db, holds, options }: WorkOptions) {
       for (const [id, row] of tables.inbox) {
         const { gateway, createdAt } = tables.conversations.get(id) ?? { gateway: null, createdAt: 0 };
         if (gateway === null || isRun(gateway) || !isOpen(row.status)) continue;
-        if (createdAt >= createdBefore) count(gateway, "messages");
+        const { updatedAt = 0, decisions = [] } = tables.runs.get(id) ?? {};
+        const lastAt = Math.max(createdAt, updatedAt, ...decisions.map(({ answeredAt }) => answeredAt ?? 0));
+        if (lastAt >= createdBefore) count(gateway, "messages");
         else tables.update(row, { status: "dead", nextAttemptAt: null, isUnowned: false, lastError });
       }
+      endRunsOfTheDead(tables, db.turns.now());
       for (const row of tables.deliveries.values()) {
         if (isRun(row.gateway) || !isOpen(row.status)) continue;
         const createdAt = tables.events.get(row.eventId)?.createdAt ?? 0;

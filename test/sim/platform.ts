@@ -9,7 +9,7 @@ import type { Delivery, InboundMessage } from "../../src/core/message-event.ts";
 import type { Store } from "../../src/core/store.ts";
 import { aMessage } from "../../src/testing/builders.ts";
 import type { Random } from "./random.ts";
-import { DEFAULT_CHANNEL, type MessagePlan, type Scenario } from "./scenario.ts";
+import { contentOf, DEFAULT_CHANNEL, type MessagePlan, type Scenario } from "./scenario.ts";
 import type { Host, SimScheduler } from "./scheduler.ts";
 import type { Watched, Witness } from "./witness.ts";
 
@@ -18,6 +18,7 @@ export interface PlatformOptions {
   random: Random;
   scheduler: SimScheduler;
   witness: Witness;
+  plans: Map<string, MessagePlan>;
   /** Where platforms and people live. */
   outside: Host;
   /** Of a process that is no owner. */
@@ -69,6 +70,16 @@ export class Platform {
       if (laterMs === 0) scheduler.later(outside, "write", () => this.#post(post));
       else scheduler.after(outside, laterMs, () => this.#post(post));
     }
+  }
+
+  /** Someone writes a message that was not among those of the beginning. */
+  write(plan: MessagePlan): void {
+    const { scenario, plans, scheduler, outside } = this.#options;
+    scenario.messages.push(plan);
+    plans.set(plan.key, plan);
+    const post = { plan, host: undefined };
+    this.posts.add(post);
+    scheduler.later(outside, "write", () => this.#post(post));
   }
 
   /** Whether nobody wants anything any more. */
@@ -235,12 +246,13 @@ export class Platform {
 
 const TROUBLES = ["lost", "lost", "arrived and lost", "arrived and lost", "no answer", "refused"] as const;
 
-function toInbound({ key, gateway, thread, isControl }: MessagePlan) {
+function toInbound(plan: MessagePlan) {
+  const { key, gateway, thread, userId } = plan;
   return {
-    gateway,
+    ...{ gateway, userId },
     channelId: gateway === null ? "nobody's" : "C1",
     threadTs: thread,
-    content: `${isControl ? "/ping" : "/work"} ${key}`,
+    content: contentOf(plan),
     idempotencyKey: key,
     id: `id of ${key} ${Math.random()}`,
     role: "user" as const,

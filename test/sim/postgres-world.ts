@@ -17,9 +17,9 @@ const COUNT_ENDS = `${ENDS_TABLE};
   create function sim_count_end() returns trigger language plpgsql as
     $$ begin insert into sim_ends values (old.conversation_id); return null; end $$;
   create trigger sim_done after delete on inbox for each row
-    when (old.status in ('pending', 'claimed')) execute function sim_count_end();
+    when (old.status in ('pending', 'claimed', 'waiting')) execute function sim_count_end();
   create trigger sim_dead after update on inbox for each row
-    when (old.status in ('pending', 'claimed') and new.status not in ('pending', 'claimed'))
+    when (old.status in ('pending', 'claimed', 'waiting') and new.status in ('done', 'dead'))
     execute function sim_count_end()`;
 
 const LOOK = `select json_build_object(${[
@@ -36,10 +36,10 @@ const LOOK = `select json_build_object(${[
   .join(", ")}) as seen`;
 
 const EMPTY = `truncate conversations, inbox, process_events, process_event_deliveries, failed_attempts, hinted_threads,
-  gateways, processes, shard_leases, sim_ends restart identity cascade`;
+  gateways, processes, shard_leases, runs, steps, effects, decisions, run_signals, run_notes, sim_ends restart identity cascade`;
 
 /** How long a process that has died may keep its place, in real time. */
-const MAX_DYING_MS = 10_000;
+const MAX_DYING_MS = 30_000;
 /** The server has to be that old before it is believed that a process is gone, see `judge`. */
 const SETTLED_MS = 3500;
 

@@ -4,7 +4,7 @@
  * moment is handed over together. An answer comes in a turn of its own, late, or not at all.
  */
 import type { Ownership, Store } from "../../src/core/store.ts";
-import { labelOf, NO_RUNS, rowsOf } from "./memory-store.ts";
+import { labelOf, rowsOf } from "./memory-store.ts";
 import { answered, readThrough, Wire, type WireOptions } from "./real-wire.ts";
 
 export interface RealStoreOptions extends WireOptions {
@@ -42,7 +42,7 @@ export function openRealStore(options: RealStoreOptions): Store {
     wire.submit(label, async () => run(await opened()));
   return {
     location,
-    runs: NO_RUNS,
+    runs: createRunRecords({ read, write, wakes: options.wakes }),
     admission: {
       countOpen: (atMost) => read("count open", (store) => store.admission.countOpen(atMost)),
       isAllowed: async () => true,
@@ -82,6 +82,28 @@ export function openRealStore(options: RealStoreOptions): Store {
       await owning;
       await (await opening?.catch(() => undefined))?.close();
     },
+  };
+}
+
+interface RunsOptions {
+  read<T>(label: string, look: (store: Store) => Promise<T>): Promise<T>;
+  write<T>(label: string, run: (store: Store) => Promise<T>): Promise<T>;
+  wakes(): void;
+}
+
+function createRunRecords({ read, write, wakes }: RunsOptions): Store["runs"] {
+  const told = async <T>(label: string, run: (store: Store) => Promise<T>) => {
+    const written = await write(label, run);
+    wakes();
+    return written;
+  };
+  return {
+    run: (id) => read(`run ${id}`, ({ runs }) => runs.run(id)),
+    runs: (filter) => read("runs", ({ runs }) => runs.runs(filter)),
+    openThreads: (page) => read("threads of runs", ({ runs }) => runs.openThreads(page)),
+    answer: (id, answer) => told(`answer ${id}`, ({ runs }) => runs.answer(id, answer)),
+    signal: (key, event) => told(`signal ${key}`, ({ runs }) => runs.signal(key, event)),
+    reopen: (id) => told(`reopen ${id}`, ({ runs }) => runs.reopen(id)),
   };
 }
 
@@ -132,7 +154,7 @@ function createOwnership(real: Ownership, options: RealStoreOptions): Ownership 
     wasHinted: (thread) => read("hint", () => real.wasHinted(thread)),
     onWake: (callback) => {
       const wake = () => {
-        if (!options.faults.isWakeLost()) turns.later(host, "wake", callback);
+        if (!options.faults.isWakeLost()) turns.later(host, "wake", () => callback("all"));
       };
       if (options.onWake) options.onWake(wake);
       else real.onWake(wake);

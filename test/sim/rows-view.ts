@@ -1,7 +1,9 @@
 /** A real database as the witness sees it: its rows at one moment, in the tables of the store model. */
 import type { EventKind } from "../../src/core/process-event.ts";
+import type { DecisionRecord, EffectChange, RunStatus } from "../../src/core/run-store.ts";
 import type { ShardKey } from "../../src/core/shards.ts";
-import type { Status } from "../../src/core/store.ts";
+import type { MessageStatus, Status } from "../../src/core/store.ts";
+import type { MemoryRun } from "./memory-runs.ts";
 import { deliveryKey, MemoryTables } from "./memory-tables.ts";
 import type { DatabaseView } from "./world-database.ts";
 
@@ -13,6 +15,11 @@ export const READINGS = {
   events: "select * from process_events",
   deliveries:
     "select d.*, g.name as gateway from process_event_deliveries d join gateways g on g.id = d.gateway_id",
+  runs: "select * from runs",
+  steps: "select * from steps order by ordinal",
+  effects: "select * from effects",
+  decisions: "select * from decisions order by asked_at",
+  notes: "select * from run_notes order by conversation_id",
   ends: "select conversation_id, count(*) as ends from sim_ends group by conversation_id",
 } as const;
 
@@ -69,7 +76,7 @@ function toTables(rows: Rows, writers: ReadonlyMap<number | string, string>): Me
   for (const row of rows.inbox) {
     const id = Number(row.conversation_id);
     tables.inbox.set(id, {
-      status: row.status as Status,
+      status: row.status as MessageStatus,
       attempts: Number(row.attempts),
       interruptions: Number(row.interruptions),
       nextAttemptAt: numberOf(row.next_attempt_at),
@@ -106,8 +113,63 @@ function toTables(rows: Rows, writers: ReadonlyMap<number | string, string>): Me
       by: by(deliveryKey(key)),
     });
   }
+  for (const row of rows.runs) tables.runs.set(Number(row.conversation_id), toRun(row, rows));
   for (const { conversation_id, ends } of rows.ends) tables.ends.set(Number(conversation_id), Number(ends));
   return tables;
+}
+
+function toRun(row: Record<string, unknown>, rows: Rows): MemoryRun {
+  const conversationId = Number(row.conversation_id);
+  const ofRun = ({ run_id }: Record<string, unknown>) => Number(run_id) === conversationId;
+  return {
+    conversationId,
+    worker: String(row.worker),
+    version: Number(row.version),
+    isDetached: row.is_detached === 1,
+    lane: textOf(row.lane),
+    title: String(row.title),
+    status: row.status as RunStatus,
+    reason: textOf(row.reason),
+    round: Number(row.round),
+    createdAt: Number(row.created_at),
+    updatedAt: Number(row.updated_at),
+    endedAt: numberOf(row.ended_at),
+    steps: rows.steps.filter(ofRun).map((step) => ({
+      name: String(step.name),
+      ordinal: Number(step.ordinal),
+      attempts: Number(step.attempts),
+      result: textOf(step.result),
+      begunAt: Number(step.begun_at),
+      endedAt: numberOf(step.ended_at),
+    })),
+    effects: rows.effects.filter(ofRun).map(({ step, key, outcome, at }) => ({
+      ...{ step: String(step), key: String(key), at: Number(at) },
+      outcome: outcome as EffectChange["outcome"],
+    })),
+    decisions: rows.decisions.filter(ofRun).map(toDecision),
+    notes: rows.notes.filter(ofRun).map((note) => ({
+      conversationId: Number(note.conversation_id),
+      userId: String(note.user_id),
+      content: String(note.content),
+      createdAt: Number(note.created_at),
+      takenAt: numberOf(note.taken_at),
+    })),
+  };
+}
+
+function toDecision(row: Record<string, unknown>): DecisionRecord {
+  return {
+    name: String(row.name),
+    kind: row.kind as DecisionRecord["kind"],
+    text: String(row.text),
+    choices: JSON.parse(String(row.choices)) as string[],
+    key: textOf(row.key),
+    askedAt: Number(row.asked_at),
+    dueAt: numberOf(row.due_at),
+    answer: textOf(row.answer),
+    answeredBy: textOf(row.answered_by),
+    answeredAt: numberOf(row.answered_at),
+  };
 }
 
 function textOf(value: unknown): string | null {

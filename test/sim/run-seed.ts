@@ -4,9 +4,12 @@
  */
 import { messageOf } from "../../src/core/errors.ts";
 import { checkTheEnd } from "./final-checks.ts";
-import { isOpen, type MemoryTables } from "./memory-tables.ts";
+import { hasEnded, isOpen, type MemoryTables } from "./memory-tables.ts";
+import { OutsideWorld } from "./outside-world.ts";
+import { People } from "./people.ts";
 import { Platform } from "./platform.ts";
 import { createRandom, type Random } from "./random.ts";
+import { checkRuns, waitsInVain } from "./run-checks.ts";
 import { createScenario, type Scenario } from "./scenario.ts";
 import { type Host, SimScheduler } from "./scheduler.ts";
 import { createProcess, type SimProcess } from "./sim-process.ts";
@@ -80,10 +83,13 @@ class World {
   readonly #witness: Witness;
   #db!: WorldDatabase;
   #platform!: Platform;
+  #people!: People;
+  #outsideWorld!: OutsideWorld;
   #isReal = false;
   #processCount = 0;
   #faults = 0;
   #isCalm = false;
+  #calmAt = 0;
   #isOver = false;
   /** When a write failed the last time, by the count of steps. */
   #troubledAt = Number.NEGATIVE_INFINITY;
@@ -126,18 +132,23 @@ class World {
     });
     const store = this.#db.open(this.#outside);
     const shared = { scenario, random, scheduler, witness };
-    this.#platform = new Platform({ ...shared, outside: this.#outside, store, isCalm });
+    const { db, outside } = { db: this.#db, outside: this.#outside };
+    this.#platform = new Platform({ ...shared, plans: this.#plans, outside, store, isCalm });
+    this.#people = new People({ ...shared, platform: this.#platform, db, outside, store });
+    this.#outsideWorld = new OutsideWorld({ ...shared, db, isCalm });
   }
 
   async run(): Promise<RunResult> {
     for (const slot of this.#scenario.slots.keys()) this.#start(slot);
     this.#platform.start();
+    this.#people.start();
     await this.#storm();
     await this.#calm();
     await this.#stopAll();
     const { violations } = this.#witness;
     await this.#db.look(({ tables }) => {
-      if (violations.length === 0) checkTheEnd(tables, { scenario: this.#scenario, witness: this.#witness });
+      const parts = { scenario: this.#scenario, witness: this.#witness, outside: this.#outsideWorld };
+      if (violations.length === 0) checkTheEnd(tables, parts);
     });
     return { seed: this.#seed, steps: this.#scheduler.steps, violations };
   }
@@ -157,6 +168,7 @@ class World {
 
   async #calm(): Promise<void> {
     this.#isCalm = true;
+    this.#calmAt = this.#scheduler.now();
     this.#scheduler.calm();
     for (const { host } of this.#processes) if (host.state === "frozen") this.#thaw(host);
     const until = this.#scheduler.now() + HOUR_MS;
@@ -209,6 +221,7 @@ class World {
         scheduler: this.#scheduler,
         witness: this.#witness,
       },
+      ...{ people: this.#people, outside: this.#outsideWorld },
       ...{ platform: this.#platform, plans: this.#plans, failures: this.#failures, host, slot },
       store: this.#db.open(host),
     });
@@ -238,6 +251,7 @@ class World {
     const { host } = process;
     this.#scheduler.freeze(host);
     this.#platform.frozen(host);
+    this.#outsideWorld.cutOff(host);
     const frozenMs = this.#random.between(1, 40_000);
     this.#db.froze(host, frozenMs > this.#scenario.limits.leaseMs);
     // Whoever is alone and frozen keeps its lock; another one takes the database over all the same.
@@ -304,6 +318,9 @@ class World {
   #gone(process: SimProcess): void {
     this.#processes.delete(process);
     this.#platform.cutOff(process.host);
+    this.#outsideWorld.cutOff(process.host);
+    if (this.#scenario.hasRuns)
+      void this.#db.look(({ tables }) => checkRuns(tables, (text) => this.#witness.violated(text)));
     this.#db.died(process.host);
     const isReplaced = [...this.#processes].some(
       ({ slot, isStopping }) => slot === process.slot && !isStopping,
@@ -313,7 +330,7 @@ class World {
   }
 
   async #isQuiet(): Promise<boolean> {
-    if (!this.#platform.isQuiet) return false;
+    if (!(this.#platform.isQuiet && this.#people.isQuiet)) return false;
     if (this.#isReal && this.#scheduler.pendingCount > 0 && this.#scheduler.steps % STEPS_PER_LOOK > 0)
       return false;
     return (await this.#openWork()) === "";
@@ -324,6 +341,10 @@ class World {
     let open: string[] = [];
     await this.#db.look(({ tables }) => {
       open = openIn(tables);
+      if (!this.#scenario.hasRuns || !this.#isCalm) return;
+      const before = this.#scheduler.now() - NOTICE_MS;
+      for (const text of waitsInVain(tables, before > this.#calmAt ? before : 0))
+        this.#witness.violated(text);
     });
     return [...posts, ...open].join(", ");
   }
@@ -331,7 +352,7 @@ class World {
 
 function openIn({ inbox, deliveries }: MemoryTables): string[] {
   const messages = [...inbox]
-    .filter(([, { status }]) => isOpen(status))
+    .filter(([, { status }]) => !hasEnded(status))
     .map(([id, { status }]) => `${id} ${status}`);
   const open = [...deliveries.values()].filter(({ status }) => isOpen(status));
   return [...messages, ...open.map(({ eventId, status }) => `event ${eventId} ${status}`)];

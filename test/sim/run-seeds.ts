@@ -7,8 +7,9 @@ export interface RunSeedsOptions {
   lanes: Databases[];
   from?: number;
   count: number;
-  /** Begins no further seed after that time. */
+  /** Begins no further seed after that time, but for those that are too few on whatever machine. */
   maxMs?: number;
+  min?: number;
   trace?: ((line: string) => void) | undefined;
   /** False: begins no further seed. */
   onResult(result: RunResult): boolean;
@@ -16,11 +17,12 @@ export interface RunSeedsOptions {
 
 /** Resolves with how many were run. */
 export async function runSeeds(options: RunSeedsOptions): Promise<number> {
-  const { lanes, from = 0, count, maxMs = Number.POSITIVE_INFINITY, trace, onResult } = options;
+  const { lanes, from = 0, count, maxMs = Number.POSITIVE_INFINITY, min = 0, trace, onResult } = options;
   const startedAt = performance.now();
   let next = from;
   let hasFailed = false;
-  const isMore = () => next < from + count && !hasFailed && performance.now() - startedAt < maxMs;
+  const isInTime = () => next < from + min || performance.now() - startedAt < maxMs;
+  const isMore = () => next < from + count && !hasFailed && isInTime();
   await Promise.all(
     lanes.map(async (databases) => {
       while (isMore()) {

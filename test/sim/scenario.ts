@@ -1,10 +1,17 @@
 /** What a seed stands for: the processes, what people write, how workers and platforms behave, what goes wrong. */
 import { DEFAULT_LIMITS, type Limits } from "../../src/core/limits.ts";
-import type { Random } from "./random.ts";
+import { createRandom, type Random } from "./random.ts";
+import { type RunPlan, runBy } from "./run-plans.ts";
 import type { StoreKind } from "./world-database.ts";
 
 export interface MessagePlan {
   key: string;
+  /** Who writes it. */
+  userId: string;
+  /** Plain words, which a run of its thread may take. */
+  isPlain: boolean;
+  /** The long work that it starts. */
+  run: RunPlan | null;
   /** Null: a message of no gateway, announced through all of them. */
   gateway: string | null;
   thread: string;
@@ -42,6 +49,8 @@ export interface Scenario {
   maxConcurrent: number | undefined;
   limits: Limits;
   messages: MessagePlan[];
+  /** Whether some of them start runs. */
+  hasRuns: boolean;
   tickProbability: number;
   /** Of each step: that a process is killed, frozen or stopped. */
   faultProbability: number;
@@ -56,6 +65,10 @@ export interface Scenario {
 }
 
 export const DEFAULT_CHANNEL = "home";
+
+/** Sets the chances of the runs apart from the others. */
+const RUNS = 0x2f6e_2b1d;
+const RUN_LIMITS = 0x1b87_3593;
 
 /** Of real time: a process on PostgreSQL whose sign of life is older counts as frozen. */
 const REAL_LEASE_MS = 3000;
@@ -72,13 +85,19 @@ export function createScenario(
   const often = (probability: number) => (random.chance(0.5) ? probability * random.next() : 0);
   const threads = random.between(1, 4);
   const count = random.between(2, 9);
+  const plain = Array.from({ length: count }, (_, index) => messageBy(random, { index, threads, count }));
+  const messages = withRuns(plain, seed);
   return {
     ...{ seed, isShared, slots },
     canFind: random.chance(0.8),
     isExclusive: random.chance(0.2),
     maxConcurrent: random.chance(0.3) ? random.between(1, 2) : undefined,
-    limits: { ...limitsBy(random), ...(kind === "postgres" ? { leaseMs: REAL_LEASE_MS } : {}) },
-    messages: Array.from({ length: count }, (_, index) => messageBy(random, { index, threads, count })),
+    limits: {
+      ...limitsBy(random),
+      ...runLimitsBy(seed),
+      ...(kind === "postgres" ? { leaseMs: REAL_LEASE_MS } : {}),
+    },
+    ...{ messages, hasRuns: messages !== plain },
     tickProbability: random.pick([0, 0.005, 0.02, 0.1, 0.3]),
     faultProbability: random.chance(0.75) ? random.pick([0.002, 0.01, 0.03]) : 0,
     maxFaults: random.between(1, 6),
@@ -87,6 +106,56 @@ export function createScenario(
     sendTrouble: often(0.6),
     maxClockOffsetMs: random.pick([0, 0, 5000]),
   };
+}
+
+/**
+ * Of each other seed, some messages start runs and some are plain words. By chances of their own: the rest of a seed is
+ * as it was without.
+ */
+function withRuns(messages: MessagePlan[], seed: number): MessagePlan[] {
+  const random = createRandom(seed ^ RUNS);
+  if (random.chance(0.5)) return messages;
+  const count = messages.length;
+  return messages.map((plan, index) => {
+    if (plan.isControl || plan.gateway === null) return plan;
+    const run = random.chance(0.5) ? runBy(random, { index, count }) : null;
+    const isPlain = run === null && random.chance(0.5);
+    const userId = random.pick(["U1", "U1", "U2"]);
+    if (run)
+      return { ...plan, run, userId, ending: "answer", failures: 0, progress: 0, isShorterAgain: false };
+    // A run that takes it ends it: it has nothing of its own that must be seen.
+    return isPlain ? { ...plan, ...PLAIN, userId } : { ...plan, userId };
+  });
+}
+
+/** What is not meant for one does as a message without any trouble does. */
+const PLAIN = {
+  isPlain: true,
+  ending: "answer",
+  progress: 0,
+  failures: 0,
+  isShorterAgain: false,
+  isDeaf: false,
+  sleepMs: 0,
+  stopAfterMs: null,
+} as const;
+
+/** Plain words that someone writes while the world goes on. */
+export function plainMessage(of: Pick<MessagePlan, "key" | "userId" | "gateway" | "thread">): MessagePlan {
+  const more = { by: "platform", copies: 1, waitMs: 0, isControl: false, run: null, halts: null } as const;
+  return { ...PLAIN, ...more, ...of };
+}
+
+/** What the message says. */
+export function contentOf({ key, isControl, isPlain, run }: MessagePlan): string {
+  if (run) return `/${run.worker} ${key}${run.lane === null ? "" : ` lane=${run.lane}`}`;
+  if (isPlain) return `say ${key}`;
+  return `${isControl ? "/ping" : "/work"} ${key}`;
+}
+
+/** Whose plan it is that says this. */
+export function keyOf(content: string): string {
+  return content.split(" ")[1] ?? "";
 }
 
 function messageBy(
@@ -98,6 +167,8 @@ function messageBy(
   const gateway = random.pick(["a", "a", "b"]);
   return {
     key: `m${index}`,
+    userId: "U1",
+    ...{ isPlain: false, run: null },
     gateway: isOfOther && random.chance(0.4) ? null : gateway,
     thread: `T${random.between(1, threads)}`,
     by: isOfOther ? "other process" : "platform",
@@ -123,6 +194,10 @@ function messageBy(
     stopAfterMs: random.chance(0.12) ? random.pick([0, 0, 1, random.between(1, 60_000)]) : null,
     halts: isControl && random.chance(0.6) ? `m${random.between(0, count - 1)}` : null,
   };
+}
+
+function runLimitsBy(seed: number): Pick<Limits, "maxConcurrentRuns"> {
+  return { maxConcurrentRuns: createRandom(seed ^ RUN_LIMITS).pick([1, 2, 8]) };
 }
 
 /** Small ones, so that a few messages meet them. */

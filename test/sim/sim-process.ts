@@ -4,10 +4,13 @@ import type { Logger } from "../../src/core/logger.ts";
 import { SensoriumLoop } from "../../src/core/sensorium-loop.ts";
 import type { Store } from "../../src/core/store.ts";
 import { defineWorker, type Worker } from "../../src/core/worker.ts";
+import type { OutsideWorld } from "./outside-world.ts";
+import type { People } from "./people.ts";
 import type { Platform } from "./platform.ts";
 import type { Random } from "./random.ts";
 import type { MessagePlan, Scenario } from "./scenario.ts";
 import type { Host, SimScheduler } from "./scheduler.ts";
+import { runWorkers } from "./sim-run.ts";
 import type { Watched, Witness } from "./witness.ts";
 
 export interface SimProcess extends Watched {
@@ -25,6 +28,8 @@ export interface ProcessOptions {
   scheduler: SimScheduler;
   witness: Witness;
   platform: Platform;
+  people: People;
+  outside: OutsideWorld;
   plans: ReadonlyMap<string, MessagePlan>;
   /** How often a message's attempts have failed so far, by its key. */
   failures: Map<string, number>;
@@ -62,6 +67,7 @@ export function createProcess(options: ProcessOptions): SimProcess {
     stoppedAt: undefined,
   };
   for (const command of ["/work", "/ping"]) loop.registerWorker(worker(command, { ...options, process }));
+  if (scenario.hasRuns) for (const each of runWorkers({ ...options, process })) loop.registerWorker(each);
   for (const gateway of scenario.slots[slot] ?? []) loop.registerGateway(platform.gateway(gateway, process));
   return process;
 }

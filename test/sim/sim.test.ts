@@ -13,7 +13,7 @@ import { type Databases, MEMORY, POSTGRES_LANES, postgresDatabases, sqliteDataba
 const AMOUNTS = {
   memory: { count: Number(process.env.ROBSON_SIM_SEEDS ?? 2000), maxMs: 60_000, min: 100 },
   sqlite: { count: 300, maxMs: 15_000, min: 20 },
-  postgres: { count: 60, maxMs: 20_000, min: 6 },
+  postgres: { count: 60, maxMs: 20_000, min: 4 },
 };
 const TIMEOUT_MS = 600_000;
 
@@ -58,7 +58,7 @@ async function expectNoViolation(lanes: Databases[]): Promise<void> {
   const kind = lanes[0]?.kind ?? "memory";
   const { count, maxMs, min } = AMOUNTS[kind];
   const done = await runSeeds({
-    ...{ lanes, count, maxMs },
+    ...{ lanes, count, maxMs, min },
     onResult({ seed, violations }) {
       const again = `npm run sim -- --store ${kind} --seed ${seed}`;
       expect(violations, `seed ${seed} on ${kind}: repeat it with ${again}`).toEqual([]);

@@ -13,10 +13,10 @@ import { ENDS_TABLE, READINGS, type Rows } from "./rows-view.ts";
 import type { DatabaseView, WorldDatabase } from "./world-database.ts";
 
 const COUNT_ENDS = `${ENDS_TABLE};
-  create trigger sim_done after delete on inbox when old.status in ('pending', 'claimed')
+  create trigger sim_done after delete on inbox when old.status in ('pending', 'claimed', 'waiting')
     begin insert into sim_ends values (old.conversation_id); end;
   create trigger sim_dead after update on inbox
-    when old.status in ('pending', 'claimed') and new.status not in ('pending', 'claimed')
+    when old.status in ('pending', 'claimed', 'waiting') and new.status in ('done', 'dead')
     begin insert into sim_ends values (old.conversation_id); end`;
 
 /** Makes an empty database in that folder, of which each run gets a copy. */

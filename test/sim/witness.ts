@@ -7,7 +7,8 @@ import type { Accepted } from "../../src/core/gateway.ts";
 import type { Delivery, ReceivedMessage } from "../../src/core/message-event.ts";
 import { threadKey } from "../../src/core/shards.ts";
 import { type ConversationRow, deliveryKey, isOpen } from "./memory-tables.ts";
-import type { MessagePlan } from "./scenario.ts";
+import { RunWitness } from "./run-witness.ts";
+import { keyOf, type MessagePlan } from "./scenario.ts";
 import type { Host } from "./scheduler.ts";
 import type { DatabaseView, WorldDatabase } from "./world-database.ts";
 
@@ -22,7 +23,8 @@ interface Attempt {
   process: Watched;
   conversationId: number;
   thread: string;
-  isControl: boolean;
+  /** A control command, or a run in a lane of its own: handled beside its thread's other messages. */
+  isBeside: boolean;
 }
 
 interface Arrival {
@@ -45,6 +47,7 @@ const NOTHING = () => undefined;
 
 export class Witness {
   readonly violations: string[] = [];
+  readonly runs: RunWitness;
   readonly arrivals = new Map<string, Arrival>();
   readonly accepted = new Map<string, number>();
   /** What a process has sent that had lost its lease: nobody can keep it from being there twice. */
@@ -72,6 +75,11 @@ export class Witness {
 
   constructor(options: WitnessOptions) {
     this.#options = options;
+    this.runs = new RunWitness({
+      look: (see) => this.#look(see),
+      violated: (text) => this.violated(text),
+      isStale: (process, view) => this.#isStale(process, view),
+    });
   }
 
   violated(text: string): void {
@@ -120,8 +128,8 @@ export class Witness {
     await this.#look((view) => {
       const row = view.tables.conversations.get(conversationId);
       if (this.#isStale(process, view) || !row) return;
-      const isControl = this.#planOf(row)?.isControl ?? false;
-      const entry = { process, conversationId, thread: threadKey(row), isControl };
+      const isBeside = isBesideThread(this.#planOf(row));
+      const entry = { process, conversationId, thread: threadKey(row), isBeside };
       this.#checkAttempt(entry, { view, row, attempt });
       this.#attempts.add(entry);
       ends = () => void this.#attempts.delete(entry);
@@ -203,15 +211,19 @@ export class Witness {
   }
 
   #checkAttempt(
-    { process, conversationId, thread, isControl }: Attempt,
+    { process, conversationId, thread, isBeside }: Attempt,
     { view, row, attempt }: { view: DatabaseView; row: ConversationRow; attempt: number },
   ): void {
     const name = `${process.host.name} begins message ${conversationId}`;
     const inbox = view.tables.inbox.get(conversationId);
     const isCounted = inbox?.status === "claimed" && inbox.attempts === attempt;
     const isUncertain = view.tables.overwritten.has(conversationId);
-    if (!isUncertain) this.#checkIsLater(conversationId, { name, attempt });
-    if (!isCounted && !isUncertain)
+    const { isControl = false, run = null } = this.#planOf(row) ?? {};
+    // A run's attempts are counted anew with each step that is done, and each time that it has waited.
+    if (!(isUncertain || run)) this.#checkIsLater(conversationId, { name, attempt });
+    const isInVain = run !== null && inbox?.status === "waiting";
+    if (isInVain) this.runs.beginsInVain(conversationId, view);
+    if (!(isCounted || isUncertain || isInVain))
       this.violated(
         `${name}, attempt ${attempt}, which is ${inbox?.status ?? "done"} with ${inbox?.attempts}`,
       );
@@ -221,10 +233,10 @@ export class Witness {
     for (const other of this.#attempts) {
       if (this.#isStale(other.process, view)) continue;
       if (other.conversationId === conversationId) this.violated(`${name}, which is being handled`);
-      else if (other.thread === thread && !other.isControl && !isControl)
+      else if (other.thread === thread && !other.isBeside && !isBeside)
         this.violated(`${name} while message ${other.conversationId} of its thread is handled`);
     }
-    if (!isControl) this.#checkMessageOrder(row, { view, name });
+    if (!isBeside) this.#checkMessageOrder(row, { view, name });
   }
 
   #checkSend(
@@ -289,11 +301,14 @@ export class Witness {
   /** What came before it in its thread has ended, or has failed and waits for its retry. */
   #checkMessageOrder(row: ConversationRow, { view, name }: { view: DatabaseView; name: string }): void {
     const { tables } = view;
-    const calledAt = this.#calledAt.get(row.content.split(" ")[1] ?? "") ?? 0;
+    const calledAt = this.#calledAt.get(keyOf(row.content)) ?? 0;
+    // What comes back from waiting takes its place behind what has come meanwhile.
+    if (tables.runs.get(row.conversationId)?.decisions.length) return;
     for (const earlier of tables.conversations.values()) {
       if (earlier.conversationId >= row.conversationId || threadKey(earlier) !== threadKey(row)) continue;
       const inbox = tables.inbox.get(earlier.conversationId);
-      if (!inbox || !isOpen(inbox.status) || this.#planOf(earlier)?.isControl) continue;
+      if (!inbox || !isOpen(inbox.status) || isBesideThread(this.#planOf(earlier))) continue;
+      if (tables.runs.get(earlier.conversationId)?.decisions.length) continue;
       const acceptedAt = this.#acceptedAt.get(this.#planOf(earlier)?.key ?? "") ?? Number.POSITIVE_INFINITY;
       // Known and not promised: where memory is full, what others have stored waits for its room.
       if (inbox.isUnowned) continue;
@@ -307,18 +322,22 @@ export class Witness {
     }
   }
 
-  /** A control message's events come between the others; places in a lane are in the order of the calls. */
+  /** Events of what is beside its thread come between the others; places in a lane are in the order of the calls. */
   #areInOrder({ tables }: DatabaseView, events: { eventId: number }[]): boolean {
     return events.every((event) => {
       const row = tables.conversationOf(event);
       const isLoose = this.loose.has(tables.events.get(event.eventId)?.content ?? "");
-      return row && !isLoose && !this.#planOf(row)?.isControl;
+      return row && !isLoose && !isBesideThread(this.#planOf(row));
     });
   }
 
   #planOf(row: ConversationRow): MessagePlan | undefined {
-    return this.#options.plans.get(row.content.split(" ")[1] ?? "");
+    return this.#options.plans.get(keyOf(row.content));
   }
+}
+
+function isBesideThread(plan: MessagePlan | undefined): boolean {
+  return plan !== undefined && (plan.isControl || (plan.run !== null && plan.run.worker !== "ask"));
 }
 
 /** As core has it: of a copy for another gateway too, the thread of the message. */
