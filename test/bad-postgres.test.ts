@@ -59,7 +59,7 @@ test("a wrong password is refused as such, and is not shown", async (t) => {
   const url = new URL(server.url);
   [url.username, url.password] = ["asker", `${SECRET}-wrong`];
 
-  const error = await vi.waitUntil(() => refusal(openStore(url.href)).catch(() => undefined));
+  const error = await vi.waitUntil(() => refusal(openStore(url.href)).catch(() => undefined), 20_000);
 
   expect(error).toMatchObject({ code: "STORE_UNREADABLE", hint: "Check user and password of its URL" });
 });

@@ -19,7 +19,7 @@ async function aFolderWithLongTask(stopGraceMs: number): Promise<string> {
       "",
     ].join("\n"),
   });
-  const { task } = await createDemoProject(cwd, { signal: AbortSignal.timeout(10_000) });
+  const { task } = await createDemoProject(cwd, { signal: AbortSignal.timeout(60_000) });
   writeFileSync(join(cwd, "agent-script.json"), '[{ "run": ["sleep", "20"] }]');
   const [url = ""] = task.repoUrls ?? [];
   await robson(cwd, "task", "create", "--key", task.key, "--summary", task.summary, "--repo-url", url);

@@ -35,5 +35,5 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     const shown = await robson(cwd, "--db", location, "conversations", "show", "2");
     expect(shown.stdout).toMatch(/^Message 2 \(pending\), .* in fake C1\ntwo\n$/);
     expect((await robson(cwd, "--db", location, "gateways", "status")).stdout).toContain("open: 2 messages");
-  }, 60_000);
+  }, 180_000);
 });

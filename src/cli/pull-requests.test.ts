@@ -1,15 +1,16 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openStore } from "../store/open-store.ts";
+import { pullRequestBody } from "../workflow/pull-request-body.ts";
 import { aFolder, robson } from "./robson-process.fixture.ts";
 
 /** A folder with a database that holds one pull request. */
-async function folderWithPullRequest(): Promise<string> {
+async function folderWithPullRequest(body = "## What was asked\n\nA-1: Fix it\n"): Promise<string> {
   const folder = aFolder();
   const store = await openStore(join(folder, "robson.db"));
   await store.pullRequests.findOrCreate({
     ...{ repoUrl: "https://example.org/shop.git", head: "robson/A-1-fix", base: "main", headSha: "abc123" },
-    ...{ title: "A-1: Fix it", body: "## What was asked\n\nA-1: Fix it\n" },
+    ...{ title: "A-1: Fix it", body },
   });
   await store.close();
   return folder;
@@ -29,6 +30,17 @@ test("the pull requests are listed, and one is shown with its text and how to fe
   );
   expect(shown.stdout).toMatch(/\n## What was asked\n\nA-1: Fix it\n$/);
   expect(JSON.parse(json.stdout)).toMatchObject({ number: 1, status: "open", headSha: "abc123" });
+});
+
+test("a draft is shown as one", async () => {
+  const ticket = { key: "A-1", summary: "Fix it", description: "" };
+  const change = { diffStat: "", summary: "", agent: "scripted", checks: [] };
+  const cwd = await folderWithPullRequest(pullRequestBody(ticket, change));
+
+  expect((await robson(cwd, "pull-requests", "list")).stdout).toMatch(/^1 {5}draft {3}A-1: Fix it {2}/);
+  expect((await robson(cwd, "pull-requests", "show", "1")).stdout).toContain("Status:     draft\n");
+  const json = await robson(cwd, "pull-requests", "list", "--json");
+  expect(JSON.parse(json.stdout)).toMatchObject([{ status: "open", isDraft: true }]);
 });
 
 test("where there is none, that is said", async () => {

@@ -28,4 +28,4 @@ test("robson why says of a message that retention removed it, and of one that ne
   );
   expect(second.stdout).toContain("two");
   expect(never.stderr).toContain('Cannot find a message by "9"');
-}, 60_000);
+}, 180_000);

@@ -9,7 +9,7 @@ import { onTestFinished } from "vitest";
 import { runCli } from "./program.ts";
 
 const MAIN = join(import.meta.dirname, "main.ts");
-const MAX_WAIT_MS = 20_000;
+const MAX_WAIT_MS = 60_000;
 
 export interface Finished {
   stdout: string;
@@ -54,6 +54,7 @@ export class RunningRobson {
   readonly finished: Promise<Finished>;
   #stdout = "";
   #stderr = "";
+  #hasEnded = false;
 
   constructor(child: ChildProcessByStdio<null, Readable, Readable>) {
     this.child = child;
@@ -63,11 +64,10 @@ export class RunningRobson {
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       this.#stderr += text;
     });
-    this.finished = once(child, "close").then(([exitCode]) => ({
-      stdout: this.#stdout,
-      stderr: this.#stderr,
-      exitCode: exitCode as number | null,
-    }));
+    this.finished = once(child, "close").then(([exitCode]) => {
+      this.#hasEnded = true;
+      return { stdout: this.#stdout, stderr: this.#stderr, exitCode: exitCode as number | null };
+    });
   }
 
   /** Resolves with the first match in what it writes to stderr. */
@@ -76,8 +76,8 @@ export class RunningRobson {
     for (;;) {
       const found = pattern.exec(this.#stderr);
       if (found !== null) return found;
-      if (this.child.exitCode !== null || this.child.signalCode !== null)
-        throw new Error(`It ended without saying ${pattern}: ${this.#stderr}`);
+      // Its exit code may be here before its last words.
+      if (this.#hasEnded) throw new Error(`It ended without saying ${pattern}: ${this.#stderr}`);
       await Promise.race([once(this.child.stderr, "data", { signal }), this.finished]);
     }
   }

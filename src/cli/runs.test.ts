@@ -102,6 +102,9 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
       stderr: "No process runs the loop now; `robson agent` takes it up\n",
     });
     expect((await runs("answer", String(waiting), "no")).stderr).toContain("it has no question open");
+    expect((await runs("list")).stdout).toMatch(
+      /: waits for a process that runs the loop; `robson agent` takes it up\n$/,
+    );
     expect((await runs("stop", String(waiting))).stdout).toContain("is being stopped; what is done is kept");
     expect((await runs("stop", String(failed))).stderr).toContain("it has ended (failed)");
     expect((await runs("retry", String(failed))).stdout).toBe(
@@ -114,22 +117,32 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
 
 test("a run asks in one command, is answered by the next, and goes on in it", async () => {
   const cwd = aFolder({ "robson.toml": '[[plugins]]\nuse = "./asker.mjs"\n', "asker.mjs": PLUGIN });
-  const asked = await robson(cwd, "send", "--timeout", "2", "/ask");
-  expect(asked.stderr).toContain("Answer with `/answer 1 yes | no`");
+  const asked = await robson(cwd, "send", "--timeout", "600", "/ask");
+  expect(asked).toMatchObject({ exitCode: 1, stdout: "" });
+  expect(asked.stderr).toMatch(
+    /Push it\?\n\nAnswer with `\/answer 1 yes \| no`, or in a message of this thread\n/,
+  );
+  expect(asked.stderr).toContain(
+    "Run 1 waits for this answer, for as long as it takes: `robson runs answer 1 yes | no`\n`robson agent` then goes on with it\n",
+  );
+  const json = await robson(cwd, "send", "--json", "/ask");
+  expect(JSON.parse(json.stdout.trim().split("\n").at(-1) ?? "")).toEqual({
+    ...{ conversationId: 2, question: "sure", text: "Push it?", choices: ["yes", "no"] },
+  });
 
   const answered = await robson(cwd, "send", "/answer 1 no");
   expect(answered.stdout).toContain("Run 1 has your answer, `no`, and goes on.");
   const why = await robson(cwd, "why", "1");
   expect(why.stdout).toContain('Run 1 of worker "ask", "A-1"');
   expect((await robson(cwd, "send", "/logs 1")).stdout).toContain('Step 1, "clone": done');
-}, 60_000);
+}, 180_000);
 
 test("what an agent wrote is printed as it was said, or as it was kept", async () => {
   const cwd = aFolder({
     "robson.toml": 'workflow.work_dir = "work"\n[[plugins]]\nuse = "./asker.mjs"\n',
     "asker.mjs": PLUGIN,
   });
-  await robson(cwd, "send", "--timeout", "2", "/ask");
+  await robson(cwd, "send", "/ask");
   mkdirSync(`${cwd}/work/transcripts`, { recursive: true });
   const entries = [
     { at: 0, note: "a turn begins" },
@@ -152,4 +165,4 @@ test("what an agent wrote is printed as it was said, or as it was kept", async (
   expect((await robson(cwd, "runs", "show", "1")).stdout).toContain(
     `Transcript: ${cwd}/work/transcripts/1.jsonl`,
   );
-}, 60_000);
+}, 180_000);

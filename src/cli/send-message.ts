@@ -13,7 +13,7 @@ import { toNewMessage } from "../core/new-message.ts";
 import type { EventRecord } from "../core/store.ts";
 import { CLI_GATEWAY } from "../gateways/cli/index.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
-import { follow } from "./follow.ts";
+import { type Followed, follow } from "./follow.ts";
 import { type StartedLoop, startLoop } from "./start-loop.ts";
 
 export interface SendMessageOptions {
@@ -32,13 +32,13 @@ export interface SendMessageOptions {
 export interface SentMessage {
   conversationId: number;
   /** "pending" when nobody waited for the end. */
-  status: "done" | "dead" | "pending";
+  status: Followed | "pending";
 }
 
 /** How often a waiting command looks whether the owner is still there. */
 const OWNER_CHECK_MS = 1000;
 
-/** Sends the text, and unless that was not asked for waits for its end. A stop leaves the message for the next owner. */
+/** Sends the text, and unless that was not asked for waits for its end, or for its question. A stop leaves the message for the next owner. */
 export async function sendMessage(options: SendMessageOptions): Promise<SentMessage> {
   const [sent] = await sendMessages({ ...options, texts: [options.text] });
   return sent ?? { conversationId: 0, status: "pending" };
@@ -79,7 +79,7 @@ export async function sendMessages(options: SendMessagesOptions): Promise<SentMe
 async function waitForEnd(
   run: OwnLoop,
   options: Omit<SendMessageOptions, "text"> & { conversationId: number },
-): Promise<"done" | "dead"> {
+): Promise<Followed> {
   const { store, conversationId, onEvent, timeoutMs, interrupted } = options;
   const timeout = new AbortController();
   const timer = setTimeout(() => timeout.abort(timedOut(conversationId, timeoutMs)), timeoutMs);

@@ -153,6 +153,7 @@ function configuredWorkflow({ store, config, log }: Omit<StartLoopOptions, "gate
   return workflowWorkers({
     ...rules,
     tasks: store.tasks,
+    runs: store.runs,
     tracker: localTracker({ tasks: store.tasks }),
     forge: localForge({ pullRequests: store.pullRequests }),
     agent,

@@ -31,7 +31,7 @@ test("what lies in the work directory is listed, removed after saving, and refus
     workspaces: [],
     saved: [{ ref: "refs/robson/T-1/1/work" }],
   });
-}, 60_000);
+}, 180_000);
 
 test("an empty work directory is said to be empty, and tasks are not named beside --all", async () => {
   const cwd = aFolder();
@@ -42,4 +42,4 @@ test("an empty work directory is said to be empty, and tasks are not named besid
 
   expect(listed).toMatchObject({ stdout: "", stderr: "There are no workspaces\n", exitCode: 0 });
   expect(both).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("without both") });
-}, 60_000);
+}, 180_000);

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import * as z from "zod";
 import type { PreparedWorkspace } from "./workspace.ts";
 
-const usageSchema = z.object({
+export const usageSchema = z.object({
   model: z.exactOptional(z.string()),
   inputTokens: z.exactOptional(z.number()),
   outputTokens: z.exactOptional(z.number()),

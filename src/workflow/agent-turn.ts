@@ -6,7 +6,7 @@ import { hasCode, messageOf, RobsonError, WorkerError } from "../core/errors.ts"
 import { type StepContext, Suspended } from "../core/run.ts";
 import { preview, toStorable } from "../core/text.ts";
 import { restoreAgentFiles } from "./agent-files.ts";
-import { readSession, writeSession } from "./agent-session.ts";
+import { type AgentSession, readSession, writeSession } from "./agent-session.ts";
 import { type Base, RunEnded } from "./change.ts";
 import type { AgentRequest, AgentResult, AgentUsage } from "./coding-agent.ts";
 import { stageTree } from "./commit.ts";
@@ -18,6 +18,7 @@ import type { RunEnd } from "./run-ends.ts";
 import { sandboxFor } from "./run-sandbox.ts";
 import { agentLaunch } from "./supervisor.ts";
 import { openTurnRecord } from "./turn-record.ts";
+import { openTurnUsage, type TurnUsage } from "./turn-usage.ts";
 import { addUsage } from "./usage-shown.ts";
 import { hasCheckout, inRunsOf, type PreparedWorkspace, saveWork } from "./workspace.ts";
 
@@ -34,7 +35,7 @@ export interface AgentTurn {
   summary: string;
   /** The staged change. */
   tree: string;
-  /** Of this turn, and of attempts at it that were interrupted: what those used is not known. */
+  /** Of this turn, and of attempts at it that were interrupted: what those told before. */
   usage: AgentUsage[];
 }
 
@@ -59,7 +60,9 @@ export async function agentTurn(repository: RepositoryRun, request: TurnRequest)
   for (let again = 0; ; again += 1) {
     const name = again === 0 ? `agent ${request.round}` : `agent ${request.round}, again ${again}`;
     const isAgain = again > 0;
-    const turn = await repository.step(name, (step) => takeTurn(repository, { ...request, step, isAgain }));
+    const turn = await repository.step(name, (step) =>
+      takeTurn(repository, { ...request, name, step, isAgain }),
+    );
     if ("tree" in turn) return { ...turn, usage: [...before, ...turn.usage] };
     before.push(...turn.usage);
     // A person had the run go on since.
@@ -76,26 +79,32 @@ export async function agentTurn(repository: RepositoryRun, request: TurnRequest)
 }
 
 interface Taken extends TurnRequest {
+  /** Of the step. */
+  name: string;
   step: StepContext;
   /** The turn was taken before, and came to nothing. */
   isAgain: boolean;
 }
 
 async function takeTurn(repository: RepositoryRun, request: Taken): Promise<AgentTurn | Fruitless> {
-  const { step } = request;
-  const interrupted = Array.from({ length: step.attempt - 1 }, (): AgentUsage => ({}));
-  let used: AgentUsage = {};
+  const { step, name } = request;
+  let spending: TurnUsage | undefined;
+  let used: AgentUsage | undefined;
+  const whole = (): AgentUsage[] => [
+    ...(spending?.before ?? Array.from({ length: step.attempt - 1 }, () => ({}))),
+    used ?? spending?.told() ?? {},
+  ];
   const fruitless = (end?: RunEnd): Fruitless => {
     step.leaveNotes();
-    const usage = [...interrupted, used];
-    return { ...(end ? { end } : {}), usage, runRound: repository.run.context.round };
+    return { ...(end ? { end } : {}), usage: whole(), runRound: repository.run.context.round };
   };
   try {
     const workspace = await prepared(repository, step);
-    const result = await askAgent(repository, { ...request, workspace });
+    spending = openTurnUsage(workspace, { turn: name, attempt: step.attempt });
+    const result = await askAgent(repository, { ...request, workspace, spending });
     used = result.usage;
     if (result.outcome !== "overloaded")
-      return { ...(await changeOf(repository, { step, workspace, result })), usage: [...interrupted, used] };
+      return { ...(await changeOf(repository, { step, workspace, result })), usage: whole() };
     await step.tell(`The agent's model is overloaded; going on in a while: ${preview(result.summary, 200)}`);
     return fruitless();
   } catch (error) {
@@ -156,12 +165,13 @@ function notDone({ run }: RepositoryRun, why: string): RunEnded {
 
 interface Asked extends Taken {
   workspace: PreparedWorkspace;
+  spending: TurnUsage;
 }
 
 /** Runs the program; a session that is gone is replaced by a fresh one, once. */
 async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentResult> {
   const { run } = repository;
-  const { step, workspace, round, isAgain } = asked;
+  const { step, workspace, spending, round, isAgain } = asked;
   const session = await readSession(workspace, run.agent.name);
   // Interrupted once; a question to a person is no interruption.
   const interruptions = step.attempt - 1 - (session?.asked ?? 0);
@@ -170,6 +180,7 @@ async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentR
   // Once: a session that is lost must not take them along.
   const notes = await step.notes();
   const record = await openTurnRecord(repository, { round, step });
+  let sessionId: string | undefined;
   const ask = async (resume: AgentRequest["resume"]) => {
     const { environment, sandbox } = sandboxFor(run, workspace, run.agent);
     const result = await run.agent.run({
@@ -189,26 +200,26 @@ async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentR
       signal: step.signal,
       onEvent: (event) => {
         record.onEvent(event);
-        if (event.type === "session")
-          void writeSession(workspace, {
-            ...(event.id === session?.sessionId ? session : {}),
-            agent: run.agent.name,
-            sessionId: event.id,
-          });
+        if (event.type !== "session") return;
+        sessionId = event.id;
+        void writeSession(workspace, {
+          ...(sessionId === session?.sessionId ? session : {}),
+          agent: run.agent.name,
+          sessionId,
+        });
       },
+      onUsage: (usage) => spending.tell({ session: sessionId, usage }),
       onTranscript: (line) => record.onLine(line),
     });
     return result;
   };
   try {
-    const resumed =
-      mayResume && session
-        ? { sessionId: session.sessionId, ...(session.usage ? { usage: session.usage } : {}) }
-        : undefined;
+    const resumed = mayResume && session ? resumable(session, spending) : undefined;
     let result = await ask(resumed);
     const isLost = result.outcome === "session-lost" && resumed !== undefined;
     if (isLost) result = await ask(undefined);
     await keepUsage(repository, { workspace, result, former: isLost ? undefined : resumed?.usage });
+    spending.settle();
     return result;
   } catch (error) {
     step.signal.throwIfAborted();
@@ -221,6 +232,12 @@ async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentR
   } finally {
     await record.close();
   }
+}
+
+/** With what was used in it so far, by turns that were cut off too. */
+function resumable({ sessionId, usage }: AgentSession, spending: TurnUsage): AgentRequest["resume"] {
+  const parts = [...(usage ? [usage] : []), ...spending.inSession(sessionId)];
+  return { sessionId, ...(parts.length === 0 ? {} : { usage: addUsage(parts) }) };
 }
 
 /** For agents that count whole sessions; see `AgentRequest.resume`. */

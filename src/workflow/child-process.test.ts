@@ -58,7 +58,7 @@ test("a process that prints without end is ended at its limit, and the end of it
 });
 
 test("what a process started does not outlive it, nor hold it open", async () => {
-  const child = `setTimeout(() => require("node:fs").writeFileSync("late", ""), 1500)`;
+  const child = `setTimeout(() => require("node:fs").writeFileSync("late", ""), 10_000)`;
   const end = await run(`
     require("node:child_process").spawn(process.execPath, ["-e", ${JSON.stringify(child)}], { stdio: "inherit" }).unref();
     console.log("done");`);

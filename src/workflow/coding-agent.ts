@@ -49,6 +49,8 @@ export interface AgentRequest {
   /** When this is aborted the agent and everything that it started are ended before `run` settles. */
   signal: AbortSignal;
   onEvent(event: AgentEvent): void;
+  /** What the turn has used so far, as soon as the agent tells it: all that is known of a turn that is cut off. */
+  onUsage?(usage: AgentUsage): void;
   /** Each line that the agent wrote, as it came: the transcript. */
   onTranscript(line: string): void;
 }

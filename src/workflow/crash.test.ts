@@ -22,11 +22,11 @@ test("an agent does not outlive a process that is killed, and the next one goes 
     ["--disable-warning=ExperimentalWarning", "-e", runWithout(world.directory)],
     { stdio: "inherit" },
   );
-  await expect.poll(() => existsSync(ready), { timeout: 15_000, interval: 20 }).toBe(true);
+  await expect.poll(() => existsSync(ready), { timeout: 60_000, interval: 20 }).toBe(true);
   child.kill("SIGKILL");
   await once(child, "close");
   const pid = readFileSync(ready, "utf8");
-  await expect.poll(() => environmentOf(pid), { timeout: 15_000, interval: 20 }).toBe("");
+  await expect.poll(() => environmentOf(pid), { timeout: 60_000, interval: 20 }).toBe("");
   world.script([{ file: "total.js", find: "let index = 1;", replace: "let index = 0;" }]);
 
   const report = await world.resume();

@@ -43,7 +43,7 @@ export interface WorkflowLimits {
   maxOverloadWaitMs: number;
   /** How long one verification command may take. */
   verifyTimeoutMs: number;
-  /** How long the whole of `/run-task` may take. */
+  /** How long a run may be at work in all, without what it waits. A person who has it go on gives it as much again. */
   runTimeoutMs: number;
   /** How long a program that is to end has for it: after SIGINT, and at half time SIGTERM, it is killed. */
   killGraceMs: number;

@@ -1,5 +1,11 @@
 import { expect, test } from "vitest";
-import { draftReasons, pullRequestBody, ticketComment } from "./pull-request-body.ts";
+import {
+  draftReasons,
+  finalAnswer,
+  isDraftBody,
+  pullRequestBody,
+  ticketComment,
+} from "./pull-request-body.ts";
 import { addUsage, costShown, durationShown } from "./usage-shown.ts";
 
 const ticket = { key: "A-1", summary: "Do it", description: "" };
@@ -187,4 +193,22 @@ test("money and time are shown as people say them", () => {
   expect([0, 900, 59_400, 60_000, 61_000, 3_720_000, undefined].map(durationShown)).toEqual([
     ...["under 1 s", "1 s", "59 s", "1 min", "1 min 1 s", "1 h 2 min", "unknown"],
   ]);
+});
+
+test("the answer in the thread says that a pull request is a draft, and why; so does its text", () => {
+  const report = {
+    ...{ url: "https://host/a.git", branch: "b", base: "main", commit: "0123456789abcdef", diffStat: "" },
+    ...{ summary: "", agent: "scripted", checks: [], pullRequest: { number: 1, url: "p/1", isNew: true } },
+  };
+  const answer = (draftReasons: string[]) =>
+    finalAnswer({ key: "A-1", summary: "Fix it", repositories: [{ ...report, draftReasons }], elapsedMs: 0 });
+  const ticket = { key: "A-1", summary: "Fix it", description: "" };
+  const change = { diffStat: "", summary: "", agent: "scripted" };
+
+  expect(answer(["no check was run"])).toMatch(
+    /^\*\*A-1\*\* is done, as a draft: Fix it\n\nDraft pull request: p\/1, because no check was run\n/,
+  );
+  expect(answer([])).toMatch(/^\*\*A-1\*\* is ready for review: Fix it\n\nPull request: p\/1\n/);
+  expect(isDraftBody(pullRequestBody(ticket, { ...change, checks: [] }))).toBe(true);
+  expect(isDraftBody(pullRequestBody(ticket, { ...change, checks: [passed] }))).toBe(false);
 });

@@ -23,6 +23,8 @@ export interface RepositoryReport {
   /** Of all turns together; empty where nothing of it is known. */
   usage?: AgentUsage;
   pullRequest: PullRequestReference;
+  /** Why it is a draft; absent, or none, where it is not. */
+  draftReasons?: string[];
 }
 
 export interface RunReport {
@@ -90,8 +92,16 @@ export function pullRequestBody(
     ["Cost and time", list([...usageLines(change.usage), `Time: ${durationShown(change.elapsedMs)}`])],
     ["How to ask for changes", HOW_TO_ASK],
   ];
-  const head = drafted.length === 0 ? [] : [`**Draft**, because ${drafted.join(", and ")}.`];
+  const head = drafted.length === 0 ? [] : [`${DRAFT}, because ${drafted.join(", and ")}.`];
   return `${[...head, ...sections.map(([title, text]) => `## ${title}\n\n${text}`)].join("\n\n")}\n`;
+}
+
+/** How the text of one that is a draft begins. */
+const DRAFT = "**Draft**";
+
+/** Whether the text of a pull request says that it is a draft: all that a forge without drafts knows of it. */
+export function isDraftBody(body: string): boolean {
+  return body.startsWith(DRAFT);
 }
 
 /** The comment on the ticket. */
@@ -104,16 +114,28 @@ export function ticketComment(report: Pick<RunReport, "repositories">): string {
 
 /** The answer in the thread. */
 export function finalAnswer(report: RunReport): string {
-  const parts = report.repositories.map(
-    ({ pullRequest, branch, commit, diffStat, checks, usage = {} }) =>
-      `Pull request: ${pullRequest.url}${shownBy(pullRequest)}
+  const isDraft = report.repositories.some(({ draftReasons: drafted = [] }) => drafted.length > 0);
+  const how = isDraft ? "done, as a draft" : "ready for review";
+  return `**${report.key}** is ${how}: ${report.summary}\n\n${pullRequestsShown(report.repositories)}`;
+}
+
+/** Each pull request with what a person wants to know of it first. */
+export function pullRequestsShown(repositories: readonly RepositoryReport[]): string {
+  return repositories.map(pullRequestShown).join("\n\n");
+}
+
+function pullRequestShown(report: RepositoryReport): string {
+  const { pullRequest, branch, commit, diffStat, checks, usage = {}, draftReasons: drafted = [] } = report;
+  const [what, why] =
+    drafted.length === 0
+      ? ["Pull request", ""]
+      : ["Draft pull request", `, because ${drafted.join(", and ")}`];
+  return `${what}: ${pullRequest.url}${shownBy(pullRequest)}${why}
 Branch: \`${branch}\` at \`${commit.slice(0, 12)}\`
 
 ${fenced(diffStat)}
 
-${[checkList(checks), ...(Object.keys(usage).length === 0 ? [] : [list(usageLines(usage))])].join("\n")}`,
-  );
-  return `**${report.key}** is ready for review: ${report.summary}\n\n${parts.join("\n\n")}`;
+${[checkList(checks), ...(Object.keys(usage).length === 0 ? [] : [list(usageLines(usage))])].join("\n")}`;
 }
 
 function shownBy({ showCommand }: PullRequestReference): string {

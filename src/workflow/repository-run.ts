@@ -60,8 +60,8 @@ export function openRepositoryRun(run: TaskRun, request: RepositoryRequest): Rep
     run,
     settings,
     branch: "",
-    step: (name, work) => context.step(`${label}: ${name}`, work),
-    effect: (name, effect) => context.effect(`${label}: ${name}`, effect),
+    step: (name, work) => context.step(`${label}: ${name}`, (step) => work(run.time.within(step))),
+    effect: (name, effect) => context.effect(`${label}: ${name}`, (step) => effect(run.time.within(step))),
     git,
     workspace() {
       opening ??= open();

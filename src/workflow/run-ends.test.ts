@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { WorkerError } from "../core/errors.ts";
-import { describeRunEnd, endOfError, gateQuestion, gateRefused, type RunEnd } from "./run-ends.ts";
+import { describeRunEnd, endOfError, gateQuestion, keptReason, type RunEnd } from "./run-ends.ts";
 
 const verdicts = [
   {
@@ -18,6 +18,10 @@ const ENDS: [RunEnd, RegExp][] = [
     /may cost \$5\.00, and has cost \$5\.02\n`\/retry 12` goes on with as much again, `\/run-task A-1 budget=10`/,
   ],
   [{ kind: "budget", maxCostUsd: 5 }, /has cost unknown/],
+  [
+    { kind: "time", maxMs: 3_600_000 },
+    /stopped by its time: a run may be at work for 1 h 0 min \(`workflow\.run_timeout_ms`\)\n`\/retry 12` goes on with as much time again/,
+  ],
   [
     { kind: "verify", message: "it ended with 1", rounds: 3 },
     /the project's checks, after the agent had 3 more attempts at it.*\nit ended with 1\n`\/logs 12`/,
@@ -76,14 +80,11 @@ test("an error becomes the end that it stands for", () => {
   expect(endOfError("odd")).toEqual({ kind: "trouble", message: "odd" });
 });
 
-test("the error of a refused change says what was found, and who refused it", () => {
-  expect(gateRefused(verdicts)).toMatchObject({
-    code: "GATE_REFUSED",
-    retry: "never",
-    message: "The change may not leave this machine: Found a token in `a.ts`, line 2",
-    hint: "Revoke it",
-  });
-  expect(gateRefused(verdicts.slice(1), "ada").message).toBe(
+test("what is kept of a refused change says what was found, and who refused it", () => {
+  expect(keptReason({ kind: "gate", verdicts })).toBe(
+    "The change may not leave this machine: Found a token in `a.ts`, line 2",
+  );
+  expect(keptReason({ kind: "gate", verdicts: verdicts.slice(1), refusedBy: "ada" })).toBe(
     "The change was refused by ada: Protected files: `CODEOWNERS`",
   );
 });

@@ -3,16 +3,18 @@
  * One text for each kind of end, so that nobody has to guess which of them it was. Markdown, for the thread. A run that a
  * person stops, or that crashes end, is the loop's to tell of (core/message-end.ts).
  */
-import { RobsonError, WorkerError } from "../core/errors.ts";
+import { RobsonError } from "../core/errors.ts";
 import { toStorable } from "../core/text.ts";
 import { GATE_KEYS, type Verdict } from "./gates/policy.ts";
 import { inertLine } from "./inert-markdown.ts";
-import { costShown } from "./usage-shown.ts";
+import { costShown, durationShown } from "./usage-shown.ts";
 
 /** Plain data: a run stores it. */
 export type RunEnd =
   /** The money that the run may cost is used up. */
   | { kind: "budget"; maxCostUsd: number; costUsd?: number }
+  /** It was at work for as long as a run may be. */
+  | { kind: "time"; maxMs: number }
   /** The change does not pass the project's checks. */
   | { kind: "verify"; message: string; rounds: number }
   /** A gate refused, or a person refused what a gate asked about. */
@@ -52,8 +54,17 @@ const MAX_KEPT_REASON = 2000;
 
 function wordsOf(end: RunEnd): string {
   if ("message" in end) return end.message;
+  if (end.kind === "time")
+    return `It was at work for longer than ${durationShown(end.maxMs)} (workflow.run_timeout_ms)`;
   if (end.kind === "budget") return `Its budget of ${costShown(end.maxCostUsd)} is used up`;
-  return gateRefused(end.verdicts, end.refusedBy).message;
+  return refusal(end.verdicts, end.refusedBy);
+}
+
+/** Why a change may not leave the machine. */
+function refusal(verdicts: readonly Verdict[], refusedBy: string | undefined): string {
+  const refused = verdicts.filter(({ decision }) => decision === "refuse" || refusedBy !== undefined);
+  const who = refusedBy === undefined ? "may not leave this machine" : `was refused by ${refusedBy}`;
+  return `The change ${who}: ${refused.map(({ reason }) => reason).join("; ")}`;
 }
 
 /** What a gate asks in the thread, with the answers that it takes. */
@@ -63,19 +74,6 @@ export function gateQuestion(verdicts: readonly Verdict[], key: string): string 
 ${verdictList(asked)}
 
 Answer \`allow\` to open it as a draft, \`refuse\` to end the run without one. \`/logs\` shows what the agent did.`;
-}
-
-/** The error of a change that may not leave the machine. */
-export function gateRefused(verdicts: readonly Verdict[], refusedBy?: string): WorkerError {
-  const refused = verdicts.filter(({ decision }) => decision === "refuse" || refusedBy !== undefined);
-  const who = refusedBy === undefined ? "may not leave this machine" : `was refused by ${refusedBy}`;
-  return new WorkerError(`The change ${who}: ${refused.map(({ reason }) => reason).join("; ")}`, {
-    code: "GATE_REFUSED",
-    retry: "never",
-    hint:
-      refused.find(({ hint }) => hint !== undefined)?.hint ??
-      "Nothing was pushed. Say in the task what to leave alone",
-  });
 }
 
 /** The end that an error stands for, where it has no kind of its own. */
@@ -109,6 +107,10 @@ const WORDS: WordsFor = {
     what: `was stopped by its budget: it may cost ${costShown(maxCostUsd)}, and has cost ${costShown(costUsd)}`,
     next: `\`${retry}\` goes on with as much again, \`${anew} budget=${suggestedBudget(maxCostUsd)}\` begins again with more; \`${logs}\` shows what it was spent on`,
   }),
+  time: ({ maxMs }, { retry, logs }) => ({
+    what: `was stopped by its time: a run may be at work for ${durationShown(maxMs)} (\`workflow.run_timeout_ms\`)`,
+    next: `\`${retry}\` goes on with as much time again; \`${logs}\` shows what it was spent on`,
+  }),
   verify: ({ message, rounds }, { retry, logs }) => ({
     what: `was stopped by the project's checks${rounds === 0 ? "" : `, after the agent had ${counted(rounds, "more attempt")} at it`}. Nothing was pushed\n${message}`,
     next: `\`${logs}\` shows what was tried; \`${retry}\` has it done again, best with more in the ticket`,
@@ -124,9 +126,9 @@ const WORDS: WordsFor = {
     what: `was not done. ${sentence(message, hint)}`,
     next: `\`${logs}\` shows what the agent did; \`${retry}\` has it try again`,
   }),
-  trouble: ({ message, hint }, { retry }) => ({
+  trouble: ({ message, hint }, { retry, logs }) => ({
     what: `could not go on. ${sentence(message, hint)}`,
-    next: `\`${retry}\` goes on where it was; \`/status\` shows whether it is at work`,
+    next: `\`${retry}\` goes on where it was; \`${logs}\` shows how far it came`,
   }),
 };
 

@@ -14,7 +14,8 @@ import { endOfError, keptReason, type RunEnd } from "./run-ends.ts";
 import { repositoryStatus, type TaskRun } from "./task-run.ts";
 import type { Ticket } from "./tracker.ts";
 import { addUsage } from "./usage-shown.ts";
-import { shaOf } from "./workspace/base.ts";
+import { isAncestor, shaOf } from "./workspace/base.ts";
+import { inRunsOf } from "./workspace.ts";
 
 export type RepositoryEnd =
   | { url: string; report: RepositoryReport }
@@ -89,13 +90,8 @@ async function work(repository: RepositoryRun): Promise<RepositoryReport> {
   await repository.effect("push", ({ emit, signal }) => ({
     key: `${branch} ${commit.sha}`,
     find: async () => {
-      const workspace = await repository.workspace();
-      const there = await shaOf(`refs/heads/${branch}`, {
-        ...repository.git(signal),
-        directory: workspace.places.folder,
-        repository: workspace.places.mirror,
-      });
-      if (there !== commit.sha && !begun.ownCommit?.isPushed) return undefined;
+      const there = await pushedOn(repository, { sha: commit.sha, signal });
+      if (there === undefined && !begun.ownCommit?.isPushed) return undefined;
       emit("progress", `Pushed \`${branch}\``);
       return true;
     },
@@ -109,6 +105,18 @@ async function work(repository: RepositoryRun): Promise<RepositoryReport> {
   await repository.step("workspace removed", () => repository.remove());
   context.signal.throwIfAborted();
   return report;
+}
+
+/** What the server's branch was at the last fetch, where it holds the commit: a person or a bot may have gone on from there. */
+async function pushedOn(
+  { branch, workspace, git }: RepositoryRun,
+  { sha, signal }: { sha: string; signal: AbortSignal },
+): Promise<string | undefined> {
+  const opened = await workspace();
+  const { folder: directory, mirror } = opened.places;
+  const there = await shaOf(`refs/heads/${branch}`, { ...git(signal), directory, repository: mirror });
+  if (there === undefined || there === sha) return there;
+  return (await isAncestor(sha, { of: there, options: inRunsOf(opened, git(signal)) })) ? there : undefined;
 }
 
 async function openPullRequest(
@@ -136,6 +144,7 @@ async function openPullRequest(
         gates: commit.gates,
         hidden: commit.hidden,
       };
+      const drafted = draftReasons(change, policy);
       const pullRequest = await options.forge.findOrCreatePullRequest(
         {
           repoUrl: url,
@@ -143,8 +152,8 @@ async function openPullRequest(
           base,
           title: titleOf(ticket),
           body: pullRequestBody(ticket, change, policy),
-          headSha: commit.sha,
-          isDraft: draftReasons(change, policy).length > 0,
+          headSha: (await pushedOn(repository, { sha: commit.sha, signal: step.signal })) ?? commit.sha,
+          isDraft: drafted.length > 0,
         },
         step,
       );
@@ -161,6 +170,7 @@ async function openPullRequest(
         checks: commit.checks,
         usage,
         pullRequest,
+        ...(drafted.length === 0 ? {} : { draftReasons: drafted }),
       };
     },
   }));

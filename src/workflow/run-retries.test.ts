@@ -1,10 +1,12 @@
 /** A run that a person has go on after its end does again what ended it, and what is paid for is not done twice. */
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { WorkerError } from "../core/errors.ts";
 import { type DemoWorkflow, openDemoWorkflow } from "../testing/demo-workflow.ts";
-import type { AgentResult, CodingAgent } from "./coding-agent.ts";
+import type { AgentRequest, AgentResult, CodingAgent } from "./coding-agent.ts";
 import { git } from "./git.ts";
 
 let world: DemoWorkflow;
@@ -67,6 +69,66 @@ test("an agent that gave up is not asked again by a crash behind it, but by a pe
   expect(pullRequest?.body).toMatch(/\$2\.00/);
 });
 
+test("what a turn that was stopped, or failed, had told of its cost is in the sum, and in its session's", async () => {
+  verifyBy("true");
+  const resumes: AgentRequest["resume"][] = [];
+  const stopping = new AbortController();
+  world.options.agent = {
+    name: "played",
+    async run({ directory, resume, signal, onEvent, onUsage }) {
+      resumes.push(resume);
+      onEvent({ type: "session", id: "s1" });
+      onUsage?.({ costUsd: resumes.length });
+      if (resumes.length === 1) {
+        stopping.abort();
+        if (!signal.aborted) await once(signal, "abort");
+        throw signal.reason;
+      }
+      if (resumes.length === 2)
+        throw new WorkerError("it took too long", { code: "AGENT_FAILED", retry: "never" });
+      await writeFile(join(directory, "notes.txt"), "done");
+      return { outcome: "done", summary: "Done", sessionId: "s1", usage: { costUsd: 3 } };
+    },
+  };
+  await expect(world.run("DEMO-1", { signal: stopping.signal })).rejects.toThrow("Stopped by the test");
+  await expect(world.retry()).rejects.toThrow("it took too long");
+
+  await world.retry();
+
+  expect(resumes).toEqual([
+    undefined,
+    { sessionId: "s1", usage: { costUsd: 1 } },
+    { sessionId: "s1", usage: { costUsd: 3 } },
+  ]);
+  const [pullRequest] = await world.pullRequests.list();
+  expect(pullRequest?.body).toMatch(/\$6\.00/);
+});
+
+test("a run that is at work for too long says so, and has as much time again when a person has it go on", async () => {
+  verifyBy("true");
+  world.options.limits = { runTimeoutMs: 1500 };
+  world.options.agent = {
+    name: "played",
+    async run({ signal }) {
+      if (!signal.aborted) await once(signal, "abort");
+      throw signal.reason;
+    },
+  };
+  await expect(world.run("DEMO-1")).rejects.toThrow(
+    /^\*\*DEMO-1\*\* was stopped by its time: a run may be at work for 2 s \(`workflow\.run_timeout_ms`\)\n[\s\S]*`\/retry 1` goes on/,
+  );
+  expect(await world.tasks.get("DEMO-1")).toMatchObject({
+    status: "failed",
+    error: "It was at work for longer than 2 s (workflow.run_timeout_ms)",
+  });
+  world.options.limits = {};
+  world.options.agent = agentOf();
+
+  await world.retry();
+
+  expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "done" });
+});
+
 test("a model that was overloaded for too long is asked again when a person has the run go on", async () => {
   verifyBy("true");
   world.options.agent = agentOf(overloaded, overloaded, overloaded);
@@ -81,12 +143,9 @@ test("a model that was overloaded for too long is asked again when a person has 
 
 test("what was said to a run is not lost in a turn that came to nothing, nor with a session", async () => {
   verifyBy("true");
-  const note = { conversationId: 77, userId: "U1", content: "use blue", createdAt: 1 };
   world.options.agent = agentOf(overloaded, { outcome: "session-lost", isIdle: true });
   const probe = async (point: string) => {
-    if (point !== "origin: agent 1: begun") return;
-    const run = await newest();
-    await world.store.runs.addNote(run?.conversationId ?? 0, note);
+    if (point === "origin: agent 1: begun") await world.say("use blue");
   };
 
   await world.run("DEMO-1", { probe });
@@ -102,11 +161,8 @@ test("what was said to a run is not lost in a turn that came to nothing, nor wit
 test("what is said after the agent's last turn is not passed over in silence", async () => {
   verifyBy("true");
   world.options.agent = agentOf();
-  const note = { conversationId: 77, userId: "U1", content: "use blue", createdAt: 1 };
   const probe = async (point: string) => {
-    if (point !== "origin: commit: stored") return;
-    const run = await newest();
-    await world.store.runs.addNote(run?.conversationId ?? 0, note);
+    if (point === "origin: commit: stored") await world.say("use blue");
   };
 
   const { texts } = await world.run("DEMO-1", { probe });

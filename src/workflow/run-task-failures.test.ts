@@ -1,11 +1,14 @@
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { WorkerError } from "../core/errors.ts";
 import { type DemoWorkflow, openDemoWorkflow } from "../testing/demo-workflow.ts";
 import { scriptedAgent } from "./agents/scripted/index.ts";
 import { createDemoProject } from "./demo-project.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { createTask } from "./task.ts";
+import { workspacePlaces } from "./workspace/places.ts";
 
 const FIX = { file: "total.js", find: "let index = 1;", replace: "let index = 0;" };
 
@@ -110,7 +113,7 @@ test("a stop ends the agent and what it started, even what ignores SIGTERM, and 
   world.script([FIX, { run: [process.execPath, "-e", stubborn] }]);
   const controller = new AbortController();
   const run = world.run("DEMO-1", { signal: controller.signal });
-  await Promise.race([run, expect.poll(() => existsSync(ready), { timeout: 10_000 }).toBe(true)]);
+  await Promise.race([run, expect.poll(() => existsSync(ready), { timeout: 60_000 }).toBe(true)]);
 
   controller.abort(new Error("stopping"));
   await expect(run).rejects.toThrow("Stopped by the test. What is done is kept");
@@ -173,7 +176,7 @@ test("of a task's three repositories, one that fails leaves the others' pull req
   await world.create({ key: "DEMO-2", summary: "All three", repoUrls });
 
   await expect(world.run("DEMO-2")).rejects.toThrow(
-    /unfinished: 2 of 3 repositories are ready for review[\s\S]*robson:\/\/pull\/2[\s\S]*no default branch with a commit/,
+    /unfinished: 2 of 3 repositories are ready for review\n\nPull request: robson:\/\/pull\/1[\s\S]*robson:\/\/pull\/2[\s\S]*no default branch with a commit/,
   );
 
   expect(await world.pullRequests.list()).toHaveLength(2);
@@ -186,6 +189,42 @@ test("of a task's three repositories, one that fails leaves the others' pull req
     ],
   });
   expect((await world.tasks.comments("DEMO-2"))[0]?.body).toMatch(/pull\/1[\s\S]*pull\/2/);
+});
+
+test("a workspace that another process works in is waited for, however few attempts there are", async () => {
+  world.options.limits = { maxLockWaitMs: 5000 };
+  const places = workspacePlaces(world.options.workDirectory, { key: "DEMO-1", ...world.project });
+  await mkdir(places.own, { recursive: true });
+  const taken = world.options.tryLock(places.live);
+  let tries = 0;
+  const probe = (point: string) => {
+    if (point === "origin: workspace: begun") tries += 1;
+    if (tries === 3) taken?.release();
+  };
+
+  const { texts } = await world.run("DEMO-1", { probe, maxAttempts: 1 });
+
+  expect(tries).toBe(3);
+  expect(texts.filter((text) => text.includes("Waiting"))).toEqual([
+    expect.stringContaining("a process is at it already"),
+  ]);
+  expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "done" });
+});
+
+test("a work directory in which there is no room for too long ends the run", async () => {
+  world.options.limits = { maxLockWaitMs: 100 };
+  let tries = 0;
+  const probe = (point: string) => {
+    if (point !== "origin: workspace: begun") return;
+    tries += 1;
+    throw new WorkerError("It is full", { code: "WORKSPACES_FULL", retry: "later", hint: "End runs" });
+  };
+
+  await expect(world.run("DEMO-1", { probe, maxAttempts: 1 })).rejects.toThrow("It is full");
+
+  // Ten waits between them.
+  expect(tries).toBe(11);
+  expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "failed" });
 });
 
 test("an agent that lacks its script is refused before anything is cloned, and the setting is named", async () => {

@@ -143,6 +143,23 @@ test("a commit that a person adds to the branch is kept, and the task's own is s
   expect(await world.pullRequests.list()).toMatchObject([{ headSha: sha }]);
 });
 
+test("a commit that someone adds to the branch before it is known to be pushed is kept, and goes into the pull request", async () => {
+  let added = "";
+  const probe = async (point: string) => {
+    if (point !== "origin: push: done" || added !== "") return;
+    const tree = (await world.git("rev-parse", `${BRANCH}^{tree}`)).trim();
+    added = (await world.git("commit-tree", tree, "-p", BRANCH, "-m", "A bot's commit")).trim();
+    await world.git("update-ref", `refs/heads/${BRANCH}`, added);
+    throw new Error("the power failed");
+  };
+
+  const report = await world.run("DEMO-1", { probe });
+
+  expect(report.repositories[0]?.commit).not.toBe(added);
+  expect(await world.pullRequests.list()).toMatchObject([{ headSha: added }]);
+  expect((await world.git("rev-list", "--count", `main..${BRANCH}`)).trim()).toBe("2");
+});
+
 test("what the agent does with git itself changes nothing: one commit on the base is pushed", async () => {
   world.script([
     { file: "total.js", find: "let index = 1;", replace: "let index = 0;" },

@@ -3,10 +3,10 @@
  * the ticket and the task's status. Each step is stored with what it reported, so the whole may be begun again at any
  * instant, after a crash or because a person has it go on: it ends with one branch, one pull request and one comment.
  */
-import { hasCode, WorkerError } from "../core/errors.ts";
+import { hasCode, messageOf, WorkerError } from "../core/errors.ts";
 import { Suspended } from "../core/run.ts";
 import { commentMarker } from "./branch.ts";
-import { finalAnswer, type RepositoryReport, ticketComment } from "./pull-request-body.ts";
+import { finalAnswer, pullRequestsShown, type RepositoryReport, ticketComment } from "./pull-request-body.ts";
 import { describeRunEnd, keptReason } from "./run-ends.ts";
 import { type RepositoryEnd, runRepository } from "./run-repository.ts";
 import type { Task } from "./task.ts";
@@ -51,9 +51,30 @@ export async function runTask(run: TaskRun): Promise<void> {
   for (const repository of assignment.repositories) {
     ends.push(await endOf(run, assignment, repository));
   }
-  const retryable = ends.find((end) => "trouble" in end);
-  if (retryable && "trouble" in retryable) throw retryable.trouble;
+  const troubles = ends.flatMap((end) => ("trouble" in end ? [end.trouble] : []));
+  if (troubles.length > 0) throw await waitedFor(run, troubles);
   await report(run, assignment, ends);
+}
+
+/** How often a workspace that is taken, or for which there is no room, is tried again; more often where the wait is short. */
+const WORKSPACE_WAIT_MS = 30_000;
+const MIN_WORKSPACE_WAITS = 10;
+
+/**
+ * The trouble that another attempt may help with. Where there is no other than that someone works in a workspace, or that
+ * there is no room for one, the run waits first, holding nothing: that is no failure of its own, up to `maxLockWaitMs`.
+ */
+async function waitedFor({ context, limits }: TaskRun, troubles: unknown[]): Promise<unknown> {
+  const [first] = troubles;
+  const other = troubles.find((trouble) => !hasCode(trouble, "WORKSPACE_IN_USE", "WORKSPACES_FULL"));
+  if (other !== undefined) return other;
+  const name = `workspace waited for ${context.round}`;
+  await context.step(name, async ({ emit }) => emit("progress", `Waiting. ${messageOf(first)}`));
+  const waitMs = Math.min(WORKSPACE_WAIT_MS, limits.maxLockWaitMs / MIN_WORKSPACE_WAITS);
+  // Those that are over return at once; the next one suspends the run.
+  for (let time = 1; time * waitMs <= limits.maxLockWaitMs; time += 1)
+    await context.sleep(`${name}.${time}`, waitMs);
+  return first;
 }
 
 /** Trouble in one repository does not keep the others from being worked on. */
@@ -104,7 +125,7 @@ async function report(run: TaskRun, { ticket, startedAt }: Assignment, ends: Rep
     done.length === 0
       ? []
       : [`**${key}** is unfinished: ${done.length} of ${ends.length} repositories are ready for review`];
-  const parts = [...head, ...(done.length === 0 ? [] : [finalAnswer(answer)]), ...lines];
+  const parts = [...head, ...(done.length === 0 ? [] : [pullRequestsShown(done)]), ...lines];
   await context.emit("failed", parts.join("\n\n"));
 }
 

@@ -14,7 +14,9 @@ import { DEFAULT_WORKFLOW_LIMITS } from "./limits.ts";
 import { emitMistake } from "./mistakes.ts";
 import { checkRepositoryUrl } from "./repository-url.ts";
 import { runTask } from "./run-task.ts";
+import { startRunTime } from "./run-time.ts";
 import { createTask, parseTaskKey } from "./task.ts";
+import type { TaskRun } from "./task-run.ts";
 import type { OpenRepositoriesWrite, TaskStatusWrite } from "./task-store.ts";
 import type { WorkflowWorkersOptions } from "./workers.ts";
 
@@ -93,21 +95,26 @@ interface Work {
   maxCostUsd: number | undefined;
 }
 
-function doWork(
+async function doWork(
   options: WorkflowWorkersOptions,
   { message, context, key, agent, maxCostUsd }: Work & { message: ReceivedMessage; context: WorkerContext },
 ): Promise<void> {
-  return runTask({
+  const limits = { ...DEFAULT_WORKFLOW_LIMITS, ...options.limits };
+  const runId = message.conversationId;
+  const time = await startRunTime(runId, { maxMs: limits.runTimeoutMs, runs: options.runs });
+  const run: TaskRun = {
     key,
-    runId: message.conversationId,
+    runId,
     requester: message.userId,
     options,
     agent,
     ...(maxCostUsd === undefined ? {} : { maxCostUsd }),
-    limits: { ...DEFAULT_WORKFLOW_LIMITS, ...options.limits },
+    limits,
+    time,
     log: options.log ?? silentLogger,
     context,
-  });
+  };
+  await runTask(run).finally(time.close);
 }
 
 function rulesFor<Args>(keyOf: (args: Args) => string, { tasks: _ }: WorkflowWorkersOptions): RunRules<Args> {
@@ -177,6 +184,8 @@ function refusal(message: string, hint: string): WorkerError {
   return new WorkerError(message, { code: "TASK_INVALID", retry: "never", hint });
 }
 
+/** Of one attempt, for what does not end by itself when the run's own time is over: a clone has limits of its own. */
 function timeoutOf({ limits }: WorkflowWorkersOptions): number {
-  return { ...DEFAULT_WORKFLOW_LIMITS, ...limits }.runTimeoutMs;
+  const { runTimeoutMs, fetchTimeoutMs, maxLockWaitMs } = { ...DEFAULT_WORKFLOW_LIMITS, ...limits };
+  return runTimeoutMs + fetchTimeoutMs + maxLockWaitMs;
 }

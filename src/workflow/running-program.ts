@@ -11,6 +11,9 @@ import { type CollectedOutput, collectOutput } from "./process-output.ts";
 import type { SandboxedProgram } from "./sandbox.ts";
 import type { LaunchedProgram, LaunchOptions, LaunchRequest, ProgramEnd } from "./supervisor.ts";
 
+/** How long what lies in the pipes has to be read before a program counts as silent. */
+const HEAR_MS = 100;
+
 export interface StartOptions extends LaunchOptions {
   request: LaunchRequest;
 }
@@ -62,6 +65,10 @@ class RunningProgram implements LaunchedProgram {
   #failure: { error: unknown } | undefined;
   #isEnding = false;
   #timers: NodeJS.Timeout[] = [];
+  /** Runs while the program has the word. */
+  #silence: NodeJS.Timeout | undefined;
+  /** How many answers of ours it waits for. */
+  #awaited = 0;
 
   constructor(parts: Parts, options: StartOptions) {
     const { child } = parts;
@@ -73,13 +80,13 @@ class RunningProgram implements LaunchedProgram {
       // A program that ends without having read everything: its end tells, not the pipe.
       child.stdin.on("error", () => undefined);
     }
-    const stall = this.#startTimers();
+    this.#startTimers();
     this.#output = collectOutput(child, {
       maxBytes: options.limits.maxProcessOutputBytes,
       maxKept: options.limits.maxKeptOutput,
       maxLine: options.maxLine ?? options.limits.maxKeptOutput,
       onLine: options.request.onLine,
-      onData: () => stall?.refresh(),
+      onData: () => this.#listen(),
       onOverflow: () =>
         this.#end(
           "output",
@@ -96,19 +103,39 @@ class RunningProgram implements LaunchedProgram {
     this.#end("abort");
   }
 
-  #startTimers(): NodeJS.Timeout | undefined {
-    const { timeout, stall, signal } = this.#options;
+  async awaiting<T>(answer: Promise<T>): Promise<T> {
+    this.#awaited += 1;
+    this.#listen();
+    try {
+      return await answer;
+    } finally {
+      this.#awaited -= 1;
+      this.#listen();
+    }
+  }
+
+  #startTimers(): void {
+    const { timeout, signal } = this.#options;
     const { overLimit } = this.#parts.program;
     this.#onAbort(signal, () => this.#end("abort"));
     this.#onAbort(overLimit, () => this.#fail(overLimit.reason));
 
     const late = () => this.#end("timeout", `it took longer than ${timeout.name} (${timeout.ms} ms)`);
     this.#timers.push(setTimeout(late, timeout.ms));
-    if (stall === undefined) return undefined;
+    this.#listen();
+  }
+
+  /** From now on its silence counts anew. */
+  #listen(): void {
+    const { stall } = this.#options;
+    clearTimeout(this.#silence);
+    if (stall === undefined || this.#awaited > 0 || this.#isEnding || this.#hasExited()) return;
     const silent = () => this.#end("stall", `it said nothing for longer than ${stall.name} (${stall.ms} ms)`);
-    const timer = setTimeout(silent, stall.ms);
-    this.#timers.push(timer);
-    return timer;
+    // Frozen himself, Robson may not have read yet what was said meanwhile.
+    const hear = () => {
+      this.#silence = setTimeout(silent, HEAR_MS);
+    };
+    this.#silence = setTimeout(hear, stall.ms);
   }
 
   #onAbort(signal: AbortSignal, end: () => void): void {
@@ -144,7 +171,7 @@ class RunningProgram implements LaunchedProgram {
     const { child, mark, guardian, program } = this.#parts;
     const closed = once(child, "close");
     if (!this.#hasExited()) await once(child, "exit");
-    for (const timer of this.#timers) clearTimeout(timer);
+    for (const timer of [...this.#timers, this.#silence]) clearTimeout(timer);
     // What the program left running must not outlive it, nor hold its pipes open.
     signalGroup(this.pid, "SIGKILL");
     const pipes = setTimeout(() => destroyPipes(child), this.#options.limits.killGraceMs);

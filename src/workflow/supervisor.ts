@@ -25,6 +25,8 @@ export interface LaunchedProgram {
   pid: number;
   /** Only with `stdin: "pipe"`. That the program does not read on is no error of it. */
   stdin?: NodeJS.WritableStream;
+  /** It waits for an answer of ours until this settles: its silence meanwhile is not its own. Resolves and rejects as that does. */
+  awaiting<T>(answer: Promise<T>): Promise<T>;
   /** Ends it kindly first (SIGINT, SIGTERM), then not. Safe to call twice. */
   end(): void;
   /** Settles when nothing of the program runs any more; rejects when its sandbox had to end it (`SANDBOX_LIMIT`). */

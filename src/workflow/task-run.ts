@@ -1,6 +1,7 @@
 /** What the steps of one run of a task share, and how their writes to the task look. */
 import type { AllowedHosts } from "../core/allowed-hosts.ts";
 import type { Logger } from "../core/logger.ts";
+import type { RunRecords } from "../core/run-store.ts";
 import type { WorkerContext } from "../core/worker.ts";
 import type { CodingAgent } from "./coding-agent.ts";
 import type { TryLock } from "./file-lock.ts";
@@ -12,6 +13,7 @@ import type { PermissionPolicy } from "./permissions.ts";
 import type { PullRequestPolicy } from "./pull-request-body.ts";
 import type { Lookup } from "./repository-host.ts";
 import type { ConfiguredRepository } from "./repository-settings.ts";
+import type { RunTime } from "./run-time.ts";
 import type { Sandbox, SandboxRules } from "./sandbox.ts";
 import type { TaskStatus } from "./task.ts";
 import type { RepositoryStatusWrite, StatusChange, TaskStatusWrite, TaskStore } from "./task-store.ts";
@@ -34,6 +36,8 @@ export interface WorkflowSandbox {
 
 export interface WorkflowOptions {
   tasks: TaskStore;
+  /** What is on record of the runs. Without it, `runTimeoutMs` counts for each attempt at one. */
+  runs?: Pick<RunRecords, "run">;
   tracker: Tracker;
   forge: Forge;
   /** Who does the work where a task names nobody. */
@@ -78,6 +82,7 @@ export interface TaskRun {
   /** The most that the agent may cost, in US dollars. */
   maxCostUsd?: number;
   limits: WorkflowLimits;
+  time: RunTime;
   log: Logger;
   context: WorkerContext;
 }

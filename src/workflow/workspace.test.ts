@@ -185,7 +185,7 @@ test("a workspace that a process works in is refused to others, and free when th
 });
 
 test("who has let a workspace go ends nothing there any more, however often he does", {
-  timeout: 30_000,
+  timeout: 90_000,
 }, async (t) => {
   const world = await openWorld(t);
   const first = await world.prepare();

@@ -12,7 +12,7 @@ export interface AgentProcess {
   listening: Promise<void>;
   /** What it logged, line by line. */
   log: string[];
-  /** Its exit code, when it has ended; null after a kill. */
+  /** Its exit code, when it has ended and its log is complete; null after a kill. */
   exited: Promise<number | null>;
   signal(name: NodeJS.Signals): void;
   /** SIGKILL; resolves when the process is gone. */
@@ -47,7 +47,7 @@ export function startAgentProcess(
     log.push(line);
     if (line.includes("listening for HTTP requests")) resolve();
   });
-  const exited = once(child, "exit").then(([code]) => code as number | null);
+  const exited = once(child, "close").then(([code]) => code as number | null);
   void exited.then(() => resolve());
   const end = (signal: NodeJS.Signals) => {
     if (isRunning(child)) child.kill(signal);

@@ -32,7 +32,7 @@ test("a database is moved with the counts on stdout, and the agent answers from 
     tables: expect.arrayContaining([{ table: "conversations", rows: 2 }]),
   });
   expect(back.stdout + back.stderr).not.toContain("password");
-}, 60_000);
+}, 180_000);
 
 test("what cannot be moved is refused with what to do, and an exit code", async (t) => {
   const { url } = await createDatabase(t);
@@ -60,7 +60,7 @@ test("what cannot be moved is refused with what to do, and an exit code", async 
     stderr: expect.stringContaining("Cannot move a sqlite database"),
   });
   expect(missing).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("nowhere.db") });
-}, 60_000);
+}, 180_000);
 
 test("a move that is killed has moved nothing, and the next one moves everything", async (t) => {
   const { url } = await createDatabase(t);
@@ -88,4 +88,4 @@ test("a move that is killed has moved nothing, and the next one moves everything
 
   const again = await robson(cwd, "db", "move", "robson.db", url);
   expect(again.stdout).toContain(`conversations             ${count}\ninbox                     ${count}\n`);
-}, 60_000);
+}, 180_000);

@@ -9,7 +9,7 @@ const PATIENTLY = { timeout: 20_000, interval: 100 };
 test.for(databaseKinds)(
   "the process that runs the loop is named, with its start, on $name",
   {
-    timeout: 60_000,
+    timeout: 180_000,
   },
   async ({ create }, t) => {
     const location = await create(t);

@@ -1,6 +1,7 @@
 /** `robson pull-requests`: those of the local forge, which has no page to look at them. */
 import { RobsonError } from "../../core/errors.ts";
 import { preview } from "../../core/text.ts";
+import { isDraftBody } from "../../workflow/pull-request-body.ts";
 import type { PullRequest } from "../../workflow/pull-request-store.ts";
 import type { CommandContext } from "../program.ts";
 import { withStore } from "../with-store.ts";
@@ -12,7 +13,7 @@ export async function pullRequestsList(
   { limit }: { limit: number },
 ): Promise<undefined> {
   const found = await withStore(config, (store) => store.pullRequests.list({ limit }));
-  const lines = isJson ? [JSON.stringify(found)] : found.map(lineOf);
+  const lines = isJson ? [JSON.stringify(found.map(withDraft))] : found.map(lineOf);
   for (const line of lines) io.out(line);
   if (found.length === 0 && !isJson) io.err("There are no pull requests");
 }
@@ -27,19 +28,30 @@ export async function pullRequestsShow(
       hint: "List them with: robson pull-requests list",
     });
   }
-  const lines = isJson ? [JSON.stringify(found)] : linesOf(found);
+  const lines = isJson ? [JSON.stringify(withDraft(found))] : linesOf(found);
   for (const line of lines) io.out(line);
 }
 
-function lineOf({ number, status, title, repoUrl, head }: PullRequest): string {
-  return `${String(number).padEnd(4)}  ${status.padEnd(6)}  ${preview(title, MAX_TITLE_GRAPHEMES)}  ${head}  ${repoUrl}`;
+function withDraft(pullRequest: PullRequest): PullRequest & { isDraft: boolean } {
+  return { ...pullRequest, isDraft: isDraftBody(pullRequest.body) };
 }
 
-function linesOf({ number, status, title, repoUrl, head, base, headSha, createdAt, body }: PullRequest) {
+/** One that is open is called a draft where it is one; what became of it counts for more. */
+function statusOf({ status, body }: PullRequest): string {
+  return status === "open" && isDraftBody(body) ? "draft" : status;
+}
+
+function lineOf(pullRequest: PullRequest): string {
+  const { number, title, repoUrl, head } = pullRequest;
+  return `${String(number).padEnd(4)}  ${statusOf(pullRequest).padEnd(6)}  ${preview(title, MAX_TITLE_GRAPHEMES)}  ${head}  ${repoUrl}`;
+}
+
+function linesOf(pullRequest: PullRequest) {
+  const { number, title, repoUrl, head, base, headSha, createdAt, body } = pullRequest;
   return [
     `${number}  ${title}`,
     "",
-    `Status:     ${status}`,
+    `Status:     ${statusOf(pullRequest)}`,
     `Repository: ${repoUrl}`,
     `Branch:     ${head}, into ${base}`,
     `Commit:     ${headSha}`,

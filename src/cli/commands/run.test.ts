@@ -16,7 +16,7 @@ async function aFolderWithTasks(location: string, ...keys: string[]): Promise<st
       "",
     ].join("\n"),
   });
-  const { task } = await createDemoProject(cwd, { signal: AbortSignal.timeout(10_000) });
+  const { task } = await createDemoProject(cwd, { signal: AbortSignal.timeout(60_000) });
   const [url = ""] = task.repoUrls ?? [];
   for (const key of keys) await createTask(cwd, key, url);
   return cwd;
@@ -50,7 +50,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     expect(await robson(cwd, "run")).toEqual({
       ...{ stdout: "", stderr: "There are no pending tasks\n", exitCode: 0 },
     });
-  }, 60_000);
+  }, 180_000);
 });
 
 test("one that fails makes the exit code 1, and the others are done all the same", async (t) => {
@@ -71,7 +71,7 @@ test("one that fails makes the exit code 1, and the others are done all the same
   ]);
   expect(exitCode).toBe(1);
   expect(await statuses(cwd)).toMatchObject({ "BAD-1": "failed", "DEMO-1": "done" });
-}, 60_000);
+}, 180_000);
 
 test("with --limit the oldest tasks are taken, and the rest stays pending", async (t) => {
   const cwd = await aFolderWithTasks(await onSqlite(t), "DEMO-1", "DEMO-2");
@@ -79,4 +79,4 @@ test("with --limit the oldest tasks are taken, and the rest stays pending", asyn
   expect((await robson(cwd, "run", "--limit", "1")).stderr).toContain("1 of 1 tasks went well");
 
   expect(await statuses(cwd)).toEqual({ "DEMO-1": "done", "DEMO-2": "pending" });
-}, 60_000);
+}, 180_000);

@@ -5,6 +5,7 @@ import { createLog } from "../log.ts";
 import type { CommandContext } from "../program.ts";
 import { EXIT } from "../report-error.ts";
 import { sendMessages } from "../send-message.ts";
+import { tellQuestion, tellRetry } from "../tell-next.ts";
 import { withStore } from "../with-store.ts";
 
 export interface RunOptions {
@@ -15,7 +16,7 @@ export interface RunOptions {
   limit: number;
 }
 
-/** Exit code 1 when one of them failed; the others are done all the same. */
+/** Exit code 1 when one of them failed, or waits for an answer; the others are done all the same. */
 export async function run(context: CommandContext, options: RunOptions): Promise<number> {
   const { io, config, isJson } = context;
   const log = createLog({ io, config, isJson, atLeast: "warn" });
@@ -49,8 +50,16 @@ export async function run(context: CommandContext, options: RunOptions): Promise
         timeoutMs: timeout * 1000,
       });
       for (const { conversationId, status } of sent) if (status === "dead") failed.add(conversationId);
-      if (!isJson) io.err(`${tasks.length - failed.size} of ${tasks.length} tasks went well`);
-      return failed.size > 0 ? EXIT.failed : EXIT.ok;
+      const asking = sent.filter(({ status }) => status === "asking");
+      for (const { conversationId } of asking) await tellQuestion(conversationId, { store, io, isJson });
+      for (const conversationId of failed) await tellRetry(conversationId, { store, io, isJson });
+      const well = tasks.length - failed.size - asking.length;
+      const waits =
+        asking.length === 0
+          ? ""
+          : `, ${asking.length} ${asking.length === 1 ? "waits" : "wait"} for an answer`;
+      if (!isJson) io.err(`${well} of ${tasks.length} tasks went well${waits}`);
+      return well < tasks.length ? EXIT.failed : EXIT.ok;
     });
   } catch (error) {
     if (!interrupted.aborted) throw error;

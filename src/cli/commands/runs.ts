@@ -7,7 +7,7 @@ import { RobsonError } from "../../core/errors.ts";
 import { chosen, noQuestion, openQuestion, wrongAnswer } from "../../core/run-answer.ts";
 import type { RunDetails } from "../../core/run-store.ts";
 import { parseRunId } from "../../plugins/operator/run-access.ts";
-import { runLines, runState } from "../../plugins/operator/run-lines.ts";
+import { type RunTelling, runLines, runState } from "../../plugins/operator/run-lines.ts";
 import { absolute, count } from "../../plugins/operator/words.ts";
 import type { OpenedStore } from "../../store/opened-store.ts";
 import type { CommandContext } from "../program.ts";
@@ -23,14 +23,15 @@ export async function listRuns(
   { io, config, isJson }: CommandContext,
   { all = false, limit }: { all?: boolean; limit: number },
 ): Promise<undefined> {
-  await withStore(config, async ({ runs }) => {
+  await withStore(config, async (store) => {
+    const { runs } = store;
     const found = await runs.runs({ limit, ...(all ? {} : { isOpen: true }) });
-    const now = systemClock.now();
+    const telling = await tellingNow(store);
     const width = Math.max(0, ...found.map(({ conversationId }) => String(conversationId).length));
     for (const { conversationId } of found) {
       const run = await runs.run(conversationId);
       if (!run) continue;
-      const about = `${run.status.padEnd(7)}  ${run.title} (${run.worker}): ${runState(run, { now, commands: COMMANDS })}`;
+      const about = `${run.status.padEnd(7)}  ${run.title} (${run.worker}): ${runState(run, telling)}`;
       io.out(isJson ? JSON.stringify(run) : `${String(conversationId).padStart(width)}  ${about}`);
     }
     if (!isJson)
@@ -49,8 +50,7 @@ export async function showRun(
     if (transcript) return await printTranscripts(run, { transcripts, out: io.out, isJson });
     if (isJson) return io.out(JSON.stringify({ ...run, transcripts }));
     const events = await store.events(run.conversationId);
-    for (const line of runLines(run, { now: systemClock.now(), commands: COMMANDS, events, transcripts }))
-      io.out(line);
+    for (const line of runLines(run, { ...(await tellingNow(store)), events, transcripts })) io.out(line);
   });
 }
 
@@ -60,8 +60,7 @@ export async function logsOfRun({ io, config, isJson }: CommandContext, text: st
     const transcripts = await transcriptsOf(config, run.conversationId);
     const events = await store.events(run.conversationId);
     if (isJson) return io.out(JSON.stringify({ ...run, transcripts, events }));
-    for (const line of runLines(run, { now: systemClock.now(), commands: COMMANDS, transcripts }))
-      io.out(line);
+    for (const line of runLines(run, { ...(await tellingNow(store)), transcripts })) io.out(line);
     for (const { kind, content, createdAt } of events) {
       io.out("");
       io.out(`${kind}, ${absolute(createdAt)}`);
@@ -115,6 +114,11 @@ export async function retryRun({ io, config, isJson }: CommandContext, text: str
     else io.out(`Run ${conversationId} goes on after its finished steps`);
     await sayWhoGoesOn(store, io.err);
   });
+}
+
+async function tellingNow(store: OpenedStore): Promise<RunTelling> {
+  const isUnattended = (await store.currentOwners()).length === 0;
+  return { now: systemClock.now(), commands: COMMANDS, isUnattended };
 }
 
 async function findRun({ runs, operator }: OpenedStore, text: string): Promise<RunDetails> {

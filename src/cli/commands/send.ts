@@ -6,6 +6,7 @@ import { createLog } from "../log.ts";
 import type { CommandContext } from "../program.ts";
 import { EXIT } from "../report-error.ts";
 import { sendMessage } from "../send-message.ts";
+import { tellQuestion, tellRetry } from "../tell-next.ts";
 import { withStore } from "../with-store.ts";
 
 export interface SendOptions {
@@ -41,11 +42,15 @@ export async function sendText(
     printEvent(event, { io, isJson });
   };
   try {
-    const sent = await withStore(config, (store) =>
-      sendMessage({ ...options, store, config, log, interrupted, onEvent }),
-    );
-    if (sent.status === "pending") printAccepted(sent.conversationId, { io, isJson });
-    return hasFailed || sent.status === "dead" ? EXIT.failed : EXIT.ok;
+    const { conversationId, status } = await withStore(config, async (store) => {
+      const sent = await sendMessage({ ...options, store, config, log, interrupted, onEvent });
+      if (sent.status === "asking") await tellQuestion(sent.conversationId, { store, io, isJson });
+      else if (hasFailed || sent.status === "dead")
+        await tellRetry(sent.conversationId, { store, io, isJson });
+      return sent;
+    });
+    if (status === "pending") printAccepted(conversationId, { io, isJson });
+    return hasFailed || status === "dead" || status === "asking" ? EXIT.failed : EXIT.ok;
   } catch (error) {
     if (!interrupted.aborted) throw error;
     io.err("Interrupted; the message is kept, and the next `robson agent` goes on with it");

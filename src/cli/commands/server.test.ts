@@ -29,7 +29,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
       running.child.kill("SIGTERM");
       expect((await running.finished).exitCode).toBe(0);
     }
-  }, 60_000);
+  }, 180_000);
 
   test("it is ready without a loop, and two of them serve one database", async (t) => {
     const database = ["--db", await create(t)];

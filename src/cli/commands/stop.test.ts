@@ -31,5 +31,5 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     const late = await run("stop", "1");
     expect(late).toMatchObject({ stdout: "", exitCode: 1 });
     expect(late.stderr).toContain("Cannot stop message-1: it is not open");
-  }, 60_000);
+  }, 180_000);
 });

@@ -59,7 +59,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     expect(task).toMatchObject({ task: { key: "ABC-1", status: "failed" } });
     expect(message).toMatchObject({ message: { conversationId: 1 } });
     expect(await robson(cwd, ...database, "why", "ABC-2")).toMatchObject({ stdout: "", exitCode: 1 });
-  }, 60_000);
+  }, 180_000);
 
   test("beside an agent its workers, gateways and limits are told, and without it those of this configuration", async (t) => {
     const database = ["--db", await create(t)];
@@ -89,7 +89,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
       running.child.kill("SIGTERM");
       expect((await running.finished).exitCode).toBe(0);
     }
-  }, 60_000);
+  }, 180_000);
 });
 
 test("the workers of plugins are known, on the command line and in chat, and their gateways are left alone", async () => {

@@ -11,7 +11,7 @@ test.each([
   ["with the plug pulled in the middle of the work", ["--crash"]],
 ])(
   "the demo %s ends with one branch, one pull request and one answer",
-  { timeout: 90_000 },
+  { timeout: 180_000 },
   async (_how, more) => {
     const folder = aFolder();
 

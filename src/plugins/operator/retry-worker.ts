@@ -72,6 +72,8 @@ async function retryLetter(
     return { kind: isRetried ? "completed" : "failed", text };
   } catch (error) {
     if (!hasCode(error, "NOT_FOUND", "USAGE_INVALID")) throw error;
-    return { kind: "failed", text: `${error.message}${error.hint === undefined ? "" : `\n${error.hint}`}` };
+    const shown = named.slice(0, 40).toWellFormed();
+    const text = `There is no run and no dead letter "${shown}" that could be retried. A run has its message's number, as in \`/retry 12\`; \`/dead-letters\` lists what was given up.`;
+    return { kind: "failed", text };
   }
 }

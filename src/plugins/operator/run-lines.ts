@@ -17,6 +17,8 @@ export interface RunTelling {
   commands: "/" | "robson runs ";
   /** What the process that is asked has in memory of it. */
   live?: Pick<OpenMessage, "state" | "startedAt" | "nextAttemptAt" | "lastError"> | undefined;
+  /** Whether no process runs the loop, so that nothing is at work. */
+  isUnattended?: boolean;
 }
 
 /** How much of a run is told beside its state. */
@@ -59,18 +61,25 @@ export function runState(run: RunDetails, telling: RunTelling): string {
   if (status === "done") return `done ${when}`;
   const why = reason === null ? "" : `: ${errorText(reason)}`;
   const how = status === "dead" ? "a dead letter" : status;
-  const kept = count(run.steps.filter(isFinished).length, "finished step");
-  return `${how} ${when}${why}; \`${commands}retry ${id}\` goes on after its ${kept}`;
+  const finished = run.steps.filter(isFinished).length;
+  const again = finished === 0 ? "begins it again" : `goes on after its ${count(finished, "finished step")}`;
+  return `${how} ${when}${why}; \`${commands}retry ${id}\` ${again}`;
 }
 
 /** What it waits for, since when, and what to type. */
-export function waitsFor(run: RunDetails, { now, commands }: Pick<RunTelling, "now" | "commands">): string {
+export function waitsFor(
+  run: RunDetails,
+  { now, commands, isUnattended = false }: Pick<RunTelling, "now" | "commands" | "isUnattended">,
+): string {
   const open = run.decisions.filter(
     ({ answeredAt, dueAt }) => answeredAt === null && (dueAt ?? now + 1) > now,
   );
-  if (open.length === 0) return "what it waited for is there: it is about to go on";
+  if (open.length === 0)
+    return isUnattended ? UNATTENDED : "what it waited for is there: it is about to go on";
   return open.map((decision) => waitLine(decision, { run, now, commands })).join("; and ");
 }
+
+const UNATTENDED = "waits for a process that runs the loop; `robson agent` takes it up";
 
 function waitLine(
   { kind, text, choices, key, askedAt, dueAt }: DecisionRecord,
@@ -84,7 +93,8 @@ function waitLine(
   return `waits for an answer to ${quoted(text)} ${since}${until}: \`${commands}answer ${run.conversationId} ${answers}\``;
 }
 
-function worksOn(run: RunDetails, { now, live }: RunTelling): string {
+function worksOn(run: RunDetails, { now, live, isUnattended = false }: RunTelling): string {
+  if (isUnattended) return UNATTENDED;
   if (live?.state === "waiting") return "waits for a free slot (limits.max_concurrent_runs)";
   if (live?.state === "retrying") {
     const error =

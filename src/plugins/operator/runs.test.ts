@@ -183,7 +183,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     expect(await ask(`/retry ${id}`)).toContain(`Run ${id} is done`);
     expect(await ask("/retry message-4711")).toContain("for operators only");
     expect(await ask("/retry message-4711", { userId: "boss" })).toContain(
-      "Cannot find the dead letter message-4711",
+      'There is no run and no dead letter "message-4711" that could be retried',
     );
   });
 
@@ -219,8 +219,10 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     const id = await begin("/long", "waiting");
     const waiting = await told({ store, clock, workers, conversationId: id });
     await ask(`/stop ${id}`);
-    await expect.poll(() => store.runs.run(id), PATIENTLY).toMatchObject({ status: "stopped" });
-    const stopped = await told({ store, clock, workers, conversationId: id });
+    const afterStop = () => told({ store, clock, workers, conversationId: id });
+    await expect.poll(afterStop, PATIENTLY).toContain("all is delivered");
+    expect(await store.runs.run(id)).toMatchObject({ status: "stopped" });
+    const stopped = await afterStop();
 
     const lastLines = (text: string) => text.split("\n").slice(-2).join("\n").replaceAll(String(id), "N");
     expect(waiting).toContain('"PROJ-1", since 2030-01-01 00:00:00 UTC (now): 2 finished steps;');

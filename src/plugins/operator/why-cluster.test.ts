@@ -6,6 +6,7 @@ import { openStore } from "../../store/open-store.ts";
 import { aWorker } from "../../testing/builders.ts";
 import { fakeGateway } from "../../testing/fake-gateway.ts";
 import { createDatabase } from "../../testing/postgres/database.ts";
+import { stopWithin } from "../../testing/start-test-loop.ts";
 import type { TestEnd } from "../../testing/temporary-folder.ts";
 import { createTestClock } from "../../testing/test-clock.ts";
 import { operatorWorkers } from "./index.ts";
@@ -39,10 +40,7 @@ async function alphaAndBeta(t: TestEnd) {
     loop.registerGateway(gateway);
     await loop.start();
     t.onTestFinished(async () => {
-      const stopped = loop.stop();
-      await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, 50))]);
-      await clock.advance(60_000);
-      await stopped;
+      await stopWithin(loop, clock);
       await store.close();
     });
     return { store, gateway, loop, threads: [] as string[] };

@@ -45,7 +45,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
         Now: a dead letter; The process ended 3 times while it was handled; it is not begun again by itself, because it may be what ends the process
         Next: nothing by itself; \`robson dead-letters retry message-1\` tries it again, \`robson dead-letters discard message-1\` closes it"
     `);
-  }, 60_000);
+  }, 180_000);
 
   test("a process that is killed while it sends", async (t) => {
     const location = await create(t);
@@ -76,7 +76,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
         Now: done; worker "w" ended it with completed 2030-01-01 00:00:00 UTC (now)
         Next: nothing; all is delivered"
     `);
-  }, 60_000);
+  }, 180_000);
 
   test("a message that waits because it was interrupted before", async (t) => {
     const location = await create(t);
@@ -103,7 +103,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
         Attempt 1 was interrupted: the process ended during it; the next attempt began 2030-01-01 00:00:00 UTC (1 min ago)
         Now: attempt 2 was interrupted when its process ended; it waits up to 1 s before the next one, because it was interrupted before; such messages are begun one at a time"
     `);
-  }, 60_000);
+  }, 180_000);
 
   test("a delivery that ends the process each time", async (t) => {
     const location = await create(t);
@@ -127,7 +127,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
         Now: done; worker "w" ended it with completed 2030-01-01 00:00:00 UTC (now)
         Next: 1 delivery dead"
     `);
-  }, 60_000);
+  }, 180_000);
 });
 
 test("an answer that the database refuses as such", async (t) => {

@@ -67,6 +67,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     const gateway = fakeGateway();
     const workers = [aWorker(never)];
     const loop = await startTestLoop(t, { location: await create(t), gateways: [gateway], workers });
+    await loop.idle();
     const { conversationId } = await gateway.say("first");
     await gateway.say("second");
     const waiting = await told({ ...loop, workers });

@@ -74,7 +74,7 @@ export async function connectAgent(options: ConnectionOptions): Promise<AgentCon
   let broken: { error: unknown } | undefined;
   let permissions: Promise<unknown> = Promise.resolve();
   const onPermission = (asked: RequestPermissionRequest) => {
-    const answer = permissions.then(() => options.onPermission(asked));
+    const answer = program.awaiting(permissions.then(() => options.onPermission(asked)));
     permissions = answer.catch((error: unknown) => {
       broken ??= { error };
       program.end();

@@ -45,6 +45,8 @@ export interface SessionRecordOptions {
   onEvent(event: AgentEvent): void;
   /** Called with what the turn has cost so far, whenever the agent tells it. */
   onCost(costUsd: number): void;
+  /** Called with all that is known of what it has used so far. */
+  onUsage?(usage: AgentUsage): void;
 }
 
 /** How much of one message is kept, in characters. */
@@ -95,13 +97,18 @@ export function createSessionRecord(options: SessionRecordOptions): SessionRecor
       const spent = costUsd < costBefore ? costUsd : costUsd - costBefore;
       if (spent === 0) return;
       usage.costUsd = spent;
+      options.onUsage?.({ ...usage });
       options.onCost(spent);
     },
     tool: (params) => {
       const tool = parseTool(params);
       if (tool !== undefined) takeTool(tool);
     },
-    answer: (result) => void Object.assign(usage, parsePromptUsage(result)),
+    answer: (result) => {
+      const told = parsePromptUsage(result);
+      Object.assign(usage, told);
+      if (Object.keys(told).length > 0) options.onUsage?.({ ...usage });
+    },
     begin: (sessionId) => {
       current = sessionId;
     },

@@ -30,6 +30,7 @@ export async function runTurn(request: AgentRequest, settings: AcpSettings): Pro
     directory,
     spentBefore: request.resume?.usage?.costUsd ?? 0,
     onEvent: (event) => request.onEvent(event),
+    onUsage: (usage) => request.onUsage?.(usage),
     onCost: (costUsd) => {
       if (maxCostUsd === undefined || costUsd < maxCostUsd || budget.isSpent) return;
       budget.isSpent = true;

@@ -24,6 +24,7 @@ export function claudeTurn(request: AgentRequest) {
   let apiError: string | undefined;
   let last: Json | undefined;
 
+  const usageOf = (result: Json) => claudeUsage(result, { model, isResumed: request.resume !== undefined });
   const readers: Record<string, (event: Json) => void> = {
     system(event) {
       if (event.subtype === "init") {
@@ -55,6 +56,7 @@ export function claudeTurn(request: AgentRequest) {
     },
     result(event) {
       last = event;
+      request.onUsage?.(usageOf(event));
     },
   };
 
@@ -68,7 +70,7 @@ export function claudeTurn(request: AgentRequest) {
         outcome,
         summary: summaryOf(last),
         ...(id !== undefined && outcome !== "session-lost" ? { sessionId: id } : {}),
-        usage: claudeUsage(last, { model, isResumed: request.resume !== undefined }),
+        usage: usageOf(last),
       };
     },
   };

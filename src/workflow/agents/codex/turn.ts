@@ -18,6 +18,10 @@ export function codexTurn(request: AgentRequest, { model }: { model: string | un
   let isRefused = false;
   let hasActed = false;
 
+  const usageOf = (): AgentUsage => ({
+    ...(model === undefined ? {} : { model }),
+    ...codexUsage(usage, request.resume),
+  });
   const readers: Record<string, (event: Json) => void> = {
     "thread.started": (event) => {
       sessionId = text(event.thread_id);
@@ -36,6 +40,7 @@ export function codexTurn(request: AgentRequest, { model }: { model: string | un
     },
     "turn.completed": (event) => {
       usage = event.usage;
+      request.onUsage?.(usageOf());
       end = { outcome: isRefused && !hasActed ? "refused" : "done", said: lastMessage ?? "" };
     },
     "turn.failed": ({ error }) => {
@@ -56,7 +61,7 @@ export function codexTurn(request: AgentRequest, { model }: { model: string | un
         outcome: end.outcome,
         summary: end.said,
         ...(sessionId === undefined ? {} : { sessionId }),
-        usage: { ...(model === undefined ? {} : { model }), ...codexUsage(usage, request.resume) },
+        usage: usageOf(),
       };
     },
   };

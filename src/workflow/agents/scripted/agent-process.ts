@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
-import type { AgentOutcome } from "../../coding-agent.ts";
+import type { AgentOutcome, AgentUsage } from "../../coding-agent.ts";
 import { type AgentLine, parseScript, type ScriptStep, type TurnArguments } from "./protocol.ts";
 
 /** What a turn keeps in mind. */
@@ -49,8 +49,7 @@ async function main({ scriptFile, sessionId, maxCostUsd }: TurnArguments): Promi
   } catch (error) {
     const outcome = error instanceof TurnEnd ? error.outcome : "gave-up";
     const summary = error instanceof Error ? error.message : String(error);
-    const usage = { turns: 1, ...(turn.costUsd === undefined ? {} : { costUsd: turn.costUsd }) };
-    report({ type: "result", outcome, summary, usage });
+    report({ type: "result", outcome, summary, usage: usageOf(turn) });
     process.exitCode = outcome === "done" ? 0 : 1;
   }
 }
@@ -133,9 +132,14 @@ function leave([program = "", ...args]: string[]): void {
 
 function spend(costUsd: number, turn: Turn): void {
   turn.costUsd = (turn.costUsd ?? 0) + costUsd;
+  report({ type: "usage", usage: usageOf(turn) });
   if (turn.maxCostUsd !== undefined && turn.costUsd > turn.maxCostUsd) {
     throw new TurnEnd("budget", `It has spent $${turn.costUsd} of $${turn.maxCostUsd}`);
   }
+}
+
+function usageOf({ costUsd }: Turn): AgentUsage {
+  return { turns: 1, ...(costUsd === undefined ? {} : { costUsd }) };
 }
 
 function ignoreSignals(): void {

@@ -48,10 +48,9 @@ async function runTurn(request: AgentRequest, scriptFile: string): Promise<Agent
       const line = parseLine(value);
       if (line === undefined) return;
       if (line.type === "unauthorized") throw agentUnauthorized("scripted", line.text, "Correct its script");
-      if (line.type === "result") {
-        result = line;
-        return;
-      }
+      if (line.type === "usage" || line.type === "result") request.onUsage?.(line.usage);
+      if (line.type === "result") result = line;
+      if (line.type === "usage" || line.type === "result") return;
       if (line.type === "session") sessionId = line.id;
       request.onEvent(line);
     },

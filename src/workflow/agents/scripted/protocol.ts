@@ -33,6 +33,7 @@ export type ScriptStep =
 export type AgentLine =
   | AgentEvent
   | { type: "unauthorized"; text: string }
+  | { type: "usage"; usage: AgentUsage }
   | { type: "result"; outcome: AgentOutcome; summary: string; usage: AgentUsage };
 
 /** How the process is told what its turn is; the prompt comes on stdin. */
@@ -55,6 +56,7 @@ const PARSERS: Record<string, (value: Record<string, unknown>) => AgentLine | un
   edited: ({ file }) => (isText(file) ? { type: "edited", file } : undefined),
   waiting: ({ reason }) => (isText(reason) ? { type: "waiting", reason } : undefined),
   unauthorized: ({ text }) => (isText(text) ? { type: "unauthorized", text } : undefined),
+  usage: ({ usage }) => ({ type: "usage", usage: parseUsage(usage) }),
   result: ({ outcome, summary, usage }) =>
     isOutcome(outcome) && isText(summary)
       ? { type: "result", outcome, summary, usage: parseUsage(usage) }
