@@ -23,6 +23,8 @@ export interface BacklogOptions<Row> {
   onReadError(error: unknown, failures: number): Promise<void>;
 }
 
+/** How long a database may take to commit what was sent over a connection that has broken. */
+const UNCERTAIN_MS = 10 * 60_000;
 /** How many ids one read asks for. */
 const PAGE_SIZE = 500;
 
@@ -42,8 +44,10 @@ export class Backlog<Row> {
   /** What left memory while a page was being read: the page may still show it as open. */
   #endedWhileReading: Set<string | number> | undefined;
   #isStopped = false;
+  /** Until then a row may turn up whose write seemed to have failed. */
+  #uncertainUntil = 0;
   #quietCallbacks: (() => void)[] = [];
-  #reachCallbacks: { id: number; resolve(): void }[] = [];
+  #reachCallbacks: { id: number; resolve(isReached: boolean): void }[] = [];
 
   constructor(options: BacklogOptions<Row>) {
     this.#options = options;
@@ -89,13 +93,23 @@ export class Backlog<Row> {
     this.catchUp();
   }
 
+  /** A write's outcome is unknown: the database may commit it long after the connection is gone. */
+  becomeUncertain(now: number): void {
+    this.#uncertainUntil = now + UNCERTAIN_MS;
+    this.fallBehind();
+  }
+
+  /** Falls behind where a write's outcome has been unknown not long ago. */
+  rereadIfUncertain(now: number): void {
+    if (now < this.#uncertainUntil) this.fallBehind();
+  }
+
   /**
-   * Resolves when every row up to this id has been read, or as far as there is room for now: what was stored while
-   * it fell behind may have older ones before it.
+   * Resolves with true when every row up to this id has been read, with false when there is no room for that now: what
+   * was stored while it fell behind may have older ones before it.
    */
-  reached(id: number): Promise<void> {
-    if (this.#state === "live" || this.#isStopped || !this.#isReading || this.#cursor >= id)
-      return Promise.resolve();
+  reached(id: number): Promise<boolean> {
+    if (!this.#isReading || this.#hasRead(id)) return Promise.resolve(this.#hasRead(id));
     return new Promise((resolve) => this.#reachCallbacks.push({ id, resolve }));
   }
 
@@ -115,9 +129,9 @@ export class Backlog<Row> {
       seen = generation();
     }).finally(() => {
       this.#isReading = false;
-      this.#tellReached(Number.POSITIVE_INFINITY);
       // It fell behind anew in the very moment of becoming live.
       if (seen !== generation()) this.catchUp();
+      else this.#tellReached(Number.POSITIVE_INFINITY);
     });
   }
 
@@ -183,7 +197,11 @@ export class Backlog<Row> {
     if (this.#reachCallbacks.length === 0) return;
     const callbacks = this.#reachCallbacks;
     this.#reachCallbacks = callbacks.filter(({ id }) => id > cursor);
-    for (const { id, resolve } of callbacks) if (id <= cursor) resolve();
+    for (const { id, resolve } of callbacks) if (id <= cursor) resolve(this.#hasRead(id));
+  }
+
+  #hasRead(id: number): boolean {
+    return this.#state === "live" || this.#isStopped || this.#cursor >= id;
   }
 
   #openGate(): void {

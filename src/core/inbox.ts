@@ -52,8 +52,6 @@ export interface InboxOptions {
   onReadError(error: unknown, failures: number): Promise<void>;
 }
 
-/** How long a database may take to commit what was sent over a connection that has broken. */
-const UNCERTAIN_MS = 10 * 60_000;
 /** The wait after an error that is a fault of this program. */
 const BUG_RETRY_MS = 60_000;
 
@@ -67,8 +65,6 @@ export class Inbox {
   /** The shards of messages that are being stored, an object for each. */
   readonly #accepting = new Set<ShardKey>();
   readonly #taking: Taking;
-  /** Until then a message may turn up whose `accept` seemed to have failed. */
-  #uncertainUntil = 0;
   #isStopped = false;
 
   constructor(options: InboxOptions) {
@@ -98,7 +94,7 @@ export class Inbox {
       isLoaded: (message) => this.#known(message) !== undefined,
       tellAccepted: (message) => this.#tellAccepted(message),
       fallBehind: () => this.#backlog.fallBehind(),
-      becomeUncertain: () => this.#becomeUncertain(),
+      becomeUncertain: () => this.#backlog.becomeUncertain(clock.now()),
     });
   }
 
@@ -132,7 +128,7 @@ export class Inbox {
     } catch (error) {
       this.#options.storeHealth.failed(error);
       // It may have been stored all the same: then it is open, and has to be found.
-      if (hasCode(error, "STORE_UNAVAILABLE")) this.#becomeUncertain();
+      if (hasCode(error, "STORE_UNAVAILABLE")) this.#backlog.becomeUncertain(this.#options.clock.now());
       throw error;
     } finally {
       this.#backlog.end(admission);
@@ -196,7 +192,7 @@ export class Inbox {
 
   /** Reads the open messages again, where a write's outcome has been unknown not long ago. */
   rereadIfUncertain(): void {
-    if (this.#options.clock.now() < this.#uncertainUntil) this.#backlog.fallBehind();
+    this.#backlog.rereadIfUncertain(this.#options.clock.now());
   }
 
   /** Accepts nothing and begins nothing more. What is stored and not begun stays for the next start. */
@@ -231,7 +227,7 @@ export class Inbox {
     this.#loaded.set(message.id, entry);
     entry.isCounted = this.#lanes.enter(entry);
     let isOurs = false;
-    let taken: Promise<void> | undefined;
+    let taken: Promise<boolean> | undefined;
     const takenBefore = this.#taking.count;
     try {
       const begun = entry.isCounted
@@ -253,21 +249,31 @@ export class Inbox {
       return accepted;
     } finally {
       this.#loaded.delete(message.id);
-      if (isOurs && taken) void taken.then(() => stored.resolve(true));
+      if (isOurs && taken) void taken.then((isInOrder) => stored.resolve(isInOrder || this.#leave(entry)));
       else stored.resolve(isOurs);
       // What it took of memory is free without anything having ended.
       if (!isOurs) this.#backlog.catchUp();
     }
   }
 
-  /** When the older messages of its thread that memory does not know are in its lane; undefined: there are none. */
+  /** Whether the older messages of its thread are in its lane (false: no room); undefined: memory knows them all. */
   #olderOnes(
     { isControl }: InboxEntry,
     { conversationId, hasUnowned }: AcceptedByOwner,
-  ): Promise<void> | undefined {
+  ): Promise<boolean> | undefined {
     // Fallen behind while it was being stored: what others had stored is among what is read.
-    if (!(this.#backlog.isLive || isControl)) return this.#backlog.reached(conversationId);
-    return hasUnowned ? this.takeUnowned() : this.#taking.underWay;
+    const read = async () => isControl || this.#backlog.reached(conversationId);
+    if (!(this.#backlog.isLive || isControl)) return read();
+    // A taking whose answer is lost has left them to the reading.
+    return (hasUnowned ? this.takeUnowned() : this.#taking.underWay)?.then(read);
+  }
+
+  /** It is read again, behind the older ones. */
+  #leave(entry: InboxEntry): false {
+    entry.isForgotten = true;
+    this.#loaded.delete(entry.message.conversationId);
+    this.#backlog.fallBehind();
+    return false;
   }
 
   /** Answered at once although the thread is another process's, which would not know of the refusal. */
@@ -312,17 +318,11 @@ export class Inbox {
   }
 
   #wakeKnown(entry: InboxEntry, { conversationId, stoppedBy, status }: StoredMessage): void {
-    if (entry.message.run && status === "pending") entry.isWoken = true;
+    if (status === "pending") entry.isWoken = true;
     if (stoppedBy === null || entry.isControl) return;
     // Also where its id is not known here yet.
     entry.stoppedBy = stoppedBy;
     this.#options.stop(conversationId, stoppedBy);
-  }
-
-  /** The database may commit what it was sent long after the connection is gone. */
-  #becomeUncertain(): void {
-    this.#uncertainUntil = this.#options.clock.now() + UNCERTAIN_MS;
-    this.#backlog.fallBehind();
   }
 
   #roomTaken(): number {
@@ -369,6 +369,7 @@ export class Inbox {
     const { message, isWoken, stoppedBy = null } = entry;
     this.#loaded.delete(message.conversationId);
     this.#backlog.ended(message.conversationId);
+    this.#taking.suspended(message.conversationId);
     // Whoever wanted it ended meanwhile wants it still.
     if (stoppedBy !== null) this.#load({ ...message, status: "pending", nextAttemptAt: null, stoppedBy });
     // Or that was read before it went on: the database knows.

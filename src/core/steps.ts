@@ -73,6 +73,8 @@ export class Steps implements Omit<RunContext, "round"> {
   readonly #underWay = new Set<Promise<unknown>>();
   /** What the run waits for, once it does. */
   readonly #awaited: NewDecision[] = [];
+  /** The notes that a step of this attempt has read: a step beside it does not read them too. */
+  readonly #notesRead = new Set<number>();
   #loading: Promise<Loaded> | undefined;
   #lastTold = 0;
 
@@ -175,6 +177,7 @@ export class Steps implements Omit<RunContext, "round"> {
     };
     const record = new StepReport(begun.attempts, {
       ...this.#options,
+      notesRead: this.#notesRead,
       tell: (content) => this.#tell(content),
     });
     const effect = how.effect?.(record);
@@ -186,9 +189,11 @@ export class Steps implements Omit<RunContext, "round"> {
     });
     await probe?.(`${name}: begun`);
     const place: Place = { outer: inStep.getStore(), isWaiting: false };
-    const { value, outcome } = await inStep.run(place, async () =>
+    const working = inStep.run(place, async () =>
       effect ? adoptOrMake(effect) : { value: await how.work?.(record), outcome: undefined },
     );
+    working.catch(record.leaveNotes);
+    const { value, outcome } = await working;
     await probe?.(`${name}: done`);
     // What waits beside it is no reason to do it twice.
     if (place.isWaiting) throw suspended();
@@ -279,6 +284,9 @@ function questionText({ text, choices }: NewDecision, run: number): string {
   return `${text}\n\nAnswer with \`/answer ${run} ${how}\`, or in a message of this thread`;
 }
 
+type ReportOptions = Pick<StepsOptions, "signal" | "toEvent" | "load"> &
+  Pick<StepContext, "tell"> & { notesRead: Set<number> };
+
 /** What a step reports and writes, kept until its commit. */
 class StepReport implements StepContext {
   readonly events: Omit<EventToStore, "sequence">[] = [];
@@ -287,12 +295,9 @@ class StepReport implements StepContext {
   readonly attempt: number;
   readonly signal: AbortSignal;
   readonly tell: (content: string) => Promise<void>;
-  readonly #options: Pick<StepsOptions, "signal" | "toEvent" | "load">;
+  readonly #options: ReportOptions;
 
-  constructor(
-    attempt: number,
-    options: Pick<StepsOptions, "signal" | "toEvent" | "load"> & Pick<StepContext, "tell">,
-  ) {
+  constructor(attempt: number, options: ReportOptions) {
     this.signal = options.signal();
     this.tell = options.tell;
     this.attempt = attempt;
@@ -309,15 +314,21 @@ class StepReport implements StepContext {
   };
 
   readonly notes = async (): Promise<{ userId: string; content: string }[]> => {
-    const notes = (await this.#options.load())?.notes ?? [];
+    const { load, notesRead } = this.#options;
+    const notes = (await load())?.notes ?? [];
     const fresh = notes.filter(
-      ({ takenAt, conversationId }) => takenAt === null && !this.notesTaken.includes(conversationId),
+      ({ takenAt, conversationId }) => takenAt === null && !notesRead.has(conversationId),
     );
-    this.notesTaken.push(...fresh.map(({ conversationId }) => conversationId));
+    for (const { conversationId } of fresh) {
+      notesRead.add(conversationId);
+      this.notesTaken.push(conversationId);
+    }
     return fresh.map(({ userId, content }) => ({ userId, content }));
   };
 
-  readonly leaveNotes = (): void => void this.notesTaken.splice(0);
+  readonly leaveNotes = (): void => {
+    for (const conversationId of this.notesTaken.splice(0)) this.#options.notesRead.delete(conversationId);
+  };
 }
 
 async function adoptOrMake<T>(effect: Effect<T>): Promise<{ value: T; outcome: "found" | "made" }> {

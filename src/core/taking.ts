@@ -34,8 +34,8 @@ const MAX_TAKEN = 500;
 
 export class Taking {
   readonly #options: TakingOptions;
-  /** Set while messages are being taken: what has ended meanwhile, and may still be among them. */
-  #endedMeanwhile: Set<number> | undefined;
+  /** Set while messages are being taken: what has left memory meanwhile, and may still be among them. */
+  #leftMeanwhile: { ended: Set<number>; suspended: Set<number> } | undefined;
   #underWay: Promise<void> | undefined;
   /** Begins when the taking under way has ended. */
   #next: Promise<void> | undefined;
@@ -62,9 +62,14 @@ export class Taking {
     return this.#next;
   }
 
-  /** A message has left memory. */
+  /** A message has left memory for good. */
   ended(conversationId: number): void {
-    this.#endedMeanwhile?.add(conversationId);
+    this.#leftMeanwhile?.ended.add(conversationId);
+  }
+
+  /** A message has left memory until its run is woken. */
+  suspended(conversationId: number): void {
+    this.#leftMeanwhile?.suspended.add(conversationId);
   }
 
   stop(): void {
@@ -74,17 +79,18 @@ export class Taking {
   #begin(): Promise<void> {
     this.#next = undefined;
     if (this.#isStopped) return Promise.resolve();
-    const ended = new Set<number>();
-    this.#endedMeanwhile = ended;
-    this.#underWay = this.#takeAll(ended).finally(() => {
+    const left = { ended: new Set<number>(), suspended: new Set<number>() };
+    this.#leftMeanwhile = left;
+    this.#underWay = this.#takeAll(left).finally(() => {
       this.#underWay = undefined;
-      this.#endedMeanwhile = undefined;
+      this.#leftMeanwhile = undefined;
     });
     return this.#underWay;
   }
 
-  async #takeAll(ended: Set<number>): Promise<void> {
+  async #takeAll({ ended, suspended }: { ended: Set<number>; suspended: Set<number> }): Promise<void> {
     const { ownership, limits, storeHealth, isLive, roomTaken, isLoaded, tellAccepted } = this.#options;
+    const { load, fallBehind } = this.#options;
     try {
       for (let isMore = true; isMore && !this.#isStopped; ) {
         const limit = isLive() ? Math.min(limits.maxLoaded - roomTaken(), MAX_TAKEN) : 0;
@@ -98,8 +104,11 @@ export class Taking {
           if (message.stoppedBy === null || !isHere) tellAccepted(message);
         }
         // Shards have come meanwhile, say, with older messages: all are read anew, in their order.
-        if (!isLive()) return this.#options.fallBehind();
-        for (const message of messages) if (!ended.has(message.conversationId)) this.#options.load(message);
+        if (!isLive()) return fallBehind();
+        // What is suspended by now may have been woken since, or have been read before: the database knows.
+        if (messages.some(({ conversationId }) => suspended.has(conversationId))) fallBehind();
+        for (const message of messages)
+          if (!(ended.has(message.conversationId) || suspended.has(message.conversationId))) load(message);
         isMore = messages.length === limit;
       }
     } catch (error) {

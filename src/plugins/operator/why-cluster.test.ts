@@ -62,7 +62,7 @@ async function alphaAndBeta(t: TestEnd) {
 }
 
 describe("two processes on PostgreSQL", () => {
-  test("a message that the other one has is said to be held there, since when, and that it has been stopped", async (t) => {
+  test("a message that the other one has is said to be held there, since when, and is stopped there without a slot", async (t) => {
     const { alpha, clock, workers, ofBeta } = await alphaAndBeta(t);
     const { store } = alpha;
     const [running = 0, waiting = 0] = ofBeta;
@@ -85,9 +85,13 @@ describe("two processes on PostgreSQL", () => {
     `);
     await clock.advance(1000);
     await store.requestStop(waiting, "ada");
+    // The one that has it ends it, without a slot.
+    await expect.poll(() => ask(waiting), PATIENTLY).toContain("all is delivered");
     expect(await end(ask(waiting))).toMatchInlineSnapshot(`
-      "  Its thread is held by process 2, since 2030-01-01 00:00:00 UTC (1 s ago)
-        Now: is left to process 2, another process than the one that answers here: whether it waits for a free slot there, or is about to begin, is known to that one alone; ada has stopped it: it ends without being begun again"
+      "  Event 1, failed, emitted by the loop itself 2030-01-01 00:00:01 UTC (now): "Stopped by ada."
+          delivery-1-ID to "C1" through gateway "fake": delivered 2030-01-01 00:00:01 UTC (now) by attempt 1
+        Now: stopped by ada 2030-01-01 00:00:01 UTC (now); it is not tried again
+        Next: nothing; all is delivered"
     `);
   });
 

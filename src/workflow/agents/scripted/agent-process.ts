@@ -104,13 +104,17 @@ function edit(step: Extract<ScriptStep, { file: string }>): string {
     writeFileSync(path, step.content);
   } else {
     const text = readFileSync(path, "utf8");
-    if (!text.includes(step.find))
+    // Killed between the edit and its note in the session, it comes here again.
+    const isThere = text.includes(step.find) && !step.replace.includes(step.find);
+    const isMade = !isThere && step.replace !== "" && text.includes(step.replace);
+    if (!(isMade || text.includes(step.find)))
       throw new Error(`${name} does not contain what the script wants to replace`);
     // A function, so that "$&" in the replacement is only text.
-    writeFileSync(
-      path,
-      text.replace(step.find, () => step.replace),
-    );
+    if (!isMade)
+      writeFileSync(
+        path,
+        text.replace(step.find, () => step.replace),
+      );
   }
   report({ type: "edited", file: name });
   return name;

@@ -1,6 +1,10 @@
-import { writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "vitest";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import { temporaryFolder } from "../../../testing/temporary-folder.ts";
 import { type AgentScene, testCodingAgent } from "../../../testing/test-coding-agent.ts";
 import { scriptedAgent } from "./index.ts";
 import type { ScriptStep } from "./protocol.ts";
@@ -33,4 +37,25 @@ testCodingAgent(test, {
     writeFileSync(scriptFile, JSON.stringify(SCENES[scene]));
     return scriptedAgent({ scriptFile });
   },
+});
+
+test("an edit that was made before its program was killed is not made twice, nor missed", async (t) => {
+  const folder = await temporaryFolder(t);
+  const scriptFile = join(folder, "script.json");
+  const edited = join(folder, "sum.js");
+  writeFileSync(scriptFile, JSON.stringify([{ file: "sum.js", find: "+ 1", replace: "+ 12" }]));
+  writeFileSync(edited, "a + 1");
+  const program = fileURLToPath(new URL("./agent-process.ts", import.meta.url));
+  const follow = () => {
+    const running = promisify(execFile)(process.execPath, [program, JSON.stringify({ scriptFile })], {
+      cwd: folder,
+      env: { HOME: folder },
+    });
+    running.child.stdin?.end();
+    return running;
+  };
+
+  expect((await follow()).stdout).toContain('"done"');
+  expect((await follow()).stdout).toContain('"done"');
+  expect(readFileSync(edited, "utf8")).toBe("a + 12");
 });
