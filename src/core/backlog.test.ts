@@ -150,3 +150,26 @@ test("whoever waits for the rows up to his own is told when they are read, or wh
   ]);
   await backlog.reached(100);
 });
+
+test("who waits while it falls behind anew is told by the new reading, and whether it came so far", async () => {
+  const { backlog, loads, store, answerReads, reads } = setUp({ maxLoaded: 4 });
+  store(1);
+  backlog.catchUp();
+  store(2);
+  backlog.fallBehind();
+  const told: [boolean, number[]][] = [];
+  const waiting = [2, 99].map((id) =>
+    backlog.reached(id).then((isReached) => told.push([isReached, [...loads]])),
+  );
+  // The page that was asked for before is not believed.
+  reads.shift()?.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(told).toEqual([]);
+  await answerReads();
+  await Promise.all(waiting);
+
+  expect(told).toEqual([
+    [true, [1, 2]],
+    [false, [1, 2]],
+  ]);
+});

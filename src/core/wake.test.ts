@@ -241,3 +241,37 @@ test("what is taken over while shards come is handled after the older messages o
 
   expect(begun).toEqual(["older", "newer"]);
 });
+
+test("a run that is woken in the instant of its first wait goes on, although its waking was taken before", async (t) => {
+  const gateway = fakeGateway();
+  const isTaken = Promise.withResolvers<void>();
+  let wake: (wokenFor: WokenFor) => void = () => undefined;
+  const worker = aWorker(async (_message, _args, { waitFor, emit }) => {
+    await emit("completed", String(await waitFor("build", { key: "build" })));
+  });
+  const { store, clock } = await startInterferedLoop(t, {
+    gateways: [gateway],
+    workers: [worker],
+    interfere: (ownership) => ({
+      async record(change) {
+        const made = await ownership.record(change);
+        if (change.message?.status !== "waiting") return made;
+        wake("messages");
+        await isTaken.promise;
+        return made;
+      },
+      async takeUnowned(limit) {
+        const taken = await ownership.takeUnowned(limit);
+        if (taken.length > 0) setImmediate(isTaken.resolve);
+        return taken;
+      },
+      onWake(callback) {
+        wake = callback;
+      },
+    }),
+  });
+  await store.runs.signal("build", { value: "green", at: clock.now() });
+  await gateway.say("/w go", { threadTs: "T1" });
+
+  await expect.poll(() => gateway.texts(), PATIENTLY).toEqual(["completed: green"]);
+});
