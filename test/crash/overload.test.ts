@@ -20,7 +20,7 @@ const MAX_OPEN = Math.round(MESSAGES / 5);
 /** Ten messages a second each: less than HTTP takes on any machine. */
 const MAX_AT_WORK = isLong ? 64 : 16;
 const CLIENTS = 64;
-/** For nearly all control commands, and for the slowest; in the short form for most: the machine may have other work. */
+/** For nearly all control commands, and for the slowest: the machine may have other work. */
 const CONTROL_MS = 1000;
 const MAX_CONTROL_MS = 5000;
 /** Of memory, over the idle agent: much of it is what V8 has not collected yet. It does not grow with what is posted. */
@@ -67,9 +67,9 @@ describe.each(databaseKinds)("an agent on $name that is posted too much", ({ cre
     expect(accepted.size + refused.length).toBe(MESSAGES);
     expect(new Set(refused)).toEqual(new Set(["503 OVERLOADED 5"]));
     expect(waits.length).toBeGreaterThan(1);
-    const sorted = waits.toSorted((a, b) => a - b);
-    expect(isLong ? sorted.at(-1) : sorted[Math.floor(sorted.length / 2)]).toBeLessThan(MAX_CONTROL_MS);
-    if (isLong) expect(sorted[Math.floor(sorted.length * 0.98)]).toBeLessThan(CONTROL_MS);
+    expect(Math.max(...waits)).toBeLessThan(MAX_CONTROL_MS);
+    if (isLong)
+      expect(waits.toSorted((a, b) => a - b)[Math.floor(waits.length * 0.98)]).toBeLessThan(CONTROL_MS);
     const store = await openStore(location);
     t.onTestFinished(() => store.close());
     await expect.poll(() => store.admission.countOpen(1), { timeout: TIMEOUT_MS }).toBe(0);

@@ -9,7 +9,7 @@ import { fault, PATIENTLY, startFaultAgent, TIMEOUT } from "./fault-agent.ts";
 const HOLD_MS = Number(process.env.ROBSON_HOLD_MS ?? 3000);
 const MAX_BUSY_MS = 10_000;
 /** SQLite waits 15 ms at a time; a busy machine may take longer. */
-const MAX_LAG_MS = HOLD_MS / 3;
+const MAX_LAG_MS = 500;
 
 /** How long the event loop was held up at the most since it was asked last. */
 const PLUGIN = `

@@ -83,12 +83,9 @@ function checkAnswer(
     .join()
     .split(TOO_LATE);
   if (said !== answer) witness.violated(`${name} has events [${texts}], and should have "${answer}"`);
-  // In the order of their commits, which processes with other clocks may have made in another one than they say.
-  const lines = (text: string) => text.split("\n").toSorted().join("\n");
   const unread = (run?.notes ?? []).filter(({ takenAt }) => takenAt === null);
   const shown = unread.map(({ content }) => `- ${content}`).join("\n");
-  if (lines(tooLate) !== lines(shown))
-    witness.violated(`${name} has not read "${shown}", and told is "${tooLate}"`);
+  if (tooLate !== shown) witness.violated(`${name} has not read "${shown}", and told is "${tooLate}"`);
 }
 
 /** All that a step has said is there with its result. */

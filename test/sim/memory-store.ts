@@ -148,16 +148,7 @@ function createOwnership({ db, host, options, membership, alone, connections }: 
       return made;
     },
     openMessages: (page) => read(db, host, () => work.messages(page)),
-    takeUnowned(limit) {
-      // Where it comes late, nobody knows what it took until the rows are read again.
-      const rows: number[] = [];
-      const run = () => {
-        const taken = work.takeUnowned(limit);
-        rows.push(...taken.map(({ conversationId }) => conversationId));
-        return taken;
-      };
-      return write("take unowned", { rows, run });
-    },
+    takeUnowned: (limit) => write("take unowned", { run: () => work.takeUnowned(limit) }),
     stopRequests: (limit) => read(db, host, () => work.stopRequests(limit)),
     openDeliveries: (page) => read(db, host, () => work.deliveries(page)),
     wakeDue: (now) => write("wake due", { run: () => work.wakeDue(now) }),
