@@ -82,6 +82,8 @@ describe.each(databaseKinds)("a stop that another process asks for, on $name", (
       workers: [worker],
       limits: { maxLoaded: 2 },
     });
+    // What is stored before memory is live comes into it by whole pages, whatever room there is.
+    await running.idle();
     const other = await anotherStore(t, location);
     const ids: number[] = [];
     for (const content of ["a", "b", "c"])

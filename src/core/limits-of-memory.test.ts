@@ -70,7 +70,7 @@ test("a copy of a control command that takes the last room gives it back to the 
     ...{ ...about, name: "ping", command: "/ping", isControl: true },
     handle: async (_message, _args, { emit }) => emit("completed", "pong"),
   });
-  const { loop } = await startInterferedLoop(t, {
+  const { loop, idle } = await startInterferedLoop(t, {
     ...{ gateways: [gateway], workers: [slow, ping], limits: { maxLoaded: 2 } },
     interfere: (real) => ({
       async accept(message, at) {
@@ -80,6 +80,7 @@ test("a copy of a control command that takes the last room gives it back to the 
       },
     }),
   });
+  await idle(); // before that, a page is read whatever room there is
   for (const threadTs of ["A", "B", "C"]) await gateway.say(`/slow ${threadTs}`, { threadTs });
   await gateway.say("/ping", { idempotencyKey: "P" });
   await expect.poll(() => gateway.texts(), PATIENTLY).toEqual(["completed: pong"]);
