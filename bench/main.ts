@@ -15,7 +15,7 @@ import type { EngineName } from "./engines/index.ts";
 import { postgresWithHistory, sqliteWithHistory } from "./history.ts";
 import type { Measurement } from "./measure.ts";
 import type { Figures } from "./modes.ts";
-import { FULL, type Planned, planRound, QUICK, type Size } from "./plan.ts";
+import { FULL, type Planned, planRound, QUICK, type Size, serverOf } from "./plan.ts";
 import { measureProcesses } from "./processes.ts";
 import { now, round } from "./readings.ts";
 import { Results } from "./results.ts";
@@ -156,10 +156,9 @@ async function attempt(about: Figures, measure: () => Promise<Figures>): Promise
 /** In a process of its own, so that none inherits another's memory or compiled code. */
 async function measureApart(run: Run, planned: Planned): Promise<Figures> {
   const { postgres, redis, dist, folder } = run;
-  const isOnRedis = planned.engine === "bullmq";
-  const isOnPostgres = /postgres|graphile|pg-boss/.test(planned.engine);
-  const serverPid = isOnRedis ? redis?.pid : isOnPostgres ? postgres.pid : undefined;
-  const database = isOnPostgres ? await createDatabase(postgres.url, planned.template) : undefined;
+  const server = serverOf(planned);
+  const serverPid = server && { redis, postgres }[server]?.pid;
+  const database = server === "postgres" ? await createDatabase(postgres.url, planned.template) : undefined;
   const measurement: Measurement = {
     ...planned,
     ...{ dist, serverPid, redisPort: redis?.port, postgresUrl: database },

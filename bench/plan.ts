@@ -59,6 +59,32 @@ const ROWS: Row[] = [
   { engine: "graphile-worker", variant: "default", share: 0.1, modes: ALL },
   { engine: "graphile-worker", variant: "batched", share: 0.1, modes: ALL, quickModes: RATES },
   { engine: "pg-boss", variant: "notify", share: 0.1, modes: ALL, quickModes: ["stream"] },
+  // What it begins at once cannot be stored first and worked on later.
+  { engine: "dbos", variant: "direct", share: 0.05, modes: ["stream", "latency", "idle"] },
+  { engine: "dbos", variant: "queue", share: 0.05, modes: ALL },
+  { engine: "openworkflow", variant: "postgres", share: 0.02, modes: ALL },
+  { engine: "openworkflow", variant: "sqlite", share: 0.02, modes: ALL },
+];
+
+/** The server that an engine needs, whose CPU counts with its own. */
+export function serverOf({
+  engine,
+  variant,
+}: {
+  engine: string;
+  variant: string;
+}): "postgres" | "redis" | undefined {
+  if (engine === "bullmq") return "redis";
+  return ON_POSTGRES.includes(engine) && variant !== "sqlite" ? "postgres" : undefined;
+}
+
+const ON_POSTGRES: readonly string[] = [
+  "robson-postgres",
+  "model-postgres",
+  "graphile-worker",
+  "pg-boss",
+  "dbos",
+  "openworkflow",
 ];
 
 /** In the quick form less, so that even the slowest ends soon. */

@@ -1,4 +1,5 @@
 /** The results as tables in Markdown: each engine's medians with its ratio to Robson, and the measurements apart. */
+import { serverOf } from "./plan.ts";
 import { round } from "./readings.ts";
 import type { Of, Results } from "./results.ts";
 
@@ -16,14 +17,14 @@ export function enginesTable(results: Results): string {
     ],
   ];
   const rows = results.engines().map(({ engine, variant }) => {
-    const of = (scenario: string): Of => ({ engine, variant, scenario });
+    const of = (scenario: string) => ({ engine, variant, scenario });
     const figure = (scenario: string, name: string) => results.median(of(scenario), name);
     const joined = (scenario: string, names: string[], by: string) => {
       const values = names.map((name) => figure(scenario, name));
       return values.every((value) => value === undefined) ? undefined : values.map(text).join(by);
     };
     const faster = (scenario: string) =>
-      ratio(robsonBeside(results, { engine, scenario }), figure(scenario, "perSecond"));
+      ratio(robsonBeside(results, of(scenario)), figure(scenario, "perSecond"));
     return [
       variant === "default" && !isTuned(engine) ? engine : `${engine} (${variant})`,
       withRange(results, of("preload")),
@@ -44,10 +45,9 @@ export function enginesTable(results: Results): string {
 /** Robson is compared with what stores where it does; BullMQ, which has no such pair, with Robson on SQLite. */
 function robsonBeside(
   results: Results,
-  { engine, scenario }: { engine: string; scenario: string },
+  { engine, variant, scenario }: { engine: string; variant: string; scenario: string },
 ): number | undefined {
-  const isOnPostgres = ["model-postgres", "graphile-worker", "pg-boss", "robson-postgres"].includes(engine);
-  const robson = isOnPostgres ? "robson-postgres" : "robson-sqlite";
+  const robson = serverOf({ engine, variant }) === "postgres" ? "robson-postgres" : "robson-sqlite";
   return results.median({ engine: robson, scenario }, "perSecond");
 }
 
