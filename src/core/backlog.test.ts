@@ -173,3 +173,43 @@ test("who waits while it falls behind anew is told by the new reading, and wheth
     [false, [1, 2]],
   ]);
 });
+
+test("a reading comes to its end however often it is to be done again, and is followed by one more", async () => {
+  const { backlog, loads, reads, store, answerReads } = setUp();
+  store(1);
+  backlog.catchUp();
+  await new Promise((resolve) => setImmediate(resolve));
+  store(2);
+
+  for (let pages = 0; pages < 5; pages += 1) {
+    backlog.readAgain();
+    reads.shift()?.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(loads).toEqual([1, 2]);
+  await answerReads();
+  expect(backlog.isLive).toBe(true);
+
+  store(3);
+  backlog.readAgain();
+  expect(backlog.isLive).toBe(false);
+  await answerReads();
+  expect(loads).toEqual([1, 2, 3]);
+  expect(backlog.isLive).toBe(true);
+});
+
+test("what is stored while a page is read is in memory, although the page is older and has what comes behind it", async () => {
+  const { backlog, loads, store, answerReads } = setUp();
+  store(11);
+  backlog.catchUp();
+  const admission = await backlog.admit();
+  await new Promise((resolve) => setImmediate(resolve));
+
+  store(10);
+  backlog.stored({ id: 10 });
+  backlog.end(admission);
+  await answerReads();
+
+  expect(loads).toEqual([11, 10]);
+  expect(backlog.isLive).toBe(true);
+});

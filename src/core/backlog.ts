@@ -43,6 +43,10 @@ export class Backlog<Row> {
   #failedReads = 0;
   /** What left memory while a page was being read: the page may still show it as open. */
   #endedWhileReading: Set<string | number> | undefined;
+  /** What was stored while a page was being read: the page may be older, and reach beyond it. */
+  #storedWhileReading: Row[] = [];
+  /** Whether the reading under way is to be followed by another one. */
+  #isDueAgain = false;
   #isStopped = false;
   /** Until then a row may turn up whose write seemed to have failed. */
   #uncertainUntil = 0;
@@ -83,14 +87,25 @@ export class Backlog<Row> {
   /** A row was stored while behind: the reading will come to it, unless it has passed its id already. */
   stored(row: Row): void {
     if (this.#state === "live" || this.#options.idOf(row) <= this.#cursor) this.#options.load(row);
+    else if (this.#endedWhileReading) this.#storedWhileReading.push(row);
   }
 
-  /** The open work has to be read (again). Rows in memory stay there. */
+  /** The open work has to be read (again), and no page that was asked for before is believed. Rows in memory stay there. */
   fallBehind(): void {
     this.#state = "behind";
     this.#cursor = 0;
+    this.#isDueAgain = false;
     this.#generation += 1;
     this.catchUp();
+  }
+
+  /**
+   * There may be more open work than there was. A reading under way comes to its end first: begun anew at each of these
+   * calls, it would never come there where it takes longer than they are apart.
+   */
+  readAgain(): void {
+    if (this.#isReading) this.#isDueAgain = true;
+    else this.fallBehind();
   }
 
   /** A write's outcome is unknown: the database may commit it long after the connection is gone. */
@@ -99,9 +114,9 @@ export class Backlog<Row> {
     this.fallBehind();
   }
 
-  /** Falls behind where a write's outcome has been unknown not long ago. */
+  /** Reads again where a write's outcome has been unknown not long ago. */
   rereadIfUncertain(now: number): void {
-    if (now < this.#uncertainUntil) this.fallBehind();
+    if (now < this.#uncertainUntil) this.readAgain();
   }
 
   /**
@@ -173,6 +188,7 @@ export class Backlog<Row> {
       const ids = new Set(rows.map(this.#options.idOf));
       for (const row of rows) if (!ended.has(this.#options.keyOf(row))) this.#options.load(row);
       for (const id of ids) this.#cursor = Math.max(this.#cursor, id);
+      this.#storedWhileReading.splice(0).forEach((row) => void this.stored(row));
       this.#tellReached(this.#cursor);
       return ids.size < PAGE_SIZE;
     } catch (error) {
@@ -184,6 +200,7 @@ export class Backlog<Row> {
       );
     } finally {
       this.#endedWhileReading = undefined;
+      this.#storedWhileReading = [];
     }
   }
 
@@ -191,6 +208,8 @@ export class Backlog<Row> {
     this.#state = "live";
     this.#openGate();
     this.#options.onLive();
+    this.#tellReached(Number.POSITIVE_INFINITY);
+    if (this.#isDueAgain) this.fallBehind();
   }
 
   #tellReached(cursor: number): void {

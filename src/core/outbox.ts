@@ -106,9 +106,14 @@ export class Outbox {
     return this.#backlog.isLive;
   }
 
-  /** Reads the open deliveries: at the start, and when another process may have changed them. */
+  /** Reads the open deliveries: at the start, and when shards have come. */
   reread(): void {
     this.#backlog.fallBehind();
+  }
+
+  /** The same when another process may have added some. */
+  readAgain(): void {
+    this.#backlog.readAgain();
   }
 
   /**

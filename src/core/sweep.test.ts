@@ -1,7 +1,11 @@
 /** What a process looks at by itself: however slow the database is, its looks do not pile up. */
 import { expect, test } from "vitest";
+import { openStore } from "../store/open-store.ts";
+import { aMessage } from "../testing/builders.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
 import { startInterferedLoop } from "../testing/interfered-loop.ts";
+import { aChange, anEvent } from "../testing/store-suite/set-up.ts";
+import { type TestEnd, temporaryFolder } from "../testing/temporary-folder.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -25,3 +29,51 @@ test("what waits for gateways that nobody runs is looked at by one look at a tim
   await clock.advance(MINUTE_MS);
   expect(looks).toHaveLength(3);
 });
+
+test("open deliveries that take longer to read than a look is from the next are delivered all the same", async (t) => {
+  const location = await withOpenDelivery(t);
+  const gateway = fakeGateway();
+  const reads: (() => void)[] = [];
+  const { clock } = await startInterferedLoop(t, {
+    location,
+    gateways: [gateway],
+    interfere: (ownership) => ({
+      async openDeliveries(page) {
+        const rows = await ownership.openDeliveries(page);
+        await new Promise<void>((resolve) => reads.push(resolve));
+        return rows;
+      },
+    }),
+  });
+
+  for (let looks = 1; looks <= 3; looks += 1) {
+    await expect.poll(() => reads.length).toBe(looks);
+    await clock.advance(MINUTE_MS);
+    reads[looks - 1]?.();
+  }
+
+  await expect.poll(() => gateway.texts()).toEqual(["completed: done"]);
+});
+
+/** A database with an answer that a process before has left to be sent. */
+async function withOpenDelivery(t: TestEnd): Promise<string> {
+  const location = `${await temporaryFolder(t)}/robson.db`;
+  const store = await openStore(location);
+  const ownership = await store.own({ owner: "the one before", gateways: ["fake"], now: 0 });
+  const at = { shard: 0, status: "claimed", attempts: 1 } as const;
+  const { conversationId } = await ownership.accept(aMessage(), at);
+  const delivery = {
+    gateway: "fake",
+    target: "C1",
+    deliveryId: "d1",
+    status: "pending",
+    attempts: 0,
+  } as const;
+  await ownership.record({
+    shard: 0,
+    message: aChange(conversationId, { status: "done" }),
+    events: [anEvent(conversationId, { sequence: -1, deliveries: [delivery] })],
+  });
+  await store.close();
+  return location;
+}

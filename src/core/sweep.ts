@@ -71,7 +71,7 @@ export class Sweep {
     const { clock, inbox, outbox, limits } = this.#options;
     if (clock.now() >= this.#sweepAt) {
       this.#sweepAt = clock.now() + SWEEP_EVERY_MS;
-      outbox.reread();
+      outbox.readAgain();
       inbox.rereadIfUncertain();
       void this.#expire();
     }
@@ -113,7 +113,7 @@ export class Sweep {
     if (this.#cancelReread || this.#isStopped) return;
     if (clock.now() >= this.#rereadAt) {
       this.#rereadAt = clock.now() + REREAD_EVERY_MS;
-      outbox.reread();
+      outbox.readAgain();
       return;
     }
     this.#cancelReread = clock.schedule(this.#rereadAt, () => {
