@@ -140,22 +140,28 @@ function progressMade(run: number): Statement {
   };
 }
 
-/** An event that has come already is its answer; it is used up by that. */
+/**
+ * An event that has come already is its answer; it is used up by that. Where the question was stored before, this is
+ * perhaps the same write, and comes late: the run may have gone on without the event, which is another one's then.
+ */
 function* ask(run: number, decision: NewDecision): Generator<Statement, void, Rows> {
   const { name, kind, text, choices, key, askedAt, dueAt } = decision;
-  yield {
+  const made = yield {
     text: `insert into decisions (run_id, name, kind, text, choices, key, asked_at, due_at)
-      values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (run_id, name) do nothing`,
+      values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (run_id, name) do nothing returning name`,
     values: [run, name, kind, text, JSON.stringify(choices), key, askedAt, dueAt],
   };
   if (key === null) return;
   const signals = yield { text: "select value from run_signals where key = $1", values: [key] };
   if (signals.length === 0) return;
-  yield {
-    text: `update decisions set answer = $3, answered_at = $4 where run_id = $1 and name = $2 and answered_at is null`,
+  const stillWaits = `and exists (select 1 from runs r where r.conversation_id = run_id and r.ended_at is null
+    and (due_at is null or due_at > r.updated_at))`;
+  const answered = yield {
+    text: `update decisions set answer = $3, answered_at = $4 where run_id = $1 and name = $2 and answered_at is null
+      ${made.length > 0 ? "" : stillWaits} returning name`,
     values: [run, name, String(signals[0]?.value), askedAt],
   };
-  yield { text: "delete from run_signals where key = $1", values: [key] };
+  if (answered.length > 0) yield { text: "delete from run_signals where key = $1", values: [key] };
 }
 
 /** Written once, however often it is tried: the message's id is what it is known by. */

@@ -33,7 +33,7 @@ export function createRunRecords(
         .where("kind", "=", "question")
         .where("answered_at", "is", null)
         // Beyond it the run goes on without; an answer would change what it has decided.
-        .where(isNotDue(at))
+        .where(isAwaited(at))
         .$if(name !== undefined, (query) => query.where("name", "=", name ?? ""))
         .returning("name")
         .compile();
@@ -51,7 +51,7 @@ export function createRunRecords(
         .set({ answer: text, answered_at: at })
         .where("key", "=", key)
         .where("answered_at", "is", null)
-        .where(isNotDue(at))
+        .where(isAwaited(at))
         .returning("run_id")
         .compile();
       const resumed = sql`update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null
@@ -93,9 +93,10 @@ function lockKey({ dialect }: Sql, key: string): CompiledQuery[] {
   return dialect === "sqlite" ? [] : [CompiledQuery.raw(LOCK_OF_KEY, [key])];
 }
 
-function isNotDue(at: number) {
-  return sql<boolean>`(due_at is null or (due_at > ${at} and due_at > (select updated_at from runs r
-    where r.conversation_id = run_id)))`;
+/** A run that has ended waits for nothing; tried again, it is told what has come meanwhile when it waits again. */
+function isAwaited(at: number) {
+  return sql<boolean>`exists (select 1 from runs r where r.conversation_id = run_id and r.ended_at is null
+    and (due_at is null or (due_at > ${at} and due_at > r.updated_at)))`;
 }
 
 /** Answered in this instant, the run is looked at by its owner, unless it is being worked on. */

@@ -57,11 +57,13 @@ export function answerRun(
     ...answer
   }: { run: number; matches(decision: DecisionRecord): boolean; json: string; by: string | null; at: number },
 ): boolean {
+  const { decisions: known = [], updatedAt = 0, endedAt = null } = tables.runs.get(run) ?? {};
   const isOpen = (decision: DecisionRecord) =>
     matches(decision) &&
     decision.answeredAt === null &&
-    !isDue(decision, Math.max(answer.at, tables.runs.get(run)?.updatedAt ?? 0));
-  if (!tables.runs.get(run)?.decisions.some(isOpen)) return false;
+    endedAt === null &&
+    !isDue(decision, Math.max(answer.at, updatedAt));
+  if (!known.some(isOpen)) return false;
   editRun(tables, run, ({ decisions }) => {
     for (const decision of decisions.filter(isOpen))
       Object.assign(decision, { answer: answer.json, answeredBy: answer.by, answeredAt: answer.at });
@@ -154,18 +156,20 @@ function passOn(tables: MemoryTables, { run, answers, ...note }: PassedOn): void
   if (!answerRun(tables, { run, matches, json: JSON.stringify(value), by, at })) throw closed(run);
 }
 
-/** An event that has come already is its answer, and is used up. */
+/** An event that has come already is its answer, and is used up; not by a run that has gone on without. */
 function ask(tables: MemoryTables, { run, ...decision }: NewDecision & { run: number }): void {
   const unanswered = { answer: null, answeredBy: null, answeredAt: null };
-  editRun(tables, run, ({ decisions }) => {
-    if (!decisions.some(({ name }) => name === decision.name)) decisions.push({ ...decision, ...unanswered });
-  });
-  const { key, askedAt } = decision;
+  const { key, askedAt, name } = decision;
+  const known = tables.runs.get(run)?.decisions.find((other) => other.name === name);
+  if (!known) editRun(tables, run, ({ decisions }) => void decisions.push({ ...decision, ...unanswered }));
   const signal = key === null ? undefined : tables.signals.get(key);
   if (key === null || signal === undefined) return;
+  const { updatedAt = 0, endedAt = null } = tables.runs.get(run) ?? {};
+  const stillWaits = !known || (known.answeredAt === null && endedAt === null && !isDue(known, updatedAt));
+  if (!stillWaits) return;
   editRun(tables, run, ({ decisions }) => {
-    const asked = decisions.find(({ name }) => name === decision.name);
-    if (asked?.answeredAt === null) Object.assign(asked, { answer: signal, answeredAt: askedAt });
+    const asked = decisions.find((other) => other.name === name);
+    if (asked) Object.assign(asked, { answer: signal, answeredAt: askedAt });
   });
   setIn(tables, { map: tables.signals, key, value: undefined });
 }

@@ -49,6 +49,7 @@ export function testRunRaces(setUp: SetUp): void {
     testOneLane(setUp);
     testLateWrites(setUp);
     testLateChanges(setUp);
+    testEventsInVain(setUp);
     testWithoutMessage(setUp);
   });
 }
@@ -255,6 +256,35 @@ function testLateChanges(setUp: SetUp): void {
 
     expect(await store.conversation(id)).toMatchObject({ status: "waiting" });
     expect(await store.runs.run(id)).toMatchObject({ status: "waiting", effects: [{ outcome: "made" }] });
+  });
+}
+
+function testEventsInVain(setUp: SetUp): void {
+  test("an event is not used up by one that has ended, or has gone on without, nor by what is written late of it", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const event: NewDecision = { ...QUESTION, name: "ci", kind: "event", key: "ci" };
+    const waiting = [
+      { id: await begun(ownership), decisions: [{ ...event, dueAt: 9000 }], becomes: "open" },
+      { id: await begun(ownership), decisions: [event], becomes: "failed" },
+    ] as const;
+    for (const { id, decisions } of waiting) await waits(ownership, id, [...decisions]);
+    expect(await ownership.wakeDue(9000)).toBe(1);
+    for (const { id, becomes: value } of waiting) {
+      const message = aChange(id, { status: value === "failed" ? "done" : "claimed" });
+      const run = { conversationId: id, status: { value, reason: null, at: 9000 } };
+      await ownership.record({ shard: 0, message, run });
+    }
+
+    expect(await store.runs.signal("ci", { value: 1, at: 8500 })).toBe(0);
+    for (const { id, decisions } of waiting) {
+      await waits(ownership, id, [...decisions]);
+      expect(await store.runs.run(id)).toMatchObject({ decisions: [{ answer: null }] });
+    }
+    // It is there for whoever waits for it later.
+    const next = await begun(ownership);
+    await waits(ownership, next, [event]);
+    expect(await store.runs.run(next)).toMatchObject({ decisions: [{ answer: "1" }] });
   });
 }
 
