@@ -117,6 +117,23 @@ test("no more than maxLoaded are in memory, and the rest is read as room comes f
   expect(backlog.isLive).toBe(true);
 });
 
+test("room that comes free just after none was found is read into", async () => {
+  for (let turns = 0; turns < 6; turns += 1) {
+    const { backlog, loads, store, finish, answerReads } = setUp({ maxLoaded: 2 });
+    store(1, 2);
+    backlog.catchUp();
+    await answerReads();
+    store(3);
+
+    finish(1);
+    for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+    finish(2);
+    await answerReads();
+
+    expect(loads).toEqual([1, 2, 3]);
+  }
+});
+
 test("when memory is full the next write is let in as behind", async () => {
   const { backlog, store, answerReads } = setUp({ maxLoaded: 2 });
   backlog.catchUp();

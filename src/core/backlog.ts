@@ -40,6 +40,8 @@ export class Backlog<Row> {
   /** Set while new writes wait for the change to live. */
   #gate: PromiseWithResolvers<void> | undefined;
   #isReading = false;
+  /** Whether room has perhaps come free since the reading under way has looked for some. */
+  #isRoomFreed = false;
   #failedReads = 0;
   /** What left memory while a page was being read: the page may still show it as open. */
   #endedWhileReading: Set<string | number> | undefined;
@@ -136,6 +138,7 @@ export class Backlog<Row> {
 
   /** Reads on while there is room. */
   catchUp(): void {
+    if (this.#isReading) this.#isRoomFreed = true;
     if (this.#state === "live" || this.#isReading || this.#isStopped) return;
     this.#isReading = true;
     const generation = () => this.#generation;
@@ -144,8 +147,8 @@ export class Backlog<Row> {
       seen = generation();
     }).finally(() => {
       this.#isReading = false;
-      // It fell behind anew in the very moment of becoming live.
-      if (seen !== generation()) this.catchUp();
+      // It fell behind anew in the very moment of becoming live, or found no room just before there was some.
+      if (seen !== generation() || this.#isRoomFreed) this.catchUp();
       else this.#tellReached(Number.POSITIVE_INFINITY);
     });
   }
@@ -161,7 +164,7 @@ export class Backlog<Row> {
   async #readOn(onRound: () => void): Promise<void> {
     // Rows under way are in memory before their ids are known: reading now would load them twice.
     await this.#quiet("live");
-    while (!this.#isStopped && this.#options.loadedCount() < this.#options.maxLoaded / 2) {
+    while (!this.#isStopped && this.#hasRoom()) {
       onRound();
       const isAtEnd = await this.#readPage();
       if (isAtEnd === undefined) return;
@@ -173,6 +176,11 @@ export class Backlog<Row> {
       }
     }
     this.#openGate();
+  }
+
+  #hasRoom(): boolean {
+    this.#isRoomFreed = false;
+    return this.#options.loadedCount() < this.#options.maxLoaded / 2;
   }
 
   /** Undefined: given up. */
