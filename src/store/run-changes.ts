@@ -192,7 +192,7 @@ function* passOn(
   const answered = yield {
     text: `update decisions set answer = $3, answered_by = $4, answered_at = $5
       where run_id = $1 and name = $2 and kind = 'question' and answered_at is null
-        and (due_at is null or (due_at > $5 and due_at > (select updated_at from runs where conversation_id = $1)))
+        and (due_at is null or due_at > (select updated_at from runs where conversation_id = $1))
       returning name`,
     values: [run, answers.name, JSON.stringify(answers.value), answers.by, answers.at],
   };

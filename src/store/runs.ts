@@ -32,8 +32,7 @@ export function createRunRecords(
         .where("run_id", "=", conversationId)
         .where("kind", "=", "question")
         .where("answered_at", "is", null)
-        // Beyond it the run goes on without; an answer would change what it has decided.
-        .where(isAwaited(at))
+        .where(isAwaited())
         .$if(name !== undefined, (query) => query.where("name", "=", name ?? ""))
         .returning("name")
         .compile();
@@ -51,7 +50,7 @@ export function createRunRecords(
         .set({ answer: text, answered_at: at })
         .where("key", "=", key)
         .where("answered_at", "is", null)
-        .where(isAwaited(at))
+        .where(isAwaited())
         .returning("run_id")
         .compile();
       const resumed = sql`update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null
@@ -81,22 +80,31 @@ export function createRunRecords(
 }
 
 /**
- * SQLite has one writer; on PostgreSQL the run may begin to wait at this moment, and would see the answer no more than
- * the answer sees that it waits.
+ * SQLite has one writer; on PostgreSQL the run may begin to wait at this moment, or go on without an answer, and would
+ * see that no more than the answer sees what it does.
  */
 function lockMessage({ read, dialect }: Sql, conversationId: number): CompiledQuery[] {
   if (dialect === "sqlite") return [];
   return [sql`select 1 from inbox where conversation_id = ${conversationId} for update`.compile(read)];
 }
 
-function lockKey({ dialect }: Sql, key: string): CompiledQuery[] {
-  return dialect === "sqlite" ? [] : [CompiledQuery.raw(LOCK_OF_KEY, [key])];
+/** The messages first, and in one order, as whoever begins to wait does: the other way round they would wait for each other. */
+function lockKey({ read, dialect }: Sql, key: string): CompiledQuery[] {
+  if (dialect === "sqlite") return [];
+  const waiting = sql`select 1 from inbox where conversation_id in
+    (select run_id from decisions where key = ${key} and answered_at is null)
+    order by conversation_id for update`.compile(read);
+  return [waiting, CompiledQuery.raw(LOCK_OF_KEY, [key])];
 }
 
-/** A run that has ended waits for nothing; tried again, it is told what has come meanwhile when it waits again. */
-function isAwaited(at: number) {
+/**
+ * A run that went on when its time was over waits no more: an answer would change what it has decided. When it went on
+ * is in its row, so that whoever answers by another clock is told the same. One that has ended waits for nothing; tried
+ * again, it is told what has come meanwhile when it waits again.
+ */
+function isAwaited() {
   return sql<boolean>`exists (select 1 from runs r where r.conversation_id = run_id and r.ended_at is null
-    and (due_at is null or (due_at > ${at} and due_at > r.updated_at)))`;
+    and (due_at is null or due_at > r.updated_at))`;
 }
 
 /** Answered in this instant, the run is looked at by its owner, unless it is being worked on. */

@@ -59,10 +59,7 @@ export function answerRun(
 ): boolean {
   const { decisions: known = [], updatedAt = 0, endedAt = null } = tables.runs.get(run) ?? {};
   const isOpen = (decision: DecisionRecord) =>
-    matches(decision) &&
-    decision.answeredAt === null &&
-    endedAt === null &&
-    !isDue(decision, Math.max(answer.at, updatedAt));
+    matches(decision) && decision.answeredAt === null && endedAt === null && !isDue(decision, updatedAt);
   if (!known.some(isOpen)) return false;
   editRun(tables, run, ({ decisions }) => {
     for (const decision of decisions.filter(isOpen))
