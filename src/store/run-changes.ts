@@ -27,6 +27,13 @@ const LOCK_OF_LANE = `select pg_advisory_xact_lock(1382378, hashtext(coalesce(
 /** What the kinds of `RunChange.writes` do. */
 const OWN_WRITES: Record<string, (write: never) => Statement[]> = { ...taskWrites };
 
+/**
+ * Whether its message is to be worked on. A write that comes late, of one that was refused meanwhile and has ended, must
+ * begin no run: nobody would work on it, and its lane would stay taken.
+ */
+const IS_OPEN = `exists (select 1 from inbox m
+  where m.conversation_id = $1 and m.status in ('pending', 'claimed', 'waiting'))`;
+
 /** Yields the statements in their order, and wants the rows of each. */
 export function* writeRun(change: RunChange): Generator<Statement, void, Rows> {
   const { conversationId: run, step, effect, decisions = [], notesTaken = [], writes = [], status } = change;
@@ -101,14 +108,15 @@ function* begin(run: number, begin: NonNullable<RunChange["begin"]>): Generator<
   if (lane !== null) yield { text: LOCK_OF_LANE, values: [run, lane], isForPostgres: true };
   const rows = yield {
     text: `insert into runs (conversation_id, worker, version, is_detached, lane, title, status, round, created_at,
-        updated_at) values ($1, $2, $3, $4, $5, $6, 'open', $7, $8, $8) on conflict do nothing returning round`,
+        updated_at) select cast($1 as bigint), $2, cast($3 as integer), cast($4 as integer), $5, $6, 'open',
+        cast($7 as integer), cast($8 as bigint), cast($8 as bigint) where ${IS_OPEN} on conflict do nothing returning round`,
     values: [run, worker, version, isDetached ? 1 : 0, lane, title, round, createdAt],
   };
   if (rows.length > 0) return;
   const again = yield {
     text: `update runs set status = 'open', reason = null, ended_at = null, round = $2, version = $4,
         updated_at = case when updated_at > cast($3 as bigint) then updated_at else cast($3 as bigint) end
-      where conversation_id = $1 and round < $2 and not exists (select 1 from runs o
+      where conversation_id = $1 and round < $2 and ${IS_OPEN} and not exists (select 1 from runs o
         where o.lane = runs.lane and o.ended_at is null and o.conversation_id <> runs.conversation_id)
       returning round`,
     values: [run, round, createdAt, version],
@@ -127,8 +135,9 @@ function* begin(run: number, begin: NonNullable<RunChange["begin"]>): Generator<
     values: [run, lane],
   };
   const [other] = others;
-  if (!other) throw laneIsFreeAgain();
-  throw runExists({ title, by: Number(other.conversation_id) });
+  if (other) throw runExists({ title, by: Number(other.conversation_id) });
+  const open = yield { text: `select 1 as known where ${IS_OPEN}`, values: [run] };
+  throw open.length > 0 ? laneIsFreeAgain() : messageEnded(run);
 }
 
 /** The attempts that failed or were interrupted before a step was done say nothing about those behind it. */
@@ -224,6 +233,12 @@ function runClosed(run: number, why: string): RobsonError {
 function laneIsFreeAgain(): RobsonError {
   return new RobsonError("STORE_BUSY", "Cannot begin the run: another one has just ended in its lane", {
     hint: "Try again",
+  });
+}
+
+function messageEnded(run: number): RobsonError {
+  return new RobsonError("RUN_INVALID", `Cannot begin run ${run}: its message has ended`, {
+    hint: `See what became of it with \`robson why ${run}\``,
   });
 }
 

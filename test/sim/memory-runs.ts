@@ -12,7 +12,7 @@ import type {
   RunReference,
   StepChange,
 } from "../../src/core/run-store.ts";
-import type { MemoryTables } from "./memory-tables.ts";
+import { hasEnded, type MemoryTables } from "./memory-tables.ts";
 
 /** A run with all its rows; what else is told of it is its message's. */
 export type MemoryRun = Omit<RunDetails, "gateway" | "channelId" | "threadTs" | "userId">;
@@ -101,6 +101,7 @@ function beginRun(
   const known = tables.runs.get(conversationId);
   // Begun by a former try at this write, and perhaps far from it by now.
   if (known && known.round >= round) return;
+  const message = tables.inbox.get(conversationId)?.status;
   const lane = known ? known.lane : begin.lane;
   const other = [...tables.runs.values()].find(
     (run) =>
@@ -109,6 +110,10 @@ function beginRun(
   if (other)
     throw new RobsonError("RUN_EXISTS", `Run ${other.conversationId} is at this already: ${begin.title}`, {
       hint: "Look at it",
+    });
+  if (message === undefined || hasEnded(message))
+    throw new RobsonError("RUN_INVALID", `Cannot begin run ${conversationId}: its message has ended`, {
+      hint: "None",
     });
   const updatedAt = Math.max(createdAt, known?.updatedAt ?? 0);
   const open = { status: "open", reason: null, endedAt: null, updatedAt } as const;

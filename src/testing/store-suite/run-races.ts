@@ -80,6 +80,28 @@ function testOneLane(setUp: SetUp): void {
     }
   });
 
+  test("one whose message has ended is not begun, nor opened again, by what is written late", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const lane = "task A-1";
+    const ended = await begun(ownership, { lane });
+    const status = { value: "failed", reason: null, at: 3000 } as const;
+    const end = (id: number) => ({ shard: 0, message: aChange(id, { status: "done" }) });
+    await ownership.record({ ...end(ended), run: { conversationId: ended, status } });
+    const { conversationId: refused } = await accepted(ownership);
+    await ownership.record(end(refused));
+
+    for (const [id, round] of [[ended, 2] as const, [refused, 1] as const]) {
+      const begin = { ...run, lane, round };
+      const message = aChange(id, { status: "pending", attempts: 0 });
+      const late = ownership.record({ shard: 0, message, run: { conversationId: id, begin } });
+      await expect(late).rejects.toMatchObject({ code: "RUN_INVALID" });
+    }
+    expect(await store.runs.run(ended)).toMatchObject({ status: "failed", round: 1 });
+    expect(await store.runs.run(refused)).toBeUndefined();
+    await begun(ownership, { lane });
+  });
+
   test("one whose worker names another lane by now is told who is in its own", async () => {
     const { own } = await setUp();
     const ownership = await own();
