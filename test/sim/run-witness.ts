@@ -22,9 +22,6 @@ export interface GivenAnswer {
   value: string;
 }
 
-/** How often a run may be looked at for nothing while it waits for one thing. */
-const MAX_IN_VAIN = 2;
-
 export class RunWitness {
   /** What someone has said to a run, and was told that it is its answer. */
   readonly answers: GivenAnswer[] = [];
@@ -56,19 +53,6 @@ export class RunWitness {
         );
     });
     return execution;
-  }
-
-  /**
-   * A run that waits is looked at although nothing has come: known, where a page that was read before it began to wait
-   * comes to memory then. It goes back to waiting, and it must not happen time and again.
-   */
-  beginsInVain(conversationId: number, { tables }: DatabaseView): void {
-    const waits = tables.runs.get(conversationId)?.decisions.length ?? 0;
-    const key = `${conversationId} in vain ${waits}`;
-    const times = (this.#executions.get(key) ?? 0) + 1;
-    this.#executions.set(key, times);
-    if (times > MAX_IN_VAIN)
-      this.#options.violated(`run ${conversationId} is begun for the ${times}th time while it waits`);
   }
 
   /** A worker was told what came of it. */

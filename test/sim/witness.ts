@@ -221,9 +221,7 @@ export class Witness {
     const { isControl = false, run = null } = this.#planOf(row) ?? {};
     // A run's attempts are counted anew with each step that is done, and each time that it has waited.
     if (!(isUncertain || run)) this.#checkIsLater(conversationId, { name, attempt });
-    const isInVain = run !== null && inbox?.status === "waiting";
-    if (isInVain) this.runs.beginsInVain(conversationId, view);
-    if (!(isCounted || isUncertain || isInVain))
+    if (!(isCounted || isUncertain))
       this.violated(
         `${name}, attempt ${attempt}, which is ${inbox?.status ?? "done"} with ${inbox?.attempts}`,
       );
