@@ -34,6 +34,16 @@ const OWN_WRITES: Record<string, (write: never) => Statement[]> = { ...taskWrite
 const IS_OPEN = `exists (select 1 from inbox m
   where m.conversation_id = $1 and m.status in ('pending', 'claimed', 'waiting'))`;
 
+/**
+ * What is locked on PostgreSQL before anything of the change is written, its message included: whoever tells of an event
+ * locks its key before the messages that wait for it, and the other way round each would wait for the other.
+ */
+export function locksOf({ decisions = [] }: RunChange): Statement[] {
+  // In one order for all, so that two runs never wait for each other.
+  const keys = decisions.flatMap(({ key }) => key ?? []).sort();
+  return keys.map((key) => ({ text: LOCK_OF_KEY, values: [key] }));
+}
+
 /** Yields the statements in their order, and wants the rows of each. */
 export function* writeRun(change: RunChange): Generator<Statement, void, Rows> {
   const { conversationId: run, step, effect, decisions = [], notesTaken = [], writes = [], status } = change;
@@ -65,9 +75,6 @@ export function* writeRun(change: RunChange): Generator<Statement, void, Rows> {
     };
   }
   if (change.passedOn) yield* passOn(run, change.passedOn);
-  // In one order for all, so that two runs never wait for each other.
-  const keys = decisions.flatMap(({ key }) => key ?? []).sort();
-  for (const key of keys) yield { text: LOCK_OF_KEY, values: [key], isForPostgres: true };
   for (const decision of decisions) yield* ask(run, decision);
   for (const note of notesTaken) {
     yield {

@@ -88,13 +88,13 @@ function lockMessage({ read, dialect }: Sql, conversationId: number): CompiledQu
   return [sql`select 1 from inbox where conversation_id = ${conversationId} for update`.compile(read)];
 }
 
-/** The messages first, and in one order, as whoever begins to wait does: the other way round they would wait for each other. */
+/** None begins to wait for the key any more; and none of those who do goes on without seeing what is told. */
 function lockKey({ read, dialect }: Sql, key: string): CompiledQuery[] {
   if (dialect === "sqlite") return [];
   const waiting = sql`select 1 from inbox where conversation_id in
     (select run_id from decisions where key = ${key} and answered_at is null)
     order by conversation_id for update`.compile(read);
-  return [waiting, CompiledQuery.raw(LOCK_OF_KEY, [key])];
+  return [CompiledQuery.raw(LOCK_OF_KEY, [key]), waiting];
 }
 
 /**

@@ -7,7 +7,7 @@ import type { Client, Pool } from "pg";
 import type { RunChange } from "../../core/run-store.ts";
 import type { AcceptedByOwner, StoredEvent } from "../../core/store.ts";
 import { deliveryClosed, leaseLost } from "../owner-errors.ts";
-import { writeRun } from "../run-changes.ts";
+import { locksOf, writeRun } from "../run-changes.ts";
 import { connect, endClient } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
 import { WakeCalls } from "./wake-calls.ts";
@@ -171,6 +171,7 @@ class WriterConnection {
     );
     try {
       await client.query("begin");
+      for (const { text, values } of locksOf(run)) await client.query(text, values);
       await this.#writeBatch(client, later);
       await writeRunTo(client, run);
       await client.query("commit");

@@ -131,6 +131,28 @@ function testBeginningToWait(setUp: SetUp): void {
     expect(await taken(ownership)).toEqual(ids);
   });
 
+  test("an event is told, and who begins to wait for it is stored again, without one waiting for the other", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const event: NewDecision = { ...QUESTION, name: "ci", kind: "event" };
+    const races = await Promise.all(
+      Array.from({ length: RACES / 3 }, async (_, race) => {
+        const key = `ci ${race}`;
+        const ids = [await begun(ownership), await begun(ownership)] as const;
+        for (const id of ids) await waits(ownership, id, [{ ...event, key }]);
+        return { key, ids };
+      }),
+    );
+    await Promise.all(
+      races.flatMap(({ key, ids }) => [
+        ...ids.map((id) => waits(ownership, id, [{ ...event, key }])),
+        store.runs.signal(key, { value: 1, at: 4000 }),
+        ...ids.map((id) => waits(ownership, id, [{ ...event, key }])),
+      ]),
+    );
+    expect(await taken(ownership)).toEqual(races.flatMap(({ ids }) => ids).sort((a, b) => a - b));
+  });
+
   test("an answer that is given while one begins to wait again is not lost", async () => {
     const { store, own } = await setUp();
     const ownership = await own();
