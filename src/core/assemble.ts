@@ -106,6 +106,7 @@ export function assemble(options: AssembleOptions): Running {
     overload,
     ...shared,
     dispatch: (entry) => dispatcher.dispatch(entry),
+    uncount: (entry) => dispatcher.uncount(entry),
     leaveTurns: (entry) => dispatcher.leaveTurns(entry),
     stop: (conversationId, by) => void control.stop(conversationId, by),
     isControl,

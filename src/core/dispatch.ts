@@ -88,7 +88,10 @@ export class Dispatcher {
       return this.#end.stopped(entry, entry.stoppedBy);
     }
     try {
-      if (turns.length > 0 && !this.#takeTurns(entry, turns)) return await this.#uncounted(entry);
+      if (turns.length > 0 && !this.#takeTurns(entry, turns)) {
+        await this.uncount(entry);
+        return HELD;
+      }
       return await this.#handle(entry, routes);
     } catch (error) {
       if (hasCode(error, "LEASE_LOST") || this.#handedBackFor) throw error;
@@ -97,6 +100,13 @@ export class Dispatcher {
       if (entry.turns) for (const kind of entry.turns) this.#turns.give(kind);
       entry.turns = undefined;
     }
+  }
+
+  /** Writes that the attempt does not begin yet which the commit that stored the message counted, if it did. */
+  async uncount(entry: InboxEntry): Promise<void> {
+    if (!entry.isCounted) return;
+    entry.isCounted = false;
+    await this.#end.record(entry, { status: "pending", attempts: entry.message.attempts - 1 });
   }
 
   /** Ends every attempt, those about to begin too; their messages are handed back, the attempt not counted. */
@@ -157,15 +167,6 @@ export class Dispatcher {
 
   #leave(entry: InboxEntry, turns: { kind: string }[]): void {
     for (const { kind } of turns) this.#turns.leave({ kind, laneKey: entry.key });
-  }
-
-  /** The commit that stored it counted an attempt that does not begin yet. */
-  async #uncounted(entry: InboxEntry): Promise<DispatchOutcome> {
-    if (entry.isCounted) {
-      entry.isCounted = false;
-      await this.#end.record(entry, { status: "pending", attempts: entry.message.attempts - 1 });
-    }
-    return HELD;
   }
 
   async #handle(entry: InboxEntry, routes: Route[]): Promise<DispatchOutcome> {

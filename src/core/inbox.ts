@@ -23,7 +23,7 @@ import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Overload } from "./overload.ts";
 import { type ShardKey, shardOf, threadKey } from "./shards.ts";
-import type { AcceptedByOwner, NewMessage, Ownership, StoredMessage } from "./store.ts";
+import type { NewMessage, Ownership, StoredMessage } from "./store.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { Taking } from "./taking.ts";
 
@@ -36,6 +36,8 @@ export interface InboxOptions {
   storeHealth: StoreHealth;
   overload: Pick<Overload, "count" | "ended">;
   dispatch(entry: InboxEntry): Promise<DispatchOutcome>;
+  /** Writes that the attempt does not begin which the commit that stored the message counted, if it did. */
+  uncount(entry: InboxEntry): Promise<void>;
   /** The entry is another process's to handle: it waits for no turn here any more. */
   leaveTurns(entry: InboxEntry): void;
   /** See `Tenure`. */
@@ -93,6 +95,7 @@ export class Inbox {
       load: (message) => this.#load(message),
       isLoaded: (message) => this.#known(message) !== undefined,
       tellAccepted: (message) => this.#tellAccepted(message),
+      reached: (id) => this.#backlog.reached(id),
       fallBehind: () => this.#backlog.fallBehind(),
       becomeUncertain: () => this.#backlog.becomeUncertain(clock.now()),
     });
@@ -120,11 +123,9 @@ export class Inbox {
     this.#accepting.add(key);
     try {
       if (this.#isStopped) throw stoppingError();
-      const isLive = admission === "live";
-      const { shard } = key;
-      const { conversationId, isDuplicate } = await this.#store(message, { admitted, shard, isLive });
+      const accepted = await this.#store(message, { ...key, admitted, isLive: admission === "live" });
       this.#options.storeHealth.worked();
-      return { conversationId, isDuplicate };
+      return { conversationId: accepted.conversationId, isDuplicate: accepted.isDuplicate };
     } catch (error) {
       this.#options.storeHealth.failed(error);
       // It may have been stored all the same: then it is open, and has to be found.
@@ -244,7 +245,7 @@ export class Inbox {
         if (isOurs) this.#loaded.set(accepted.conversationId, entry);
         this.#tellAccepted(entry.message);
       }
-      taken = this.#olderOnes(entry, accepted);
+      taken = this.#taking.olderOnes(entry, accepted);
       entry.mayBeEarly = taken !== undefined || this.#taking.count !== takenBefore;
       return accepted;
     } finally {
@@ -254,18 +255,6 @@ export class Inbox {
       // What it took of memory is free without anything having ended.
       if (!isOurs) this.#backlog.catchUp();
     }
-  }
-
-  /** Whether the older messages of its thread are in its lane (false: no room); undefined: memory knows them all. */
-  #olderOnes(
-    { isControl }: InboxEntry,
-    { conversationId, hasUnowned }: AcceptedByOwner,
-  ): Promise<boolean> | undefined {
-    // Fallen behind while it was being stored: what others had stored is among what is read.
-    const read = async () => isControl || this.#backlog.reached(conversationId);
-    if (!(this.#backlog.isLive || isControl)) return read();
-    // A taking whose answer is lost has left them to the reading.
-    return (hasUnowned ? this.takeUnowned() : this.#taking.underWay)?.then(read);
   }
 
   /** It is read again, behind the older ones. */
@@ -342,7 +331,10 @@ export class Inbox {
 
   async #run(entry: InboxEntry, lane: Lane<InboxEntry>): Promise<number | undefined | typeof IN_ORDER> {
     if (!(await entry.stored)) return undefined;
-    if (entry.mayBeEarly && lane.later().some((other) => byAcceptance(other, entry) < 0)) return IN_ORDER;
+    // What is taken when it stops is in no lane: perhaps an older one of its thread.
+    const isOlder = (other: InboxEntry) => byAcceptance(other, entry) < 0;
+    if (entry.mayBeEarly && ((this.#isStopped && !entry.isControl) || lane.later().some(isOlder)))
+      return this.#wait(entry);
     if (!(entry.isCounted || this.#holds(entry))) return this.#forget(entry);
     entry.isWoken = false;
     const outcome = await this.#dispatch(entry);
@@ -362,6 +354,14 @@ export class Inbox {
       this.#backlog.ended(entry.message.conversationId);
     }
     return undefined;
+  }
+
+  /** Behind the older ones of its thread; for the next start, where it stops. What cannot be written counts as interrupted. */
+  async #wait(entry: InboxEntry): Promise<undefined | typeof IN_ORDER> {
+    await this.#options.uncount(entry).catch((error) => this.#options.onBug(error));
+    if (!this.#isStopped) return IN_ORDER;
+    this.#options.onEnded();
+    return this.#forget(entry);
   }
 
   /** It leaves memory, and comes back when what it waits for is there; perhaps that is so by now. */

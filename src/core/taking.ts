@@ -4,8 +4,9 @@
  * the backlog is still being read, messages stay for the reading of pages, and only what is to be ended is looked up.
  */
 import { hasCode } from "./errors.ts";
+import type { InboxEntry } from "./inbox-entry.ts";
 import type { Limits } from "./limits.ts";
-import type { Ownership, StoredMessage } from "./store.ts";
+import type { AcceptedByOwner, Ownership, StoredMessage } from "./store.ts";
 import type { StoreHealth } from "./store-health.ts";
 
 export interface TakingOptions {
@@ -22,6 +23,8 @@ export interface TakingOptions {
   tellAccepted(message: StoredMessage): void;
   /** Ends a message that is in memory; see `LoopControl`. */
   stop(conversationId: number, by: string): void;
+  /** See `Backlog`. */
+  reached(conversationId: number): Promise<boolean>;
   /** What was taken is to be read from the database. */
   fallBehind(): void;
   /** What was taken is known to the database alone, if anything was. */
@@ -46,10 +49,6 @@ export class Taking {
     this.#options = options;
   }
 
-  get underWay(): Promise<void> | undefined {
-    return this.#underWay;
-  }
-
   /** How many messages have been taken so far. */
   get count(): number {
     return this.#count;
@@ -60,6 +59,22 @@ export class Taking {
     if (!this.#underWay) return this.#begin();
     this.#next ??= this.#underWay.then(() => this.#begin());
     return this.#next;
+  }
+
+  /**
+   * Of a message that has just been stored: whether the older ones of its thread are in its lane (false: no room), once
+   * that is known; undefined: memory knows them all.
+   */
+  olderOnes(
+    { isControl }: Pick<InboxEntry, "isControl">,
+    { conversationId, hasUnowned }: AcceptedByOwner,
+  ): Promise<boolean> | undefined {
+    const { isLive, reached } = this.#options;
+    // Fallen behind while it was being stored: what others had stored is among what is read.
+    const read = async () => isControl || reached(conversationId);
+    if (!(isLive() || isControl)) return read();
+    // A taking whose answer is lost has left them to the reading.
+    return (hasUnowned ? this.take() : this.#underWay)?.then(read);
   }
 
   /** A message has left memory for good. */
