@@ -97,7 +97,6 @@ export class Inbox {
       tellAccepted: (message) => this.#tellAccepted(message),
       reached: (id) => this.#backlog.reached(id),
       fallBehind: () => this.#backlog.fallBehind(),
-      becomeUncertain: () => this.#backlog.becomeUncertain(clock.now()),
     });
   }
 

@@ -27,8 +27,6 @@ export interface TakingOptions {
   reached(conversationId: number): Promise<boolean>;
   /** What was taken is to be read from the database. */
   fallBehind(): void;
-  /** What was taken is known to the database alone, if anything was. */
-  becomeUncertain(): void;
   onBug(error: unknown): void;
 }
 
@@ -128,7 +126,8 @@ export class Taking {
       }
     } catch (error) {
       storeHealth.failed(error);
-      if (hasCode(error, "STORE_UNAVAILABLE")) this.#options.becomeUncertain();
+      // What was taken is known to the database alone, if anything was.
+      if (hasCode(error, "STORE_UNAVAILABLE")) fallBehind();
       else if (!hasCode(error, "STORE_BUSY")) this.#options.onBug(error);
     }
   }

@@ -19,6 +19,7 @@ import { MemoryMembership } from "./memory-membership.ts";
 import { allShards, createRunRecords } from "./memory-run-records.ts";
 import { endRunsOfTheDead } from "./memory-runs.ts";
 import { deliveryKey, hasEnded, isOpen, type MemoryTables } from "./memory-tables.ts";
+import { createTaking } from "./memory-unowned.ts";
 import { openWork } from "./memory-work.ts";
 import type { Host } from "./scheduler.ts";
 
@@ -148,7 +149,7 @@ function createOwnership({ db, host, options, membership, alone, connections }: 
       return made;
     },
     openMessages: (page) => read(db, host, () => work.messages(page)),
-    takeUnowned: (limit) => write("take unowned", { run: () => work.takeUnowned(limit) }),
+    takeUnowned: createTaking({ db, host, holds, fence, write }),
     stopRequests: (limit) => read(db, host, () => work.stopRequests(limit)),
     openDeliveries: (page) => read(db, host, () => work.deliveries(page)),
     wakeDue: (now) => write("wake due", { run: () => work.wakeDue(now) }),

@@ -63,6 +63,8 @@ export class MemoryTables {
   readonly ends = new Map<number, number>();
   /** Messages and deliveries whose row is perhaps an older one than the last: a write of it came late. */
   readonly overwritten = new Set<number | string>();
+  readonly #versions = new WeakMap<object, number>();
+  #lastVersion = 0;
   readonly #byKey = new Map<string, number>();
   readonly #bySequence = new Map<string, number>();
   readonly #deliveryIds = new Set<string>();
@@ -151,8 +153,22 @@ export class MemoryTables {
 
   update<Row extends object>(row: Row, change: Partial<Row>): void {
     const before = { ...row };
-    this.onUndo(() => Object.assign(row, before));
+    const versionBefore = this.versionOf(row);
+    this.onUndo(() => {
+      Object.assign(row, before);
+      this.#versions.set(row, versionBefore);
+    });
     Object.assign(row, change);
+    this.#versions.delete(row);
+  }
+
+  /** Another one after each change of the row. */
+  versionOf(row: object): number {
+    const known = this.#versions.get(row);
+    if (known !== undefined) return known;
+    this.#lastVersion += 1;
+    this.#versions.set(row, this.#lastVersion);
+    return this.#lastVersion;
   }
 
   /** What takes a write back where a later one of its transaction throws. */

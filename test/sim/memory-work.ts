@@ -29,17 +29,6 @@ export function openWork({ db, holds, options }: WorkOptions) {
     hasUnowned: (): boolean =>
       tables.openMessages((row, { isUnowned }) => isUnowned && holds(row.gateway, row.shard)).length > 0,
 
-    takeUnowned(limit: number): StoredMessage[] {
-      const taken = tables
-        .openMessages((row, { isUnowned }) => isUnowned && holds(row.gateway, row.shard))
-        .slice(0, limit);
-      for (const { conversationId } of taken) {
-        const row = tables.inbox.get(conversationId);
-        if (row) tables.update(row, { isUnowned: false });
-      }
-      return taken;
-    },
-
     wakeDue(now: number): number {
       const due = [...tables.inbox].filter(([id, { status, nextAttemptAt }]) => {
         const { gateway = null, shard = 0 } = tables.conversations.get(id) ?? {};

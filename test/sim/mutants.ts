@@ -114,6 +114,14 @@ export const MUTANTS: Mutant[] = [
     maxSeeds: 200,
   },
   {
+    name: "what has changed since it was taken is not handed out again",
+    file: "store/postgres/unowned.ts",
+    from: "this.#handedOut.get(id) !== version",
+    to: "!this.#handedOut.has(id)",
+    store: "memory",
+    maxSeeds: 400,
+  },
+  {
     name: "a step's result is not stored before the next one begins",
     file: "core/steps.ts",
     from: "step: { ...begun, result, endedAt: clock.now() },",

@@ -100,14 +100,13 @@ class World {
     this.#scenario = scenario;
     this.#scheduler = scheduler;
     this.#plans = new Map(scenario.messages.map((plan) => [plan.key, plan]));
+    const mayBeFull = Math.min(scenario.limits.maxLoaded, scenario.limits.maxHeld) < MANY;
     this.#witness = new Witness({
       db: { look: (see) => this.#db.look(see) },
       plans: this.#plans,
       steps: () => scheduler.steps,
-      mayFallBehind:
-        scenario.isShared ||
-        scenario.storeTrouble > 0 ||
-        Math.min(scenario.limits.maxLoaded, scenario.limits.maxHeld) < MANY,
+      mayFallBehind: scenario.isShared || scenario.storeTrouble > 0 || mayBeFull,
+      mayBeFull,
     });
   }
 

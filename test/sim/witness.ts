@@ -38,6 +38,8 @@ export interface WitnessOptions {
   steps(): number;
   /** Whether what is stored may be unknown to the memory of the process that has stored it. */
   mayFallBehind: boolean;
+  /** Whether memory may have no room for all that is open. */
+  mayBeFull: boolean;
 }
 
 /** How many steps a process has to know what it has stored, and to act by it. */
@@ -309,7 +311,7 @@ export class Witness {
       if (tables.runs.get(earlier.conversationId)?.decisions.length) continue;
       const acceptedAt = this.#acceptedAt.get(this.#planOf(earlier)?.key ?? "") ?? Number.POSITIVE_INFINITY;
       // Known and not promised: where memory is full, what others have stored waits for its room.
-      if (inbox.isUnowned) continue;
+      if (inbox.isUnowned && this.#options.mayBeFull) continue;
       // Nobody knows the order of two that were on their way at the same time.
       if (acceptedAt >= calledAt || inbox.nextAttemptAt !== null || inbox.lastError !== null) continue;
       // What it has become was overwritten late; the process knows better.

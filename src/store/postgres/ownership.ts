@@ -24,6 +24,7 @@ import { endRunsOfTheDead, hasRunSince } from "../run-ends.ts";
 import { toStoreError } from "./errors.ts";
 import { Membership } from "./membership.ts";
 import { readPeers } from "./peers.ts";
+import { Unowned } from "./unowned.ts";
 import { PostgresWriter } from "./writer.ts";
 
 export interface PostgresOwnOptions extends OwnOptions {
@@ -66,6 +67,12 @@ function createOwnership(membership: Membership, { pool, url, location }: Postgr
     const rows = await read("select from processes where id = $1", [epoch]);
     if (rows.length === 0) throw leaseLost(location);
   };
+  const unowned = new Unowned({
+    read: (limit) => read<MessageRow & { version: string }>(UNOWNED, [epoch, limit]),
+    hide: async (rows) => {
+      await read(HIDE, [epoch, rows.map(({ id }) => id), rows.map(({ version }) => version)]);
+    },
+  });
   let isReleased = false;
   const checkNotReleased = () => {
     if (isReleased) throw leaseLost(location);
@@ -88,7 +95,7 @@ function createOwnership(membership: Membership, { pool, url, location }: Postgr
       (await read<MessageRow>(OPEN_MESSAGES, [epoch, after, limit])).map(toStoredMessage),
     async takeUnowned(limit): Promise<StoredMessage[]> {
       checkNotReleased();
-      const rows = await read<MessageRow>(TAKE_UNOWNED, [epoch, limit]);
+      const rows = await unowned.take(limit);
       if (rows.length === 0) await checkLease();
       return rows.map(toStoredMessage);
     },
@@ -142,15 +149,20 @@ const OPEN_MESSAGES = `select ${MESSAGE_COLUMNS} from inbox i join conversations
   left join gateways g on g.id = c.gateway_id ${RUN} where i.${OPEN} and i.conversation_id > $2
   order by i.conversation_id limit $3`;
 
-/** No flush is waited for: one that is lost with the server is taken again, before or with its next write. */
-const TAKE_UNOWNED = `with i as (update inbox set is_unowned = 0
-    where is_unowned = 1 and conversation_id in (
-    select i.conversation_id from inbox i join conversations c on c.id = i.conversation_id
-    join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE}
-    where i.${OPEN} and i.is_unowned = 1 order by i.conversation_id limit $2)
-    and ${FENCE} returning *)
-  select ${MESSAGE_COLUMNS}, set_config('synchronous_commit', 'off', true) from i join conversations c on c.id = i.conversation_id
-  left join gateways g on g.id = c.gateway_id ${RUN} order by c.id`;
+const UNOWNED = `select ${MESSAGE_COLUMNS}, i.xmin::text as version
+  from inbox i join conversations c on c.id = i.conversation_id
+  join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE}
+  left join gateways g on g.id = c.gateway_id ${RUN} where i.${OPEN} and i.is_unowned = 1
+    and exists (select from processes where id = $1) order by i.conversation_id limit $2`;
+
+/**
+ * Waits for no lock: what someone is writing at this moment is another version soon, and his writes never wait for two
+ * of ours. No flush is waited for: what is lost with the server is hidden once more, or written by its owner.
+ */
+const HIDE = `with hidden as (update inbox set is_unowned = 0 where ${FENCE} and conversation_id in (
+    select i.conversation_id from inbox i join unnest($2::int8[], $3::text[]) as x (id, version)
+    on i.conversation_id = x.id where i.xmin::text = x.version for update of i skip locked) returning 1)
+  select count(*), set_config('synchronous_commit', 'off', true) from hidden`;
 
 const WAKE_DUE = `update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null
   where status = 'waiting' and next_attempt_at <= $2 and conversation_id in (
