@@ -136,6 +136,7 @@ export interface RunDetails extends RunRecord {
   steps: StepRecord[];
   effects: EffectChange[];
   decisions: DecisionRecord[];
+  /** In the order of their messages, which is not always the one in which they were passed on. */
   notes: RunNote[];
 }
 

@@ -83,7 +83,9 @@ function checkAnswer(
     .join()
     .split(TOO_LATE);
   if (said !== answer) witness.violated(`${name} has events [${texts}], and should have "${answer}"`);
-  const unread = (run?.notes ?? []).filter(({ takenAt }) => takenAt === null);
+  // As they are stored: in the order of their messages. One whose acceptance came late is passed on behind the next.
+  const inOrder = (run?.notes ?? []).toSorted((a, b) => a.conversationId - b.conversationId);
+  const unread = inOrder.filter(({ takenAt }) => takenAt === null);
   const shown = unread.map(({ content }) => `- ${content}`).join("\n");
   if (tooLate !== shown) witness.violated(`${name} has not read "${shown}", and told is "${tooLate}"`);
 }

@@ -305,6 +305,20 @@ function testNotes(setUp: SetUp): void {
     await ownership.record(change);
   });
 
+  test("notes are read in the order of their messages, in whichever they were passed on", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const conversationId = await begun(ownership);
+    for (const id of [78, 77, 79])
+      await ownership.record({
+        shard: 0,
+        run: { conversationId, passedOn: { ...note, conversationId: id } },
+      });
+
+    const { notes = [] } = (await store.runs.run(conversationId)) ?? {};
+    expect(notes.map((each) => each.conversationId)).toEqual([77, 78, 79]);
+  });
+
   test("an answer is stored with the end of the message that gave it, once, and has the run go on", async () => {
     const { store, own } = await setUp();
     const ownership = await own();
