@@ -3,9 +3,10 @@
  * for, so that `robson --help` waits for none of them. Every error ends in report-error.ts.
  */
 import { readFileSync } from "node:fs";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import type { Config } from "../config/load-config.ts";
 import type { CliIo } from "./io.ts";
+import { age, collect, dollars, positive } from "./option-values.ts";
 import { EXIT, reportError } from "./report-error.ts";
 
 /** What every command gets. */
@@ -160,6 +161,9 @@ function addTaskCommands(program: Command, run: Runner): void {
     .command("run-task")
     .description("have the work of a task done, and wait for its end")
     .argument("<key>", "its key, as in PROJ-123")
+    .option("--repo <url>", "a repository that it is to be done in, besides its own")
+    .option("--agent <name>", "the coding agent that does it (default: workflow.agent)")
+    .option("--budget <dollars>", "the most that it may cost, where the agent can be held to that", dollars)
     .addOption(timeoutOption(3660))
     .action(run(async () => (await import("./commands/run-task.ts")).runTask));
 
@@ -364,27 +368,6 @@ function timeoutOption(defaultSeconds: number): Option {
   return new Option("--timeout <seconds>", "wait no longer than this")
     .default(defaultSeconds)
     .argParser(positive);
-}
-
-const MAX_COUNT = 1_000_000;
-
-function positive(text: string): number {
-  const count = Number(text);
-  if (Number.isInteger(count) && count >= 1 && count <= MAX_COUNT) return count;
-  throw new InvalidArgumentError(`It must be a whole number from 1 to ${MAX_COUNT}.`);
-}
-
-const UNITS = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-
-/** Milliseconds. */
-function age(text: string): number {
-  const [, number, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  if (number === undefined) throw new InvalidArgumentError("Write a number and s, m, h or d, as in 2h.");
-  return Number(number) * UNITS[unit as keyof typeof UNITS];
-}
-
-function collect(value: string, former: string[]): string[] {
-  return [...former, value];
 }
 
 /** Of the package that this file belongs to, whether it runs from src/ or from dist/. */

@@ -23,6 +23,14 @@ import type { WorkflowWorkersOptions } from "./workers.ts";
 const agent = z.string().optional().describe("Which coding agent does it");
 const budget = z.coerce.number().positive().optional().describe("The most that it may cost, in US dollars");
 
+/** What `/run-task` takes. */
+export const runTaskArguments = z.object({
+  key: z.string().describe("The task, as its tracker names it: PROJ-123"),
+  repo: z.string().optional().describe("A repository that the task is to be done in, besides its own"),
+  agent,
+  budget,
+});
+
 /** Raised when the steps of a run mean something else; see `RunRules`. */
 const VERSION = 1;
 
@@ -32,12 +40,7 @@ export function runTaskWorker(options: WorkflowWorkersOptions): Worker {
     description: "Has the coding agent do a task, and opens a pull request",
     example: "/run-task PROJ-123",
     command: "/run-task",
-    args: z.object({
-      key: z.string().describe("The task, as its tracker names it: PROJ-123"),
-      repo: z.string().optional().describe("A repository that the task is to be done in, besides its own"),
-      agent,
-      budget,
-    }),
+    args: runTaskArguments,
     timeoutMs: timeoutOf(options),
     run: rulesFor((args: { key: string }) => args.key.trim().toUpperCase(), options),
     async handle(message, args, context) {
@@ -174,7 +177,9 @@ function agentOf(
     throw refusal(`There is no agent "${name}"`, `Known here: ${known}`);
   }
   if (wanted.budget !== undefined && !named.holdsBudget) {
-    const hint = "Leave budget= out, or name an agent that can: the limits on time hold it either way";
+    const holding = [...new Set(all.filter(({ holdsBudget }) => holdsBudget).map((each) => each.name))];
+    const others = holding.length === 0 ? "" : `, or name one that can (${holding.join(", ")})`;
+    const hint = `Leave the budget out${others}: the limits on time hold it either way`;
     throw refusal(`The agent "${name}" cannot be held to a budget`, hint);
   }
   return named;
