@@ -1,18 +1,26 @@
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { openStore } from "../store/open-store.ts";
 import { pullRequestBody } from "../workflow/pull-request-body.ts";
 import { aFolder, robson } from "./robson-process.fixture.ts";
 
-/** A folder with a database that holds one pull request. */
-async function folderWithPullRequest(body = "## What was asked\n\nA-1: Fix it\n"): Promise<string> {
+const BODY = "## What was asked\n\nA-1: Fix it\n";
+
+/** A folder with a database that holds one pull request; `isOld`: opened by a release that keeps no drafts. */
+async function folderWithPullRequest({ isDraft = false, isOld = false, body = BODY } = {}): Promise<string> {
   const folder = aFolder();
   const store = await openStore(join(folder, "robson.db"));
   await store.pullRequests.findOrCreate({
     ...{ repoUrl: "https://example.org/shop.git", head: "robson/A-1-fix", base: "main", headSha: "abc123" },
-    ...{ title: "A-1: Fix it", body },
+    ...{ title: "A-1: Fix it", body, isDraft },
   });
   await store.close();
+  if (isOld) {
+    const database = new DatabaseSync(join(folder, "robson.db"));
+    database.exec("update pull_requests set is_draft = null");
+    database.close();
+  }
   return folder;
 }
 
@@ -32,15 +40,28 @@ test("the pull requests are listed, and one is shown with its text and how to fe
   expect(JSON.parse(json.stdout)).toMatchObject({ number: 1, status: "open", headSha: "abc123" });
 });
 
-test("a draft is shown as one", async () => {
-  const ticket = { key: "A-1", summary: "Fix it", description: "" };
-  const change = { diffStat: "", summary: "", agent: "scripted", checks: [] };
-  const cwd = await folderWithPullRequest(pullRequestBody(ticket, change));
+/** Its text says that it is one. */
+const DRAFT_BODY = pullRequestBody(
+  { key: "A-1", summary: "Fix it", description: "" },
+  { diffStat: "", summary: "", agent: "scripted", checks: [] },
+);
+
+test.each([
+  ["its text does not say so", { isDraft: true }],
+  ["an older release opened it", { isOld: true, body: DRAFT_BODY }],
+])("a draft is shown as one though %s", async (_case, pullRequest) => {
+  const cwd = await folderWithPullRequest(pullRequest);
 
   expect((await robson(cwd, "pull-requests", "list")).stdout).toMatch(/^1 {5}draft {3}A-1: Fix it {2}/);
   expect((await robson(cwd, "pull-requests", "show", "1")).stdout).toContain("Status:     draft\n");
   const json = await robson(cwd, "pull-requests", "list", "--json");
   expect(JSON.parse(json.stdout)).toMatchObject([{ status: "open", isDraft: true }]);
+});
+
+test("one that was opened ready is no draft, whatever its text says", async () => {
+  const cwd = await folderWithPullRequest({ body: DRAFT_BODY });
+
+  expect((await robson(cwd, "pull-requests", "list")).stdout).toMatch(/^1 {5}open {4}A-1/);
 });
 
 test("where there is none, that is said", async () => {

@@ -52,6 +52,7 @@ function insertion(sql: Sql, { request, now }: { request: PullRequestRequest; no
       body: request.body,
       head_sha: request.headSha,
       status: "open",
+      is_draft: request.isDraft === true ? 1 : 0,
       created_at: now,
       updated_at: now,
     })
@@ -91,6 +92,7 @@ function toPullRequest(row: Omit<PullRequestsTable, "id">): PullRequest {
     title: row.title,
     body: row.body,
     headSha: row.head_sha,
+    ...(row.is_draft === null ? {} : { isDraft: row.is_draft === 1 }),
     status: row.status as PullRequest["status"],
     createdAt: row.created_at,
     updatedAt: row.updated_at,

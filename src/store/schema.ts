@@ -131,6 +131,8 @@ export interface PullRequestsTable {
   body: string;
   head_sha: string;
   status: string;
+  /** Null where a program opened it that does not keep this. */
+  is_draft: number | null;
   created_at: number;
   updated_at: number;
 }

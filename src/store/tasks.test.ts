@@ -178,4 +178,20 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     expect((await pullRequests.list({ limit: 1 })).map(({ number }) => number)).toEqual([1]);
     expect(await pullRequests.find(2)).toMatchObject({ repoUrl: "https://h/b.git" });
   });
+
+  test("a pull request stays the draft that it was opened as, and of an older release's it is not known", async () => {
+    const pullRequests = createPullRequestStore(sql, clock);
+    const request = { repoUrl: "https://h/a.git", base: "main", title: "t", body: "b", headSha: "1" };
+
+    const draft = await pullRequests.findOrCreate({ ...request, head: "x", isDraft: true });
+    const adopted = await pullRequests.findOrCreate({ ...request, head: "x", headSha: "2" });
+    const ready = await pullRequests.findOrCreate({ ...request, head: "y" });
+    await sql.write([
+      sql.read.updateTable("pull_requests").set({ is_draft: null }).where("head", "=", "y").compile(),
+    ]);
+
+    expect([draft.isDraft, adopted.isDraft, ready.isDraft]).toEqual([true, true, false]);
+    expect(await pullRequests.find(1)).toMatchObject({ headSha: "2", isDraft: true });
+    expect(await pullRequests.find(2)).not.toHaveProperty("isDraft");
+  });
 });

@@ -99,7 +99,7 @@ export function pullRequestBody(
 /** How the text of one that is a draft begins. */
 const DRAFT = "**Draft**";
 
-/** Whether the text of a pull request says that it is a draft: all that a forge without drafts knows of it. */
+/** Whether the text of a pull request says that it is a draft: all that is known where nothing else keeps it. */
 export function isDraftBody(body: string): boolean {
   return body.startsWith(DRAFT);
 }

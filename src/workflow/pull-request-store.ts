@@ -8,6 +8,8 @@ export interface PullRequest extends PullRequestRequest {
   /** Counts over all repositories of the local forge. */
   number: number;
   status: "open" | "merged" | "closed";
+  /** As it was opened. Absent where an older release of Robson did that, which told of it in the text alone. */
+  isDraft?: boolean;
   createdAt: number;
   updatedAt: number;
 }

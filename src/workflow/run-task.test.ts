@@ -81,6 +81,16 @@ test("the pull request says what was asked, what changed, what was run and what 
   expect(pullRequest?.body).toContain("total.js | 2 +-");
 });
 
+test("the forge is told which pull requests are drafts", async () => {
+  await world.create({ key: "DEMO-2", summary: "The same once more", repoUrls: [world.project.repoUrl] });
+
+  await world.run("DEMO-1");
+  world.options.pullRequests = "draft";
+  await world.run("DEMO-2");
+
+  expect((await world.pullRequests.list()).map(({ isDraft }) => isDraft)).toEqual([false, true]);
+});
+
 test("a task that is run twice has the result of one run, and the agent works once", async () => {
   const first = await world.run("DEMO-1");
   world.script([{ file: "second.txt", content: "the agent was run again" }]);

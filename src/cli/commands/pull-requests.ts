@@ -33,12 +33,17 @@ export async function pullRequestsShow(
 }
 
 function withDraft(pullRequest: PullRequest): PullRequest & { isDraft: boolean } {
-  return { ...pullRequest, isDraft: isDraftBody(pullRequest.body) };
+  return { ...pullRequest, isDraft: isDraft(pullRequest) };
+}
+
+/** Of one that an older release opened, the text is all that is known. */
+function isDraft({ isDraft: kept, body }: PullRequest): boolean {
+  return kept ?? isDraftBody(body);
 }
 
 /** One that is open is called a draft where it is one; what became of it counts for more. */
-function statusOf({ status, body }: PullRequest): string {
-  return status === "open" && isDraftBody(body) ? "draft" : status;
+function statusOf(pullRequest: PullRequest): string {
+  return pullRequest.status === "open" && isDraft(pullRequest) ? "draft" : pullRequest.status;
 }
 
 function lineOf(pullRequest: PullRequest): string {

@@ -28,6 +28,10 @@ export const migrations: readonly Migration[] = [
   { version: 5, name: "retention", worksWith: 4, up: later(() => import("./0005-retention.ts")) },
   // A program that knows no runs would handle the message of one a second time, from its beginning.
   { version: 6, name: "runs", up: later(() => import("./0006-runs.ts")) },
+  {
+    ...{ version: 7, name: "pull-request-drafts", worksWith: 6 },
+    up: later(() => import("./0007-pull-request-drafts.ts")),
+  },
 ];
 
 /** A migration is loaded when it is done, and Kysely with it: most starts need neither. */
