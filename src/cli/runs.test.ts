@@ -108,7 +108,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     expect((await runs("stop", String(waiting))).stdout).toContain("is being stopped; what is done is kept");
     expect((await runs("stop", String(failed))).stderr).toContain("it has ended (failed)");
     expect((await runs("retry", String(failed))).stdout).toBe(
-      `Run ${failed} goes on after its finished steps\n`,
+      `Run ${failed} goes on after its 1 finished step\n`,
     );
     expect((await runs("retry", String(waiting))).stderr).toContain("it is open");
     expect(await runs("show", "99")).toMatchObject({ exitCode: 1, stdout: "" });

@@ -7,7 +7,7 @@ import { RobsonError } from "../../core/errors.ts";
 import { chosen, noQuestion, openQuestion, wrongAnswer } from "../../core/run-answer.ts";
 import type { RunDetails } from "../../core/run-store.ts";
 import { parseRunId } from "../../plugins/operator/run-access.ts";
-import { type RunTelling, runLines, runState } from "../../plugins/operator/run-lines.ts";
+import { type RunTelling, retriedText, runLines, runState } from "../../plugins/operator/run-lines.ts";
 import { absolute, count } from "../../plugins/operator/words.ts";
 import type { OpenedStore } from "../../store/opened-store.ts";
 import type { CommandContext } from "../program.ts";
@@ -111,7 +111,7 @@ export async function retryRun({ io, config, isJson }: CommandContext, text: str
     if (!RETRIABLE.includes(run.status) || !(await store.runs.reopen(conversationId)))
       throw notRetriable(run);
     if (isJson) io.out(JSON.stringify({ conversationId, isRetried: true }));
-    else io.out(`Run ${conversationId} goes on after its finished steps`);
+    else io.out(retriedText(run));
     await sayWhoGoesOn(store, io.err);
   });
 }

@@ -8,7 +8,7 @@ import { findLetter } from "./find-letter.ts";
 import type { OperatorOptions } from "./index.ts";
 import { letterId } from "./letter-id.ts";
 import { parseRunId, runToChange } from "./run-access.ts";
-import { runState } from "./run-lines.ts";
+import { retriedText, runState } from "./run-lines.ts";
 
 interface Answer {
   kind: "completed" | "failed";
@@ -48,7 +48,7 @@ async function retryRun(
   if (refusal !== undefined) return { kind: "failed", text: refusal };
   if (!(await options.store.runs.reopen(id)))
     return { kind: "failed", text: `Run ${id} is open again by now.` };
-  return { kind: "completed", text: `Run ${id} goes on after its finished steps.` };
+  return { kind: "completed", text: `${retriedText(run)}.` };
 }
 
 function whyNot(run: RunDetails, now: number): string | undefined {

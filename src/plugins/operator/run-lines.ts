@@ -61,9 +61,19 @@ export function runState(run: RunDetails, telling: RunTelling): string {
   if (status === "done") return `done ${when}`;
   const why = reason === null ? "" : `: ${errorText(reason)}`;
   const how = status === "dead" ? "a dead letter" : status;
-  const finished = run.steps.filter(isFinished).length;
-  const again = finished === 0 ? "begins it again" : `goes on after its ${count(finished, "finished step")}`;
+  const again = howRetried(run) ?? "begins it again";
   return `${how} ${when}${why}; \`${commands}retry ${id}\` ${again}`;
+}
+
+/** What whoever has it retried is told. */
+export function retriedText(run: RunDetails): string {
+  return `Run ${run.conversationId} ${howRetried(run) ?? "begins again: none of its steps was finished"}`;
+}
+
+/** Undefined where it begins again, because nothing of it is finished. */
+function howRetried({ steps }: RunDetails): string | undefined {
+  const finished = steps.filter(isFinished).length;
+  return finished === 0 ? undefined : `goes on after its ${count(finished, "finished step")}`;
 }
 
 /** What it waits for, since when, and what to type. */
@@ -150,7 +160,12 @@ function decisionLine(decision: DecisionRecord, now: number): string[] {
   if (kind === "sleep") return [`${waited}, until ${relative(dueAt ?? answeredAt ?? now, now)}`];
   if (answeredAt === null) return [`${waited}: nothing came in time`];
   const by = answeredBy === null ? "" : ` by ${answeredBy}`;
-  return [`${waited}: ${quoted(answer ?? "")}${by} (${relative(answeredAt, now)})`];
+  return [`${waited}: ${quoted(answerText(answer ?? ""))}${by} (${relative(answeredAt, now)})`];
+}
+
+/** It is kept as JSON: a text is shown without the quotes of that. */
+function answerText(json: string): string {
+  return json.startsWith('"') ? String(JSON.parse(json)) : json;
 }
 
 function noteLine({ userId, content, createdAt, takenAt }: RunNote, now: number): string {

@@ -57,6 +57,11 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
         },
         { name: "check", command: "/check", run: {} },
       ),
+      aWorker(async (_message, _args, { emit }) => emit("failed", "The key is refused"), {
+        name: "empty",
+        command: "/empty",
+        run: {},
+      }),
       aWorker(async (_message, _args, { step }) => step("hang", async () => going.promise), {
         name: "hang",
         command: "/hang",
@@ -169,7 +174,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     expect(await ask(`/stop ${id}`)).toContain(`Message ${id} is not open`);
 
     expect(await ask(`/retry ${id}`, { userId: "U2" })).toContain("for operators only");
-    expect(await ask(`/retry run-${id}`)).toBe(`Run ${id} goes on after its finished steps.`);
+    expect(await ask(`/retry run-${id}`)).toBe(`Run ${id} goes on after its 2 finished steps.`);
     await expect.poll(() => store.runs.run(id), PATIENTLY).toMatchObject({ status: "waiting", round: 2 });
     expect(await ask(`/stop ${id}`, { threadTs: "T2" })).toContain("is not in the memory");
   });
@@ -185,6 +190,15 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     expect(await ask("/retry message-4711", { userId: "boss" })).toContain(
       'There is no run and no dead letter "message-4711" that could be retried',
     );
+  });
+
+  test("/retry says that a run begins again where none of its steps was finished, and so does how it stands", async (t) => {
+    const { ask, begin, store } = await aChat(t);
+    const id = await begin("/empty", "failed");
+
+    expect(await ask(`/logs ${id}`)).toContain(`The key is refused; \`/retry ${id}\` begins it again`);
+    expect(await ask(`/retry ${id}`)).toBe(`Run ${id} begins again: none of its steps was finished.`);
+    await expect.poll(() => store.runs.run(id), PATIENTLY).toMatchObject({ status: "failed", round: 2 });
   });
 
   test("/logs tells the steps, effects, questions and where the transcript is, to those of the channel", async (t) => {
@@ -206,7 +220,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
         Step 2, "push": done in 0 ms
         Step 3, "tell": done in 0 ms
         Effect of "push", "robson/PROJ-N": made (now)
-        Asked "Push it?": ""yes"" by UN (now)
+        Asked "Push it?": "yes" by UN (now)
         Last progress 2030-0N-0N 00:00:00 UTC (now): "Telling the ticket"
         Transcript: /var/robson/N.jsonl
         Now: done now, after 0 ms
