@@ -166,7 +166,9 @@ async function gated(
   if (report.decision === "allow") return { gates: { verdicts: report.verdicts } };
   let refusedBy: string | undefined;
   if (report.decision === "ask") {
-    const question = { text: gateQuestion(report.verdicts, run.key), choices: ["allow", "refuse"] };
+    const subject = { key: run.key, ...(repository.isAlone ? {} : { repository: label }) };
+    const question = { text: gateQuestion(report.verdicts, subject), choices: ["allow", "refuse"] };
+    await repository.beforeAsking();
     const answer = await run.context.ask(`${label}: gates ${round} allowed`, question);
     if (answer?.value === "allow") return { gates: { verdicts: report.verdicts, allowedBy: answer.by } };
     refusedBy = answer?.by;

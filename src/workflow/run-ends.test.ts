@@ -68,10 +68,13 @@ test("without a run's number the commands are those that need none", () => {
 });
 
 test("a gate's question names what is asked about, and the answers", () => {
-  const question = gateQuestion(verdicts, "A-1");
+  const question = gateQuestion(verdicts, { key: "A-1" });
   expect(question).toContain("- Protected files: `CODEOWNERS` (`protected_paths`)");
   expect(question).not.toContain("Found a token");
   expect(question).toContain("Answer `allow`");
+  expect(gateQuestion(verdicts, { key: "A-1", repository: "shop" })).toMatch(
+    /^\*\*A-1\*\* is done in `shop`, but before/,
+  );
 });
 
 test("an error becomes the end that it stands for", () => {

@@ -67,10 +67,14 @@ function refusal(verdicts: readonly Verdict[], refusedBy: string | undefined): s
   return `The change ${who}: ${refused.map(({ reason }) => reason).join("; ")}`;
 }
 
-/** What a gate asks in the thread, with the answers that it takes. */
-export function gateQuestion(verdicts: readonly Verdict[], key: string): string {
+/** What a gate asks in the thread, with the answers that it takes; of several repositories, it names the one. */
+export function gateQuestion(
+  verdicts: readonly Verdict[],
+  { key, repository }: { key: string; repository?: string },
+): string {
   const asked = verdicts.filter(({ decision }) => decision === "ask");
-  return `**${key}** is done, but before its pull request is opened a person has to look at this:
+  const where = repository === undefined ? "" : ` in \`${repository}\``;
+  return `**${key}** is done${where}, but before its pull request is opened a person has to look at this:
 ${verdictList(asked)}
 
 Answer \`allow\` to open it as a draft, \`refuse\` to end the run without one. \`/logs\` shows what the agent did.`;

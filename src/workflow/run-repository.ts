@@ -29,6 +29,10 @@ export interface RepositoryRequest {
   url: string;
   /** Names the steps. */
   label: string;
+  /** Whether the task has no other. */
+  isAlone: boolean;
+  /** Resolves when the run may ask a person about it. */
+  beforeAsking(): Promise<void>;
 }
 
 /** Does the work, or finds it done. Rejects with what another attempt can help with. */

@@ -8,7 +8,7 @@ import { Suspended } from "../core/run.ts";
 import { commentMarker } from "./branch.ts";
 import { finalAnswer, pullRequestsShown, type RepositoryReport, ticketComment } from "./pull-request-body.ts";
 import { describeRunEnd, keptReason } from "./run-ends.ts";
-import { type RepositoryEnd, runRepository } from "./run-repository.ts";
+import { type RepositoryEnd, type RepositoryRequest, runRepository } from "./run-repository.ts";
 import type { Task } from "./task.ts";
 import { type TaskRun, taskStatus } from "./task-run.ts";
 import type { Ticket } from "./tracker.ts";
@@ -47,10 +47,7 @@ export async function runTask(run: TaskRun): Promise<void> {
     run.options.tracker.transition(run.key, "in_progress", step),
   );
 
-  const ends: RepositoryEnd[] = [];
-  for (const repository of assignment.repositories) {
-    ends.push(await endOf(run, assignment, repository));
-  }
+  const ends = await endsOf(run, assignment);
   const troubles = ends.flatMap((end) => ("trouble" in end ? [end.trouble] : []));
   if (troubles.length > 0) throw await waitedFor(run, troubles);
   await report(run, assignment, ends);
@@ -77,14 +74,60 @@ async function waitedFor({ context, limits }: TaskRun, troubles: unknown[]): Pro
   return first;
 }
 
-/** Trouble in one repository does not keep the others from being worked on. */
-async function endOf(
-  run: TaskRun,
-  { ticket }: Assignment,
-  repository: { url: string; label: string },
-): Promise<RepositoryEnd> {
+/**
+ * The repositories, one after the other. One whose change a person has to look at stands aside until the others are done:
+ * once a run has asked, no step of it goes on before the answer.
+ */
+async function endsOf(run: TaskRun, { ticket, repositories }: Assignment): Promise<RepositoryEnd[]> {
+  const turns = repositories.map(() => Promise.withResolvers<void>());
+  // Not all of them stand aside.
+  for (const { promise } of turns) promise.catch(() => undefined);
+  const begun: Promise<RepositoryEnd>[] = [];
+  const ends: RepositoryEnd[] = [];
   try {
-    return await runRepository(run, { ticket, ...repository });
+    for (const [index, repository] of repositories.entries()) {
+      const aside = Promise.withResolvers<void>();
+      const beforeAsking = async () => {
+        if (index < repositories.length - 1) await sayThatItIsAskedLater(run, repository.label);
+        aside.resolve();
+        await turns[index]?.promise;
+      };
+      const isAlone = repositories.length === 1;
+      const end = endOf(run, { ...repository, ticket, isAlone, beforeAsking: once(beforeAsking) });
+      begun.push(end);
+      await Promise.race([end, aside.promise]);
+    }
+    for (const [index, end] of begun.entries()) {
+      turns[index]?.resolve();
+      ends.push(await end);
+    }
+    return ends;
+  } catch (error) {
+    // Each gives its workspace back before the attempt is over.
+    for (const { reject } of turns) reject(error);
+    await Promise.allSettled(begun);
+    throw error;
+  }
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | undefined;
+  return () => {
+    done ??= work();
+    return done;
+  };
+}
+
+async function sayThatItIsAskedLater({ context }: TaskRun, label: string): Promise<void> {
+  await context.step(`${label}: asked later ${context.round}`, async ({ emit }) =>
+    emit("progress", `A person has to look at the change in \`${label}\`: asked once the others are done`),
+  );
+}
+
+/** Trouble in one repository does not keep the others from being worked on. */
+async function endOf(run: TaskRun, repository: RepositoryRequest): Promise<RepositoryEnd> {
+  try {
+    return await runRepository(run, repository);
   } catch (error) {
     if (error instanceof Suspended || hasCode(error, "LEASE_LOST")) throw error;
     run.context.signal.throwIfAborted();
