@@ -173,14 +173,16 @@ async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentR
   const { run } = repository;
   const { step, workspace, spending, round, isAgain } = asked;
   const session = await readSession(workspace, run.agent.name);
-  // Interrupted once; a question to a person is no interruption.
-  const interruptions = step.attempt - 1 - (session?.asked ?? 0);
-  const mayResume =
-    round > 1 || interruptions === 1 || (session?.asked ?? 0) > 0 || (isAgain && step.attempt === 1);
+  // A question to a person is no interruption.
+  const questions = session?.asked ?? 0;
+  const interruptions = step.attempt - 1 - questions;
+  // One that is interrupted twice may be what ends the process.
+  const mayResume = interruptions === 1 || (interruptions < 1 && (round > 1 || questions > 0 || isAgain));
   // Once: a session that is lost must not take them along.
   const notes = await step.notes();
   const record = await openTurnRecord(repository, { round, step });
   let sessionId: string | undefined;
+  let written: Promise<void> = Promise.resolve();
   const ask = async (resume: AgentRequest["resume"]) => {
     const { environment, sandbox } = sandboxFor(run, workspace, run.agent);
     const result = await run.agent.run({
@@ -202,7 +204,7 @@ async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentR
         record.onEvent(event);
         if (event.type !== "session") return;
         sessionId = event.id;
-        void writeSession(workspace, {
+        written = writeSession(workspace, {
           ...(sessionId === session?.sessionId ? session : {}),
           agent: run.agent.name,
           sessionId,
@@ -224,6 +226,7 @@ async function askAgent(repository: RepositoryRun, asked: Asked): Promise<AgentR
   } catch (error) {
     step.signal.throwIfAborted();
     if (error instanceof Suspended) {
+      await written;
       const known = await readSession(workspace, run.agent.name);
       if (known) await writeSession(workspace, { ...known, asked: (known.asked ?? 0) + 1 });
       throw error;

@@ -59,3 +59,32 @@ test("are asked of a person, each once, and the turn goes on in its session with
   expect(turns).toEqual(["fresh", "resumed, allow, allow", "resumed, allow, allow, deny"]);
   expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "done" });
 });
+
+test("a turn that was interrupted twice behind its question begins afresh, and is not asked about again", async () => {
+  let sessions = 0;
+  world.options.permissions = "ask";
+  world.options.agent = {
+    name: "asking",
+    async run({ directory, resume, permit, onEvent }) {
+      if (!resume) sessions += 1;
+      onEvent({ type: "session", id: resume?.sessionId ?? `s${sessions}` });
+      turns.push(resume ? `resumed ${resume.sessionId}` : "fresh");
+      await permit?.({ tool: "shell", detail: "npm install" });
+      await writeFile(join(directory, "total.js"), "export const total = () => 600;\n");
+      return { outcome: "done", summary: "Done", usage: {} };
+    },
+  };
+  const { conversationId } = await world.run("DEMO-1", { untilWaiting: true });
+  await world.store.runs.answer(conversationId, { value: "allow", by: "Ann", at: Date.now() });
+  let crashes = 0;
+  const probe = (point: string) => {
+    if (point !== "origin: agent 1: done" || crashes === 2) return;
+    crashes += 1;
+    throw new Error("the power failed");
+  };
+
+  await world.resume({ probe, maxAttempts: 10 });
+
+  expect(turns).toEqual(["fresh", "resumed s1", "resumed s1", "fresh"]);
+  expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "done" });
+});
