@@ -76,7 +76,7 @@ export const REAL_AGENTS: RealAgent[] = [
     }),
     command: (command) => ({ tool: "exec_command", input: { cmd: command, yield_time_ms: 60_000 } }),
     asksOnlyForWork: true,
-    cannot: { budget: NO_BUDGET, refused: NO_REFUSAL },
+    cannot: { budget: NO_BUDGET, refused: NO_REFUSAL, asked: "it is run in its mode that asks nobody" },
   },
   acp({
     name: "claude-agent-acp",

@@ -138,6 +138,26 @@ export const SCENARIOS: Scenario[] = [
     for (const folder of [place.folder, place.directory]) assert.ok(!existsSync(`${folder}/elsewhere.js`));
     return [turn];
   }),
+  scenario("asked", "asks for leave to run a command, and runs it once it has that", async (agent, place) => {
+    const asked: string[] = [];
+    place.model.play(({ step }) =>
+      step === 0 ? agent.command(`node -e 'fs.writeFileSync("made.txt", "x")'`) : { text: "It is made." },
+    );
+
+    const turn = await place.turn(agent, {
+      setting: { isCautious: true },
+      permit: async ({ detail }) => {
+        asked.push(detail);
+        return "allow";
+      },
+    });
+
+    endsAs(turn, "done");
+    assert.equal(asked.length, 1, `it asked ${asked.length} times: ${asked.join("; ")}`);
+    assert.match(asked[0] ?? "", /made\.txt/);
+    assert.ok(existsSync(`${place.directory}/made.txt`));
+    return [turn];
+  }),
 ];
 
 function scenario(

@@ -38,6 +38,16 @@ test("an agent that is not there is refused with the nearest one and its place",
   );
 });
 
+test("an agent that asks for no leave is refused where a person is to be asked, or leave is denied", () => {
+  for (const policy of ["ask", "deny"]) {
+    expect(() => agentsOf(`[workflow]\nagent = "codex"\npermissions = "${policy}"`)).toThrow(
+      `line 3, column 1: workflow.permissions: the agent "codex" asks for no leave, so "${policy}" cannot be held`,
+    );
+  }
+  for (const agent of ["scripted", "claude-code"])
+    expect(agentsOf(`[workflow]\nagent = "${agent}"\npermissions = "ask"`).agent.name).toBe(agent);
+});
+
 test("two agents of one name are refused", () => {
   const toml = '[[agents.acp]]\nname = "codex"\ncommand = "codex-acp"';
 

@@ -9,6 +9,7 @@ import { claudeCodeAgent } from "../workflow/agents/claude-code/index.ts";
 import { codexAgent } from "../workflow/agents/codex/index.ts";
 import { scriptedAgent } from "../workflow/agents/scripted/index.ts";
 import type { CodingAgent } from "../workflow/coding-agent.ts";
+import { whyNotHeld } from "../workflow/permissions.ts";
 import { parseDomains } from "../workflow/sandbox/domains.ts";
 import { listedEnvironment } from "../workflow/sandbox/environment.ts";
 
@@ -21,7 +22,10 @@ export interface ConfiguredAgents {
   secrets: string[];
 }
 
-/** `CONFIG_INVALID` where `workflow.agent` names none, a name is given twice, or a variable must not leave Robson. */
+/**
+ * `CONFIG_INVALID` where `workflow.agent` names none or one that `workflow.permissions` does not hold, a name is given
+ * twice, or a variable must not leave Robson.
+ */
 export function configuredAgents(config: Config): ConfiguredAgents {
   const { scripted, claudeCode, codex, acp } = config.agents;
   const secrets = new Set<string>();
@@ -51,7 +55,10 @@ export function configuredAgents(config: Config): ConfiguredAgents {
     ),
   ];
   refuseDoubles(config, agents);
-  return { agent: find(config, agents), agents, secrets: [...secrets] };
+  const agent = find(config, agents);
+  const cause = whyNotHeld(agent, config.workflow.permissions);
+  if (cause) throw refusedSetting(config.file, { path: ["workflow", "permissions"], cause });
+  return { agent, agents, secrets: [...secrets] };
 }
 
 function variablesOf(

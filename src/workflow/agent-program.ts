@@ -16,10 +16,20 @@ export interface AgentProgram {
   environment?: Record<string, string>;
   /** What it reads on stdin. Default: the prompt. */
   input?: string;
+  /** What is said to it while it works. Default: nothing, its stdin ends with what it reads there. */
+  dialogue?: AgentDialogue | undefined;
   /** What its operator can do when it cannot be started. */
   installHint: string;
   /** Each object that it reports; lines that are none are passed over. What this throws ends the program, and is thrown on. */
   onObject(event: Record<string, unknown>): void;
+}
+
+/** Answers to its events on its stdin, which stays open for them. */
+export interface AgentDialogue {
+  /** What an event waits for, as it is written; undefined for one that waits for nothing. What it rejects with ends the program. */
+  answer(event: Record<string, unknown>): Promise<string> | undefined;
+  /** Whether nothing more is said to it behind this event. */
+  isLast(event: Record<string, unknown>): boolean;
 }
 
 /** How many characters of an agent's own words an error carries. */
@@ -27,12 +37,69 @@ const MAX_SHOWN = 500;
 
 /** Runs it to an end of its own; throws `AGENT_FAILED` at any other end, the signal's reason when aborted. */
 export async function runAgentProgram(request: AgentRequest, program: AgentProgram): Promise<ProgramEnd> {
-  const launched = await start(request, program);
-  launched.stdin?.end(program.input ?? request.prompt);
+  const talk = new Talk(program.dialogue);
+  const launched = await start(request, program, talk);
+  if (program.dialogue) launched.stdin?.write(program.input ?? request.prompt);
+  else launched.stdin?.end(program.input ?? request.prompt);
+  talk.begin(launched);
   const end = await launched.ended;
   request.signal.throwIfAborted();
+  talk.throwIfBroken();
   if (end.endedBy === "itself") return end;
   throw agentFailed(program.agent, end.why ?? "it was ended", { hint: HINTS[end.endedBy] });
+}
+
+/** What is said to a program while it works, one answer after the other. */
+class Talk {
+  readonly #dialogue: AgentDialogue | undefined;
+  readonly #started = Promise.withResolvers<LaunchedProgram>();
+  #last: Promise<void> = Promise.resolve();
+  #broken: { error: unknown } | undefined;
+
+  constructor(dialogue: AgentDialogue | undefined) {
+    this.#dialogue = dialogue;
+  }
+
+  begin(program: LaunchedProgram): void {
+    this.#started.resolve(program);
+  }
+
+  hear(event: Record<string, unknown>): void {
+    const dialogue = this.#dialogue;
+    if (!dialogue) return;
+    this.#last = this.#last.then(() => this.#respond(event, dialogue));
+  }
+
+  async #respond(event: Record<string, unknown>, dialogue: AgentDialogue): Promise<void> {
+    if (this.#broken) return;
+    const program = await this.#started.promise;
+    try {
+      const answer = dialogue.answer(event);
+      if (answer) program.stdin?.write(await program.awaiting(answer));
+      if (dialogue.isLast(event)) program.stdin?.end();
+    } catch (error) {
+      this.#broken = { error };
+      program.end();
+    }
+  }
+
+  throwIfBroken(): void {
+    if (this.#broken) throw this.#broken.error;
+  }
+}
+
+/** How often a person may be asked in one turn; from then on the answer is no. */
+const MAX_QUESTIONS = 100;
+
+type Permit = NonNullable<AgentRequest["permit"]>;
+
+/** The same, which says no by itself once it was asked too often. */
+export function atMostAsked(permit: Permit, maxQuestions: number = MAX_QUESTIONS): Permit {
+  let questions = 0;
+  return async (question) => {
+    questions += 1;
+    return questions > maxQuestions ? "deny" : await permit(question);
+  };
 }
 
 const HINTS = {
@@ -43,7 +110,7 @@ const HINTS = {
     "Nothing was pushed. The transcript shows what it printed; raise that limit in robson.toml if it must be so much",
 };
 
-async function start(request: AgentRequest, program: AgentProgram): Promise<LaunchedProgram> {
+async function start(request: AgentRequest, program: AgentProgram, talk: Talk): Promise<LaunchedProgram> {
   const { agent, command, args, environment, installHint } = program;
   try {
     return await request.launch({
@@ -54,7 +121,9 @@ async function start(request: AgentRequest, program: AgentProgram): Promise<Laun
       onLine: (line) => {
         request.onTranscript(line);
         const event = parseObject(line);
-        if (event) program.onObject(event);
+        if (!event) return;
+        program.onObject(event);
+        talk.hear(event);
       },
     });
   } catch (cause) {

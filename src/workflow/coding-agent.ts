@@ -81,6 +81,8 @@ export interface CodingAgent {
   name: string;
   /** Whether it stops by itself at `maxCostUsd`. Default: no, only the limits on time hold it. */
   holdsBudget?: boolean;
+  /** `false`: it never calls `permit`. Default: it may. */
+  asksLeave?: boolean;
   /** Hosts that it must reach, as that of its model's provider: open to it in its sandbox, not to the checks. */
   domains?: readonly string[];
   /** Files and folders that it is made of, for a sandbox to open read-only. Default: what the sandbox shows anyway. */

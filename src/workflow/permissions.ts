@@ -3,13 +3,26 @@
  * the answer the turn is taken up in its session, and the agent, which asks again, gets it.
  */
 import { createHash } from "node:crypto";
+import { RobsonError } from "../core/errors.ts";
 import { preview } from "../core/text.ts";
-import type { AgentRequest, PermissionRequest } from "./coding-agent.ts";
+import type { AgentRequest, CodingAgent, PermissionRequest } from "./coding-agent.ts";
 import { inertLine } from "./inert-markdown.ts";
 import type { RepositoryRun } from "./repository-run.ts";
 
 /** `[workflow] permissions`. `allow`: what the sandbox lets it do, it may do. */
 export type PermissionPolicy = "allow" | "ask" | "deny";
+
+/** Why this agent cannot be run under the policy: one that asks for no leave would do what is to be asked about, or denied. */
+export function whyNotHeld(
+  { name, asksLeave }: CodingAgent,
+  policy: PermissionPolicy = "allow",
+): RobsonError | undefined {
+  if (policy === "allow" || asksLeave !== false) return undefined;
+  const message = `the agent "${name}" asks for no leave, so "${policy}" cannot be held`;
+  const hint =
+    'Name an agent that asks (claude-code, or one of [[agents.acp]]), or set permissions = "allow" under [workflow]: the sandbox holds it either way';
+  return new RobsonError("TASK_INVALID", message, { hint });
+}
 
 /** How much of a request is shown to a person, in characters. */
 const MAX_SHOWN = 1000;

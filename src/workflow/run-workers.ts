@@ -12,6 +12,7 @@ import { defineWorker, type Worker, type WorkerContext } from "../core/worker.ts
 import type { CodingAgent } from "./coding-agent.ts";
 import { DEFAULT_WORKFLOW_LIMITS } from "./limits.ts";
 import { emitMistake } from "./mistakes.ts";
+import { whyNotHeld } from "./permissions.ts";
 import { checkRepositoryUrl } from "./repository-url.ts";
 import { runTask } from "./run-task.ts";
 import { startRunTime } from "./run-time.ts";
@@ -166,7 +167,7 @@ async function createLocalTask(
 }
 
 function agentOf(
-  { agent, agents = [] }: WorkflowWorkersOptions,
+  { agent, agents = [], permissions }: WorkflowWorkersOptions,
   wanted: { agent?: string | undefined; budget?: number | undefined },
 ): CodingAgent {
   const name = wanted.agent ?? agent.name;
@@ -182,11 +183,13 @@ function agentOf(
     const hint = `Leave the budget out${others}: the limits on time hold it either way`;
     throw refusal(`The agent "${name}" cannot be held to a budget`, hint);
   }
+  const notHeld = whyNotHeld(named, permissions);
+  if (notHeld) throw refusal(`Cannot do this under workflow.permissions: ${notHeld.message}`, notHeld.hint);
   return named;
 }
 
-function refusal(message: string, hint: string): WorkerError {
-  return new WorkerError(message, { code: "TASK_INVALID", retry: "never", hint });
+function refusal(message: string, hint: string | undefined): WorkerError {
+  return new WorkerError(message, { code: "TASK_INVALID", retry: "never", ...(hint ? { hint } : {}) });
 }
 
 /** Of one attempt, for what does not end by itself when the run's own time is over: a clone has limits of its own. */

@@ -160,6 +160,16 @@ test("a budget is refused for an agent that cannot be held to one", async () => 
   );
 });
 
+test("an agent that asks for no leave is refused where a person is to be asked", async () => {
+  const { run } = world.options.agent;
+  world.options.agents = [{ name: "silent", asksLeave: false, run }];
+  world.options.permissions = "ask";
+
+  await expect(world.run("", { text: "/run-task DEMO-1 agent=silent" })).rejects.toThrow(
+    /^Cannot do this under workflow\.permissions: the agent "silent" asks for no leave, so "ask" cannot be held\nName an agent/,
+  );
+});
+
 test("what the agent used stands in the answer, in the pull request and with the run", async () => {
   world.script([{ file: "total.js", find: "let index = 1;", replace: "let index = 0;" }, { spend: 0.25 }]);
 

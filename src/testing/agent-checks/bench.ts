@@ -17,7 +17,8 @@ export interface AgentKit {
   maxWaitMs: number;
 }
 
-export interface TurnOptions extends Partial<Pick<AgentRequest, "prompt" | "resume" | "maxCostUsd">> {
+export interface TurnOptions
+  extends Partial<Pick<AgentRequest, "prompt" | "resume" | "maxCostUsd" | "permit">> {
   limits?: Partial<WorkflowLimits>;
   /** Aborts the turn before it begins. */
   abortedBy?: Error;

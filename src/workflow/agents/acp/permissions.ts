@@ -10,7 +10,7 @@ import type {
   RequestPermissionRequest,
   RequestPermissionResponse,
 } from "@agentclientprotocol/sdk";
-import { shown } from "../../agent-program.ts";
+import { isRecord, shown } from "../../agent-program.ts";
 import type { PermissionRequest } from "../../coding-agent.ts";
 
 export interface PermissionRules {
@@ -30,7 +30,8 @@ export interface PermissionAnswer {
 const FILE_KINDS = ["read", "edit", "delete", "move", "search"];
 /** How agents call a file's path in a tool's own input. */
 const PATH_KEYS = ["path", "file_path", "filePath", "filepath", "notebook_path", "abs_path", "target_file"];
-const MAX_DETAIL = 500;
+/** Of what is asked: a person must not be shown less than what is done. */
+const MAX_DETAIL = 10_000;
 const MAX_NAME = 100;
 /** As many as the kernel follows. */
 const MAX_LINKS = 40;
@@ -101,7 +102,8 @@ function pathsOf({ locations, content, rawInput }: RequestPermissionRequest["too
   return paths;
 }
 
+/** A command rather than its title, which the agent may have cut. */
 function detailOf({ title, rawInput }: RequestPermissionRequest["toolCall"]): string {
-  const text = title ?? JSON.stringify(rawInput) ?? "";
-  return shown(text, MAX_DETAIL);
+  const command = isRecord(rawInput) && typeof rawInput.command === "string" ? rawInput.command : undefined;
+  return shown(command ?? title ?? JSON.stringify(rawInput) ?? "", MAX_DETAIL);
 }

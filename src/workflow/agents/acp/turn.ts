@@ -5,7 +5,7 @@
  */
 import { methods, type PromptResponse } from "@agentclientprotocol/sdk";
 import type { RobsonError } from "../../../core/errors.ts";
-import { agentFailed } from "../../agent-program.ts";
+import { agentFailed, atMostAsked } from "../../agent-program.ts";
 import type { AgentOutcome, AgentRequest, AgentResult } from "../../coding-agent.ts";
 import { type AgentConnection, connectAgent } from "./connection.ts";
 import {
@@ -24,7 +24,7 @@ import { createSessionRecord, type SessionRecord, type TurnRecord } from "./sess
 /** Runs one turn; see `CodingAgent.run`. The program has ended when this settles. */
 export async function runTurn(request: AgentRequest, settings: AcpSettings): Promise<AgentResult> {
   const { directory, environment, maxCostUsd } = request;
-  const permit = request.permit && atMost(MAX_QUESTIONS, request.permit.bind(request));
+  const permit = request.permit && atMostAsked(request.permit.bind(request));
   const budget: Budget = { isSpent: false, stop: () => undefined };
   const record = createSessionRecord({
     directory,
@@ -63,19 +63,6 @@ export async function runTurn(request: AgentRequest, settings: AcpSettings): Pro
     if (isOverloaded) return overloaded(record.finish());
     throw isAnsweredError(reason) ? toError(reason, settings.name) : reason;
   }
-}
-
-/** How often a person may be asked in one turn; from then on the answer is no. */
-const MAX_QUESTIONS = 100;
-
-type Permit = NonNullable<AgentRequest["permit"]>;
-
-function atMost(maxQuestions: number, permit: Permit): Permit {
-  let questions = 0;
-  return async (question) => {
-    questions += 1;
-    return questions > maxQuestions ? "deny" : await permit(question);
-  };
 }
 
 /** What the turn may cost is used up: told to the agent by `stop`, once there is something to stop. */

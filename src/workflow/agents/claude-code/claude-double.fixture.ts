@@ -5,6 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import {
   flood,
@@ -20,12 +21,15 @@ import {
   writeFile,
 } from "../../../testing/recorded-program.fixture.ts";
 import type { AgentScene } from "../../../testing/test-coding-agent.ts";
-import { isRecord } from "../../agent-program.ts";
+import { isRecord, parseObject } from "../../agent-program.ts";
 
 const from = join(import.meta.dirname, "recorded");
 const home = process.env.HOME ?? refuse("no HOME");
 const options = readOptions();
-const prompt = readFileSync(0, "utf8");
+/** Where it asks its starter for leave, stdin has a message a line, and stays open. */
+const isAsking = options["permission-prompt-tool"] !== undefined;
+const spoken = isAsking ? createInterface({ input: process.stdin })[Symbol.asyncIterator]() : undefined;
+const prompt = spoken ? promptOf(await heard()) : readFileSync(0, "utf8");
 if (prompt.trim() === "") {
   refuse("Error: Input must be provided either through stdin or as a prompt argument when using --print");
 }
@@ -47,6 +51,7 @@ async function main(): Promise<void> {
   }
   keepSession(sessionFile);
   const { DOUBLE_RECORDING } = process.env;
+  if (DOUBLE_RECORDING === "asks") return asks();
   await (DOUBLE_RECORDING ? perform(DOUBLE_RECORDING) : scenes()[sceneOf(home)]());
 }
 
@@ -76,6 +81,28 @@ function scenes(): Record<AgentScene, () => Promise<void>> {
   };
 }
 
+/** Waits for leave to run a command, and for the end of its stdin behind its result. */
+async function asks(): Promise<void> {
+  await perform("asks");
+  const { type, response } = await heard();
+  const answer = isRecord(response) && isRecord(response.response) ? response.response : {};
+  if (type !== "control_response") refuse(`It was asked for leave, and said ${String(type)}`);
+  if (answer.behavior === "allow" && isRecord(answer.updatedInput))
+    await runCommand(String(answer.updatedInput.command));
+  await perform(answer.behavior === "allow" ? "asks-allowed" : "asks-denied");
+  const more = await spoken?.next();
+  if (!more?.done) refuse("It was spoken to behind its result");
+}
+
+async function heard(): Promise<Record<string, unknown>> {
+  const line = await spoken?.next();
+  return parseObject(String(line?.value)) ?? refuse("Error: its input is no JSON");
+}
+
+function promptOf({ type, message }: Record<string, unknown>): string {
+  return type === "user" && isRecord(message) ? String(message.content) : "";
+}
+
 function perform(name: string, lines?: number): Promise<void> {
   return play(name, { from, session, act, ...(lines === undefined ? {} : { lines }) });
 }
@@ -93,7 +120,7 @@ async function act({ type, message, is_error: isError }: Record<string, unknown>
 async function runTool(name: unknown, input: Record<string, unknown>): Promise<void> {
   const path = String(input.file_path);
   if (name === "Write" && path.startsWith(process.cwd())) writeFile(path, String(input.content));
-  if (name !== "Bash") return;
+  if (name !== "Bash" || isAsking) return;
   if (!allowed.includes("Bash")) refuse("the recording has Bash allowed, the call has not");
   await runCommand(String(input.command));
 }
@@ -107,12 +134,18 @@ function readOptions() {
         ...{ print: { ...flag, short: "p" }, verbose: flag, "strict-mcp-config": flag },
         ...{ "output-format": text, "permission-mode": text, allowedTools: text, "allowed-tools": text },
         ...{ disallowedTools: text, "setting-sources": text, "append-system-prompt": text, settings: text },
+        ...{ "input-format": text, "permission-prompt-tool": text },
         ...{ model: text, resume: text, "max-budget-usd": text, "max-turns": text },
       },
     });
     if (!values.print) refuse("Error: this is not a terminal");
     if (values["output-format"] === "stream-json" && !values.verbose) {
       refuse("Error: When using --print, --output-format=stream-json requires --verbose");
+    }
+    if (values["permission-prompt-tool"] !== undefined) {
+      // Another name is that of a tool of an MCP server; without messages on stdin nobody can answer.
+      if (values["permission-prompt-tool"] !== "stdio" || values["input-format"] !== "stream-json")
+        refuse("Tool permission request failed: AbortError: Stream closed");
     }
     if (values["output-format"] !== "stream-json") print("I have done it.");
     return values;

@@ -5,7 +5,9 @@ import { expect, test } from "vitest";
 import { type AgentBench, agentCheck } from "../../../testing/agent-checks/bench.ts";
 import { setScene, writeCommand } from "../../../testing/recorded-program.fixture.ts";
 import { type AgentPlace, type AgentScene, testCodingAgent } from "../../../testing/test-coding-agent.ts";
+import type { PermissionRequest } from "../../coding-agent.ts";
 import { type ClaudeCodeOptions, claudeCodeAgent } from "./index.ts";
+import { leaveDialogue } from "./leave.ts";
 import { claudeUsage } from "./usage.ts";
 
 const DOUBLE = join(import.meta.dirname, "claude-double.fixture.ts");
@@ -93,6 +95,66 @@ test("its arguments are those of the settings and of the turn, and give no leave
     expect(args[args.indexOf("--allowedTools") + 1]?.split(",")).not.toContain("Write");
     expect(args[args.indexOf("--setting-sources") + 1]).toBe("user");
   }));
+
+/** What the recording asks leave for. */
+const COMMAND = "node -e \"require('fs').writeFileSync('made.txt','x')\"";
+
+test("where somebody answers, a command is run with his leave alone", () =>
+  withAgent(playing("asks"), async (bench) => {
+    const asked: PermissionRequest[] = [];
+    const answering = (verdict: "allow" | "deny") => async (request: PermissionRequest) => {
+      asked.push(request);
+      return verdict;
+    };
+
+    bench.endsAs(await bench.turn({ permit: answering("deny") }), "refused");
+    expect(bench.has("made.txt")).toBe(false);
+    bench.endsAs(await bench.turn({ permit: answering("allow") }), "done");
+
+    expect(bench.has("made.txt")).toBe(true);
+    expect(asked).toEqual([
+      { tool: "Bash", detail: COMMAND },
+      { tool: "Bash", detail: COMMAND },
+    ]);
+    const args: string[] = JSON.parse(readFileSync(join(bench.home, "arguments.json"), "utf8"));
+    expect(args[args.indexOf("--allowedTools") + 1]?.split(",")).not.toContain("Bash");
+  }));
+
+test("an answer that a person has to give first ends the turn, and is thrown on", () =>
+  withAgent(playing("asks"), async (bench) => {
+    const later = new Error("a person is asked");
+
+    const turn = await bench.turn({ permit: () => Promise.reject(later) });
+
+    expect(turn.error).toBe(later);
+    expect(bench.has("made.txt")).toBe(false);
+  }));
+
+test("files that it asks about lie elsewhere, and nobody is asked; what it asks otherwise is answered with no", async () => {
+  const dialogue = leaveDialogue(() => Promise.reject(new Error("asked")));
+  const answer = async (request: object) =>
+    JSON.parse((await dialogue.answer({ type: "control_request", request_id: "7", request })) ?? "").response;
+
+  const write = { subtype: "can_use_tool", tool_name: "Write", input: { file_path: "/etc/passwd" } };
+  expect(await answer(write)).toMatchObject({ request_id: "7", response: { behavior: "deny" } });
+  expect(await answer({ subtype: "hook_callback" })).toMatchObject({ subtype: "error", request_id: "7" });
+  expect(dialogue.answer({ type: "assistant" })).toBeUndefined();
+});
+
+test("of two long commands that begin alike, each is asked about in full", async () => {
+  const details: string[] = [];
+  const dialogue = leaveDialogue(async ({ detail }) => {
+    details.push(detail);
+    return "deny";
+  });
+
+  for (const command of ["a", "b"].map((end) => `${"x".repeat(5000)} ${end}`)) {
+    const request = { subtype: "can_use_tool", tool_name: "Bash", input: { command } };
+    await dialogue.answer({ type: "control_request", request_id: "7", request });
+  }
+
+  expect(details[0]).not.toBe(details[1]);
+});
 
 const HAIKU = { inputTokens: 10, cacheReadInputTokens: 5, outputTokens: 2, costUSD: 0.5 };
 

@@ -5,6 +5,7 @@
  */
 import { refuseWithoutKey, runAgentProgram } from "../../agent-program.ts";
 import type { AgentRequest, CodingAgent } from "../../coding-agent.ts";
+import { ASKING_ARGS, asMessage, leaveDialogue, RUNNING_TOOLS } from "./leave.ts";
 import { claudeTurn, KEY_HINT } from "./turn.ts";
 
 export interface ClaudeCodeOptions {
@@ -20,7 +21,7 @@ export interface ClaudeCodeOptions {
 
 /**
  * What it may do without asking, besides editing files of the checkout (`acceptEdits`; a rule for Edit or Write would
- * allow that everywhere). Nobody answers, so that everything else is refused. What commands reach is the sandbox's affair.
+ * allow that everywhere). Where nobody answers, everything else is refused. What commands reach is the sandbox's affair.
  */
 const ALLOWED_TOOLS = [
   ..."Bash,BashOutput,KillShell,TaskOutput,TaskStop,Monitor,Read,Glob,Grep,LS".split(","),
@@ -50,6 +51,9 @@ export function claudeCodeAgent(options: ClaudeCodeOptions = {}): CodingAgent {
         agent: "claude-code",
         command: options.command ?? "claude",
         args: claudeArgs(request, options),
+        ...(request.permit
+          ? { input: asMessage(request.prompt), dialogue: leaveDialogue(request.permit.bind(request)) }
+          : {}),
         environment: { ...ENVIRONMENT, ...options.environment },
         installHint:
           "Install Claude Code (npm install -g @anthropic-ai/claude-code), or set agents.claude_code.command to its path",
@@ -61,12 +65,14 @@ export function claudeCodeAgent(options: ClaudeCodeOptions = {}): CodingAgent {
 }
 
 function claudeArgs(
-  { resume, maxCostUsd }: AgentRequest,
+  { resume, maxCostUsd, permit }: AgentRequest,
   { model, extraArgs = [] }: ClaudeCodeOptions,
 ): string[] {
+  const allowed = permit ? ALLOWED_TOOLS.filter((tool) => !RUNNING_TOOLS.includes(tool)) : ALLOWED_TOOLS;
   return [
     ...["-p", "--output-format", "stream-json", "--verbose"],
-    ...["--permission-mode", "acceptEdits", "--allowedTools", ALLOWED_TOOLS.join(",")],
+    ...["--permission-mode", "acceptEdits", "--allowedTools", allowed.join(",")],
+    ...(permit ? ASKING_ARGS : []),
     ...["--disallowedTools", DISALLOWED_TOOLS.join(",")],
     // The project's own settings could send the key to another address, and run programs, unasked.
     ...["--setting-sources", "user", "--strict-mcp-config", "--append-system-prompt", PROJECT_NOTES],

@@ -25,6 +25,7 @@ export function codexAgent(options: CodexOptions = {}): CodingAgent {
   return {
     name: "codex",
     holdsBudget: false,
+    asksLeave: false,
     check: async () => refuseWithoutKey("codex", { environment: options.environment, hint: KEY_HINT }),
     async run(request) {
       const turn = codexTurn(request, { model: options.model });
