@@ -170,6 +170,19 @@ test("what is said after the agent's last turn is not passed over in silence", a
   expect(texts.at(-1)).toContain("One message of this thread came after the agent's last turn");
 });
 
+test("a change that the checks sent back too often goes back as often again when a person has the run go on", async () => {
+  world.options.limits = { maxVerifyRounds: 1 };
+  world.options.repositories = [{ url: world.project.repoUrl, verify: [["grep", "turn 4", "notes.txt"]] }];
+  world.options.agent = agentOf();
+  await expect(world.run("DEMO-1")).rejects.toThrow("after the agent had one more attempt at it");
+  expect(prompts).toHaveLength(2);
+
+  await world.retry();
+
+  expect(prompts).toHaveLength(4);
+  expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "done" });
+});
+
 test("a check whose program was not there is run again when a person has the run go on", async () => {
   const program = join(world.directory, "check");
   verifyBy(program);
@@ -201,6 +214,18 @@ test("a change that did not pass on a base that moved on is tried again on the b
   expect((await world.git("merge-base", "main", headSha)).trim()).toBe(
     (await world.git("rev-parse", "main")).trim(),
   );
+});
+
+test("a commit that was pushed stays as it is when the task is run again, however its base has moved on", async () => {
+  verifyBy("true");
+  world.options.agent = agentOf();
+  const first = await world.run("DEMO-1");
+  await commitToMain("other.txt", "x");
+
+  const second = await world.run("DEMO-1");
+
+  expect(second.repositories[0]?.commit).toBe(first.repositories[0]?.commit);
+  expect(await world.pullRequests.list()).toHaveLength(1);
 });
 
 test("a task that a person has go on is in progress again", async () => {
