@@ -141,12 +141,12 @@ test("a row that another program locks holds up its own thread, loses nothing, a
     ownership.accept(aMessage({ gateway: "a" }), PENDING),
   ]);
   await backends(other, WRITES);
-  await ownership.accept(aMessage({ gateway: "a" }), { ...PENDING, shard: 1 });
+  for (const shard of [1, 2, 3]) await ownership.accept(aMessage({ gateway: "a" }), { ...PENDING, shard });
   await other.query("commit");
   await held;
 
   expect(await store.conversation(conversationId)).toMatchObject({ status: "dead", lastError: "last" });
-  expect(await ownership.openMessages({ after: 0, limit: 9 })).toHaveLength(2);
+  expect(await ownership.openMessages({ after: 0, limit: 9 })).toHaveLength(4);
 });
 
 interface PlanNode {

@@ -1,40 +1,24 @@
 /**
- * The way to write to PostgreSQL for the owner: a few connections, each with one batch under way; what arrives
- * meanwhile shares the next one. A thread always uses the same connection, so that its writes keep their order.
- * A batch that the server refuses is halved until the one row it refuses is alone.
+ * The way to write to PostgreSQL for the owner: one batch under way, and what arrives meanwhile shares the next one. A
+ * batch that is held up (by a row that another program locks, say) holds up the shards that are in it; the others go
+ * on over a second connection. So a thread's writes keep their order. writer-connection.ts writes a batch.
  */
-import type { Client, Pool } from "pg";
-import type { RunChange } from "../../core/run-store.ts";
+import type { Pool } from "pg";
 import type { AcceptedByOwner, StoredEvent } from "../../core/store.ts";
-import { deliveryClosed, leaseLost } from "../owner-errors.ts";
-import { locksOf, writeRun } from "../run-changes.ts";
-import { connect, endClient } from "./connection.ts";
-import { toStoreError } from "./errors.ts";
 import { WakeCalls } from "./wake-calls.ts";
-import {
-  CONVERSATION_BY_KEY,
-  EVENT_BY_SEQUENCE,
-  readWayResult,
-  rowsOf,
-  type WayOperation,
-  type WayResult,
-  wayQuery,
-} from "./way.ts";
-import { callsOf } from "./way-lists.ts";
+import { rowsOf, type WayOperation } from "./way.ts";
+import { type Pending, runOf, WriterConnection } from "./writer-connection.ts";
 
 /** How many operations one statement carries at the most. */
 const MAX_BATCH_OPERATIONS = 256;
-/** How many connections write side by side. */
+/** How many connections may write side by side. Most of what a batch costs is the same for one row and for thirty. */
 const WRITER_CONNECTIONS = 2;
-
+/** Fewer operations than that wait a turn for what the answers just given bring: one batch for both is half the work. */
+const WORTH_A_BATCH = 24;
+/** How long a batch may be under way before what is not of its shards goes past it. */
+const HELD_UP_MS = 100;
 /** How long closing waits for the batches under way. */
 const CLOSE_TIMEOUT_MS = 5000;
-
-interface Pending {
-  operation: WayOperation;
-  resolve(value: unknown): void;
-  reject(error: unknown): void;
-}
 
 export interface WriterOptions {
   url: string;
@@ -46,8 +30,12 @@ export interface WriterOptions {
 }
 
 export class PostgresWriter {
-  readonly #connections: WriterConnection[];
+  readonly #connections: readonly WriterConnection[];
   readonly #wakeCalls: WakeCalls;
+  #queue: Pending[] = [];
+  readonly #underWay = new Map<WriterConnection, UnderWay>();
+  #isScheduled = false;
+  #idleCallbacks: (() => void)[] = [];
 
   constructor(options: WriterOptions) {
     const wakeCalls = new WakeCalls(options.pool);
@@ -62,224 +50,108 @@ export class PostgresWriter {
     shard: number,
     accept: Extract<WayOperation, { accept: unknown }>["accept"],
   ): Promise<AcceptedByOwner> {
-    return this.#of(shard).submit({ accept }) as Promise<AcceptedByOwner>;
+    return this.#submit({ accept }, shard) as Promise<AcceptedByOwner>;
   }
 
   record(change: Extract<WayOperation, { change: unknown }>["change"]): Promise<StoredEvent[]> {
-    return this.#of(change.shard).submit({ change }) as Promise<StoredEvent[]>;
+    return this.#submit({ change }, change.shard) as Promise<StoredEvent[]>;
   }
 
   /** Ends the connections after the batches under way and waiting. */
   async close(): Promise<void> {
-    await Promise.all(this.#connections.map((connection) => connection.close()));
-    await this.#wakeCalls.close();
-  }
-
-  #of(shard: number): WriterConnection {
-    return this.#connections[shard % this.#connections.length] as WriterConnection;
-  }
-}
-
-class WriterConnection {
-  readonly #options: WriterOptions & { wakeCalls: WakeCalls };
-  #client: Client | undefined;
-  #queue: Pending[] = [];
-  #isScheduled = false;
-  #idleCallbacks: (() => void)[] = [];
-
-  constructor(options: WriterOptions & { wakeCalls: WakeCalls }) {
-    this.#options = options;
-  }
-
-  submit(operation: WayOperation): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.#queue.push({ operation, resolve, reject });
-      if (this.#isScheduled) return;
-      this.#isScheduled = true;
-      setImmediate(() => void this.#flush());
-    });
-  }
-
-  async close(): Promise<void> {
-    if (this.#isScheduled) {
+    if (this.#queue.length > 0 || this.#underWay.size > 0) {
       // A server that does not answer any more must not hold up a stop: what is under way is given up then.
-      const hangUp = setTimeout(() => this.#drop(), CLOSE_TIMEOUT_MS);
+      const hangUp = setTimeout(() => {
+        for (const connection of this.#connections) connection.drop();
+      }, CLOSE_TIMEOUT_MS);
       await new Promise<void>((resolve) => {
         this.#idleCallbacks.push(resolve);
       });
       clearTimeout(hangUp);
     }
-    const client = this.#client;
-    this.#client = undefined;
-    if (client) await endClient(client);
+    await Promise.all(this.#connections.map((connection) => connection.close()));
+    await this.#wakeCalls.close();
   }
 
-  async #flush(): Promise<void> {
-    while (this.#queue.length > 0) {
-      await this.#write(this.#takeBatch());
+  #submit(operation: WayOperation, shard: number): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ operation, shard, resolve, reject });
+      if (!this.#isBusy) this.#handOutSoon();
+    });
+  }
+
+  /** Together with what else is written in this turn. */
+  #handOutSoon(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#handOut();
+    });
+  }
+
+  /** Whether what comes now has to wait for the end of a batch, or until that one is held up. */
+  get #isBusy(): boolean {
+    if (this.#underWay.size === this.#connections.length) return true;
+    for (const { isHeldUp } of this.#underWay.values()) if (!isHeldUp) return true;
+    return false;
+  }
+
+  #handOut(): void {
+    while (this.#queue.length > 0 && !this.#isBusy) {
+      const connection = this.#connections.find((each) => !this.#underWay.has(each));
+      const batch = this.#takeBatch();
+      if (!connection || batch.length === 0) return;
+      this.#begin(connection, batch);
     }
-    this.#isScheduled = false;
+    if (this.#underWay.size > 0 || this.#queue.length > 0) return;
     for (const callback of this.#idleCallbacks.splice(0)) callback();
   }
 
-  /** The next operations up to the first that writes a row which another of them writes. */
-  #takeBatch(): Pending[] {
-    const written = new Set<string>();
-    let count = 0;
-    for (const { operation } of this.#queue) {
-      const rows = rowsOf(operation);
-      // A change of a run has statements of its own, and a transaction for itself.
-      if (runOf(operation) && count > 0) break;
-      if (count === MAX_BATCH_OPERATIONS || rows.some((row) => written.has(row))) break;
-      for (const row of rows) written.add(row);
-      count += 1;
-      if (runOf(operation)) break;
-    }
-    return this.#queue.splice(0, count);
-  }
-
-  async #write(batch: Pending[]): Promise<void> {
-    try {
-      await this.#writeOrThrow(batch);
-      const { wakeCalls, idOf } = this.#options;
-      wakeCalls.call(batch.flatMap(({ operation }) => callsOf(operation, idOf)));
-    } catch (cause) {
-      const error = toStoreError(cause, this.#options.location);
-      if (error.code === "STORE_REFUSED_ROW" && batch.length > 1) {
-        const half = Math.ceil(batch.length / 2);
-        await this.#write(batch.slice(0, half));
-        await this.#write(batch.slice(half));
-        return;
-      }
-      if (error.code === "STORE_UNAVAILABLE") this.#drop();
-      for (const pending of batch) pending.reject(error);
-    }
-  }
-
-  async #writeOrThrow(batch: Pending[]): Promise<void> {
-    const client = await this.#connected();
-    const run = batch[0] && runOf(batch[0].operation);
-    if (!run) return this.#writeBatch(client, batch);
-    // The answers wait for the commit.
-    const answers: (() => void)[] = [];
-    const later = batch.map(
-      ({ operation, resolve, reject }): Pending => ({
-        operation,
-        resolve: (value) => answers.push(() => resolve(value)),
-        reject: (error) => answers.push(() => reject(error)),
-      }),
-    );
-    try {
-      await client.query("begin");
-      for (const { text, values } of locksOf(run)) await client.query(text, values);
-      await this.#writeBatch(client, later);
-      await writeRunTo(client, run);
-      await client.query("commit");
-    } catch (error) {
-      // A connection on which that fails too is dropped by whoever gets the error.
-      await client.query("rollback").catch(() => this.#drop());
-      throw error;
-    }
-    for (const answer of answers) answer();
-  }
-
-  async #writeBatch(client: Client, batch: Pending[]): Promise<void> {
-    const query = wayQuery(
-      batch.map(({ operation }) => operation),
-      this.#options,
-    );
-    const { rows } = await client.query<WayResult>(query);
-    const result = rows[0];
-    if (!result?.is_owner) throw leaseLost(this.#options.location);
-    const written = readWayResult(result);
-    const known: Pending[] = [];
-    let deliveryChanges = 0;
-    for (const pending of batch) {
-      if ("change" in pending.operation && pending.operation.change.delivery) {
-        deliveryChanges += 1;
-        if (written.isClosed(deliveryChanges)) {
-          pending.reject(deliveryClosed());
-          continue;
-        }
-      }
-      const answer = answerOf(pending.operation, written);
-      if (answer === undefined) known.push(pending);
-      else pending.resolve(answer);
-    }
-    for (const { operation, resolve, reject } of known) {
-      const answer = lookUp(client, { operation, written });
-      await answer.then(resolve, (error) => reject(toStoreError(error, this.#options.location)));
-    }
-  }
-
-  async #connected(): Promise<Client> {
-    if (this.#client) return this.#client;
-    const client = await connect(this.#options.url);
-    client.on("error", () => {
-      if (this.#client === client) this.#drop();
+  #begin(connection: WriterConnection, batch: Pending[]): void {
+    const underWay = { shards: new Set(batch.map(({ shard }) => shard)), isHeldUp: false };
+    this.#underWay.set(connection, underWay);
+    const holdUp = setTimeout(() => {
+      underWay.isHeldUp = true;
+      this.#handOut();
+    }, HELD_UP_MS);
+    void connection.write(batch).then(() => {
+      clearTimeout(holdUp);
+      this.#underWay.delete(connection);
+      if (this.#queue.length < WORTH_A_BATCH) this.#handOutSoon();
+      else this.#handOut();
     });
-    // The statement is planned once, perhaps while the tables are empty: never by reading a whole table.
-    await client.query("set enable_seqscan = off");
-    this.#client = client;
-    return client;
   }
 
-  #drop(): void {
-    const client = this.#client;
-    this.#client = undefined;
-    if (client) void endClient(client);
+  /** The next operations of shards that are not under way, up to the first that writes a row which another of them writes. */
+  #takeBatch(): Pending[] {
+    const blocked = new Set([...this.#underWay.values()].flatMap(({ shards }) => [...shards]));
+    const written = new Set<string>();
+    const batch: Pending[] = [];
+    // What is behind another one of its shard that waits, waits too.
+    const left: Pending[] = [];
+    let next = 0;
+    for (let isFull = false; next < this.#queue.length && !isFull; next += 1) {
+      const pending = this.#queue[next] as Pending;
+      if (blocked.has(pending.shard)) {
+        left.push(pending);
+        continue;
+      }
+      const rows = rowsOf(pending.operation);
+      // A change of a run has statements of its own, and a transaction for itself.
+      const hasRun = runOf(pending.operation) !== undefined;
+      if (hasRun && batch.length > 0) break;
+      if (rows.some((row) => written.has(row))) break;
+      for (const row of rows) written.add(row);
+      batch.push(pending);
+      isFull = hasRun || batch.length === MAX_BATCH_OPERATIONS;
+    }
+    this.#queue = [...left, ...this.#queue.slice(next)];
+    return batch;
   }
 }
 
-function runOf(operation: WayOperation): RunChange | undefined {
-  return "change" in operation ? operation.change.run : undefined;
-}
-
-async function writeRunTo(client: Client, change: RunChange): Promise<void> {
-  const statements = writeRun(change);
-  let next = statements.next();
-  while (!next.done) {
-    const { text, values } = next.value;
-    next = statements.next((await client.query(text, values)).rows);
-  }
-}
-
-type Written = ReturnType<typeof readWayResult>;
-
-/** Undefined where the batch has not made every row of the operation: some were there before. */
-function answerOf(operation: WayOperation, written: Written): AcceptedByOwner | StoredEvent[] | undefined {
-  if ("accept" in operation) {
-    const conversationId = written.conversationOf(operation.accept.message.id);
-    const { hasUnowned } = written;
-    return conversationId === undefined ? undefined : { conversationId, isDuplicate: false, hasUnowned };
-  }
-  const events = written.eventsOf(operation.change);
-  return events.every((event) => event !== undefined) ? events : undefined;
-}
-
-/** Finds what was there before, row by row: it happens only after a crash or for a repeated message. */
-async function lookUp(
-  client: Client,
-  { operation, written }: { operation: WayOperation; written: Written },
-): Promise<AcceptedByOwner | StoredEvent[]> {
-  if ("accept" in operation) {
-    const { gatewayId, message } = operation.accept;
-    const { rows } = await client.query<{ id: number }>(CONVERSATION_BY_KEY, [
-      gatewayId,
-      message.idempotencyKey,
-    ]);
-    return { conversationId: Number(rows[0]?.id), isDuplicate: true, hasUnowned: false };
-  }
-  const events: StoredEvent[] = [];
-  for (const [index, made] of written.eventsOf(operation.change).entries()) {
-    const { conversationId, sequence, deliveries = [] } = operation.change.events?.[index] ?? {};
-    const ids = deliveries.map(({ deliveryId }) => deliveryId);
-    const { rows } = await client.query<{ id: number; is_same: boolean }>(EVENT_BY_SEQUENCE, [
-      conversationId,
-      sequence,
-      ids,
-    ]);
-    events.push(made ?? { eventId: Number(rows[0]?.id), isNew: rows[0]?.is_same ?? false });
-  }
-  return events;
+interface UnderWay {
+  shards: ReadonlySet<number>;
+  isHeldUp: boolean;
 }

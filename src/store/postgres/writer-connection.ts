@@ -1,0 +1,199 @@
+/**
+ * One connection of the writer: writes one batch at a time and answers its operations. A batch that the server refuses
+ * is halved until the one row it refuses is alone.
+ */
+import type { Client } from "pg";
+import type { RunChange } from "../../core/run-store.ts";
+import type { AcceptedByOwner, StoredEvent } from "../../core/store.ts";
+import { deliveryClosed, leaseLost } from "../owner-errors.ts";
+import { locksOf, writeRun } from "../run-changes.ts";
+import { connect, endClient } from "./connection.ts";
+import { toStoreError } from "./errors.ts";
+import type { WakeCalls } from "./wake-calls.ts";
+import {
+  CONVERSATION_BY_KEY,
+  EVENT_BY_SEQUENCE,
+  readWayResult,
+  type WayOperation,
+  type WayResult,
+  wayQuery,
+} from "./way.ts";
+import { callsOf } from "./way-lists.ts";
+
+export interface Pending {
+  operation: WayOperation;
+  /** Of its thread. */
+  shard: number;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+export interface WriterConnectionOptions {
+  url: string;
+  location: string;
+  epoch: number;
+  idOf(gateway: string): number;
+  wakeCalls: WakeCalls;
+}
+
+export class WriterConnection {
+  readonly #options: WriterConnectionOptions;
+  #client: Client | undefined;
+
+  constructor(options: WriterConnectionOptions) {
+    this.#options = options;
+  }
+
+  async close(): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
+    if (client) await endClient(client);
+  }
+
+  /** Gives up what is under way. */
+  drop(): void {
+    void this.close();
+  }
+
+  /** Resolves when each operation of the batch has its answer or its error. */
+  async write(batch: Pending[]): Promise<void> {
+    try {
+      await this.#writeOrThrow(batch);
+      const { wakeCalls, idOf } = this.#options;
+      wakeCalls.call(batch.flatMap(({ operation }) => callsOf(operation, idOf)));
+    } catch (cause) {
+      const error = toStoreError(cause, this.#options.location);
+      if (error.code === "STORE_REFUSED_ROW" && batch.length > 1) {
+        const half = Math.ceil(batch.length / 2);
+        await this.write(batch.slice(0, half));
+        await this.write(batch.slice(half));
+        return;
+      }
+      if (error.code === "STORE_UNAVAILABLE") this.drop();
+      for (const pending of batch) pending.reject(error);
+    }
+  }
+
+  async #writeOrThrow(batch: Pending[]): Promise<void> {
+    const client = await this.#connected();
+    const run = batch[0] && runOf(batch[0].operation);
+    if (!run) return this.#writeBatch(client, batch);
+    // The answers wait for the commit.
+    const answers: (() => void)[] = [];
+    const later = batch.map(
+      ({ operation, shard, resolve, reject }): Pending => ({
+        operation,
+        shard,
+        resolve: (value) => answers.push(() => resolve(value)),
+        reject: (error) => answers.push(() => reject(error)),
+      }),
+    );
+    try {
+      await client.query("begin");
+      for (const { text, values } of locksOf(run)) await client.query(text, values);
+      await this.#writeBatch(client, later);
+      await writeRunTo(client, run);
+      await client.query("commit");
+    } catch (error) {
+      // A connection on which that fails too is dropped by whoever gets the error.
+      await client.query("rollback").catch(() => this.drop());
+      throw error;
+    }
+    for (const answer of answers) answer();
+  }
+
+  async #writeBatch(client: Client, batch: Pending[]): Promise<void> {
+    const query = wayQuery(
+      batch.map(({ operation }) => operation),
+      this.#options,
+    );
+    const { rows } = await client.query<WayResult>(query);
+    const result = rows[0];
+    if (!result?.is_owner) throw leaseLost(this.#options.location);
+    const written = readWayResult(result);
+    const known: Pending[] = [];
+    let deliveryChanges = 0;
+    for (const pending of batch) {
+      if ("change" in pending.operation && pending.operation.change.delivery) {
+        deliveryChanges += 1;
+        if (written.isClosed(deliveryChanges)) {
+          pending.reject(deliveryClosed());
+          continue;
+        }
+      }
+      const answer = answerOf(pending.operation, written);
+      if (answer === undefined) known.push(pending);
+      else pending.resolve(answer);
+    }
+    for (const { operation, resolve, reject } of known) {
+      const answer = lookUp(client, { operation, written });
+      await answer.then(resolve, (error) => reject(toStoreError(error, this.#options.location)));
+    }
+  }
+
+  async #connected(): Promise<Client> {
+    if (this.#client) return this.#client;
+    const client = await connect(this.#options.url);
+    client.on("error", () => {
+      if (this.#client === client) this.drop();
+    });
+    // The statement is planned once, perhaps while the tables are empty: never by reading a whole table.
+    await client.query("set enable_seqscan = off");
+    this.#client = client;
+    return client;
+  }
+}
+
+/** What of an operation has a transaction for itself. */
+export function runOf(operation: WayOperation): RunChange | undefined {
+  return "change" in operation ? operation.change.run : undefined;
+}
+
+async function writeRunTo(client: Client, change: RunChange): Promise<void> {
+  const statements = writeRun(change);
+  let next = statements.next();
+  while (!next.done) {
+    const { text, values } = next.value;
+    next = statements.next((await client.query(text, values)).rows);
+  }
+}
+
+type Written = ReturnType<typeof readWayResult>;
+
+/** Undefined where the batch has not made every row of the operation: some were there before. */
+function answerOf(operation: WayOperation, written: Written): AcceptedByOwner | StoredEvent[] | undefined {
+  if ("accept" in operation) {
+    const conversationId = written.conversationOf(operation.accept.message.id);
+    const { hasUnowned } = written;
+    return conversationId === undefined ? undefined : { conversationId, isDuplicate: false, hasUnowned };
+  }
+  const events = written.eventsOf(operation.change);
+  return events.every((event) => event !== undefined) ? events : undefined;
+}
+
+/** Finds what was there before, row by row: it happens only after a crash or for a repeated message. */
+async function lookUp(
+  client: Client,
+  { operation, written }: { operation: WayOperation; written: Written },
+): Promise<AcceptedByOwner | StoredEvent[]> {
+  if ("accept" in operation) {
+    const { gatewayId, message } = operation.accept;
+    const { rows } = await client.query<{ id: number }>(CONVERSATION_BY_KEY, [
+      gatewayId,
+      message.idempotencyKey,
+    ]);
+    return { conversationId: Number(rows[0]?.id), isDuplicate: true, hasUnowned: false };
+  }
+  const events: StoredEvent[] = [];
+  for (const [index, made] of written.eventsOf(operation.change).entries()) {
+    const { conversationId, sequence, deliveries = [] } = operation.change.events?.[index] ?? {};
+    const ids = deliveries.map(({ deliveryId }) => deliveryId);
+    const { rows } = await client.query<{ id: number; is_same: boolean }>(EVENT_BY_SEQUENCE, [
+      conversationId,
+      sequence,
+      ids,
+    ]);
+    events.push(made ?? { eventId: Number(rows[0]?.id), isNew: rows[0]?.is_same ?? false });
+  }
+  return events;
+}
