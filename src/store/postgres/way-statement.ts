@@ -38,11 +38,7 @@ function wayStatement(name: string, lists: readonly List[]): WayStatement {
   };
   const has = (list: List) => lists.includes(list);
   const parts = [LEASE, ...PARTS.filter(([list]) => has(list)).map(([, part]) => part(rows))];
-  const results = [
-    IS_OWNER,
-    HAS_UNOWNED,
-    ...RESULTS.filter(([list]) => has(list)).map(([, result]) => result),
-  ];
+  const results = [IS_OWNER, ...RESULTS.filter(([list]) => has(list)).map(([, result]) => result)];
   return { name, lists, text: `with\n${parts.join(",\n")}\nselect ${results.join(",\n  ")}` };
 }
 
@@ -144,11 +140,12 @@ const HAS_UNOWNED = `(select count(l.shard) > 0 or count(*) = ${LOOKED_AT} from 
 
 /** What the parts of a list answer; `WayResult` says what is what. */
 const RESULTS: readonly [List, string][] = [
-  [ACCEPTANCES, arrayOf("message_id", { from: "accepted", order: "id", as: "message_ids" })],
-  [ACCEPTANCES, arrayOf("id", { from: "accepted", order: "id", as: "conversation_ids" })],
-  [EVENTS, arrayOf("id", { from: "emitted", order: "id", as: "event_ids" })],
-  [EVENTS, arrayOf("conversation_id", { from: "emitted", order: "id", as: "event_conversations" })],
-  [EVENTS, arrayOf("sequence", { from: "emitted", order: "id", as: "event_sequences" })],
+  [ACCEPTANCES, HAS_UNOWNED],
+  [ACCEPTANCES, arrayOf("message_id", { from: "accepted", as: "message_ids" })],
+  [ACCEPTANCES, arrayOf("id", { from: "accepted", as: "conversation_ids" })],
+  [EVENTS, arrayOf("id", { from: "emitted", as: "event_ids" })],
+  [EVENTS, arrayOf("conversation_id", { from: "emitted", as: "event_conversations" })],
+  [EVENTS, arrayOf("sequence", { from: "emitted", as: "event_sequences" })],
   [SUBSCRIPTIONS, broadcast("event_id", "broadcast_events")],
   [SUBSCRIPTIONS, broadcast("target", "broadcast_targets")],
   [SUBSCRIPTIONS, broadcast("delivery_id", "broadcast_ids")],
@@ -163,8 +160,10 @@ function broadcast(column: string, as: string): string {
   return arrayOf(column, { from: "broadcast", order: "event_id, subscriber_id", as });
 }
 
-function arrayOf(column: string, { from, order, as }: { from: string; order: string; as: string }): string {
-  return `(select coalesce(array_agg(${column} order by ${order}), '{}') from ${from}) as ${as}`;
+/** The arrays of one part have its rows in one order, whichever it is, unless `order` says so. */
+function arrayOf(column: string, { from, order, as }: { from: string; order?: string; as: string }): string {
+  const sorted = order === undefined ? column : `${column} order by ${order}`;
+  return `(select coalesce(array_agg(${sorted}), '{}') from ${from}) as ${as}`;
 }
 
 const ANSWERED = [INBOX_ENDS, EVENTS, DELIVERIES];
@@ -177,6 +176,7 @@ export const WAY_STATEMENTS: readonly WayStatement[] = [
   wayStatement("robson_answer", ANSWERED),
   wayStatement("robson_delivered", [DELIVERY_CHANGES]),
   wayStatement("robson_usual", USUAL),
+  wayStatement("robson_begun", [...USUAL, INBOX_CHANGES]),
   wayStatement("robson_way", [...USUAL, INBOX_CHANGES, SUBSCRIPTIONS, FAILURES, HINTS]),
 ];
 

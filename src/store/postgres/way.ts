@@ -40,7 +40,7 @@ export const EVENT_BY_SEQUENCE = `select e.id, exists (select from process_event
 export interface WayResult {
   is_owner: boolean;
   /** Others had stored messages before this batch that are perhaps for this process. */
-  has_unowned: boolean;
+  has_unowned?: boolean;
   message_ids?: string[];
   conversation_ids?: number[];
   event_ids?: number[];
@@ -101,7 +101,7 @@ export function readWayResult(result: WayResult) {
   };
   const closed = new Set(result.closed_deliveries ?? []);
   return {
-    hasUnowned: result.has_unowned,
+    hasUnowned: result.has_unowned ?? false,
     /** Of the n-th change of a delivery in the batch, counted from 1. */
     isClosed: (position: number): boolean => closed.has(position),
     conversationOf: (messageId: string): number | undefined => conversations.get(messageId),

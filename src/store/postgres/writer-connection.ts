@@ -137,8 +137,9 @@ export class WriterConnection {
     client.on("error", () => {
       if (this.#client === client) this.drop();
     });
-    // The statement is planned once, perhaps while the tables are empty: never by reading a whole table.
-    await client.query("set enable_seqscan = off");
+    // A statement is planned once, perhaps while the tables are empty: never by reading a whole table. For small batches
+    // the server would think a plan of their own worth it each time, which costs as much again as such a batch.
+    await client.query("set enable_seqscan = off; set plan_cache_mode = force_generic_plan");
     this.#client = client;
     return client;
   }
