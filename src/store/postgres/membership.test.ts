@@ -66,3 +66,24 @@ test("a shard that is ours by the database's word is held, although the answer t
 
   await vi.waitFor(() => expect(first.shards()).toHaveLength(128), PATIENTLY);
 });
+
+test("processes that wait for each other's end keep no row from being cleaned up", async (t) => {
+  const { join, other } = await openCluster(t);
+  await join("first");
+  await join("second");
+  const count = async (condition: string) => {
+    await other.query("select pg_stat_clear_snapshot()");
+    const { rows } = await other.query(
+      `select from pg_stat_activity where datname = current_database() and ${condition}`,
+    );
+    return rows.length;
+  };
+  const waiting = "pid in (select pid from pg_locks where locktype = 'advisory' and not granted)";
+  await vi.waitUntil(async () => (await count(waiting)) === 2, PATIENTLY);
+
+  const { rows } = await other.query("select pg_current_xact_id()::text as now");
+  const seesOlder = `age(backend_xmin) > age('${rows[0]?.now}'::xid)`;
+  await vi.waitUntil(async () => (await count(seesOlder)) === 0, PATIENTLY);
+
+  await vi.waitUntil(async () => (await count(waiting)) === 2, PATIENTLY);
+});

@@ -10,6 +10,13 @@ import { PROCESS_LOCK_CLASS } from "./session.ts";
 /** How long after trouble with its connection the next try is made. */
 const RETRY_MS = 1000;
 
+/**
+ * How long one wait is. What a statement could see when it began is kept by the server until it ends: with one that waits
+ * for days no row that was changed since could be cleaned up, anywhere in the database. Less than `deadlock_timeout`,
+ * from which on a server may log each wait.
+ */
+const WAIT_MS = 900;
+
 export interface PeerWatchOptions {
   url: string;
   pool: Pool;
@@ -46,7 +53,8 @@ export class PeerWatch {
       const client = await connecting;
       // Should this process be killed: the server is not to wait on in its name.
       await client.query("set client_connection_check_interval = '5s'");
-      await client.query("select pg_advisory_lock_shared($1, $2)", [PROCESS_LOCK_CLASS, peerId]);
+      await client.query(`set lock_timeout = ${WAIT_MS}`);
+      await client.query(waitForLockOf(peerId));
     } catch {
       // The connection broke: whether the peer lives is seen at the next look, which watches again.
       await setTimeout(RETRY_MS, undefined, { ref: false });
@@ -67,4 +75,16 @@ export class PeerWatch {
     await this.#options.pool.query("select pg_cancel_backend($1)", [processID]).catch(() => undefined);
     await endClient(client);
   }
+}
+
+/** Waits on the server, in one statement but in transactions of `WAIT_MS` each: nothing of that is sent or logged. */
+function waitForLockOf(peerId: number): string {
+  return `do $$ begin loop
+    begin
+      perform pg_advisory_lock_shared(${PROCESS_LOCK_CLASS}, ${peerId});
+      return;
+    exception when lock_not_available then null;
+    end;
+    commit;
+  end loop; end $$`;
 }
