@@ -66,10 +66,16 @@ export class WakeCalls {
     while (this.#waiting.size > 0) {
       const payload = this.#waiting.size > MAX_NAMED ? "" : [...this.#waiting].join(",");
       this.#waiting.clear();
-      await this.#pool.query(SAY, [WAKE_CHANNEL, payload]).catch(() => undefined);
+      await this.#pool.query({ ...SAY, values: [WAKE_CHANNEL, payload] }).catch(() => undefined);
     }
   }
 }
 
-/** Nothing is lost with the server's last moments but the call itself, so no flush is waited for. */
-const SAY = "select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
+/**
+ * Nothing is lost with the server's last moments but the call itself, so no flush is waited for. It has a name, so that
+ * the server parses and plans it once for a connection.
+ */
+const SAY = {
+  name: "robson_call",
+  text: "select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)",
+};
