@@ -68,9 +68,9 @@ function createOwnership(membership: Membership, { pool, url, location }: Postgr
     if (rows.length === 0) throw leaseLost(location);
   };
   const unowned = new Unowned({
-    read: (limit) => read<MessageRow & { version: string }>(UNOWNED, [epoch, limit]),
+    read: (limit) => writer.ask<MessageRow & { version: string }>(UNOWNED, [epoch, limit]),
     hide: async (rows) => {
-      await read(HIDE, [epoch, rows.map(({ id }) => id), rows.map(({ version }) => version)]);
+      await writer.ask(HIDE, [epoch, rows.map(({ id }) => id), rows.map(({ version }) => version)]);
     },
   });
   let isReleased = false;
@@ -149,20 +149,26 @@ const OPEN_MESSAGES = `select ${MESSAGE_COLUMNS} from inbox i join conversations
   left join gateways g on g.id = c.gateway_id ${RUN} where i.${OPEN} and i.conversation_id > $2
   order by i.conversation_id limit $3`;
 
-const UNOWNED = `select ${MESSAGE_COLUMNS}, i.xmin::text as version
+export const UNOWNED = {
+  name: "robson_unowned",
+  text: `select ${MESSAGE_COLUMNS}, i.xmin::text as version
   from inbox i join conversations c on c.id = i.conversation_id
   join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE}
   left join gateways g on g.id = c.gateway_id ${RUN} where i.${OPEN} and i.is_unowned = 1
-    and exists (select from processes where id = $1) order by i.conversation_id limit $2`;
+    and exists (select from processes where id = $1) order by i.conversation_id limit $2`,
+};
 
 /**
  * Waits for no lock: what someone is writing at this moment is another version soon, and his writes never wait for two
  * of ours. No flush is waited for: what is lost with the server is hidden once more, or written by its owner.
  */
-const HIDE = `with hidden as (update inbox set is_unowned = 0 where ${FENCE} and conversation_id in (
+export const HIDE = {
+  name: "robson_hide",
+  text: `with hidden as (update inbox set is_unowned = 0 where ${FENCE} and conversation_id in (
     select i.conversation_id from inbox i join unnest($2::int8[], $3::text[]) as x (id, version)
     on i.conversation_id = x.id where i.xmin::text = x.version for update of i skip locked) returning 1)
-  select count(*), set_config('synchronous_commit', 'off', true) from hidden`;
+  select count(*), set_config('synchronous_commit', 'off', true) from hidden`,
+};
 
 const WAKE_DUE = `update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null
   where status = 'waiting' and next_attempt_at <= $2 and conversation_id in (

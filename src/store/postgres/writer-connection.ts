@@ -1,8 +1,9 @@
 /**
  * One connection of the writer: writes one batch at a time and answers its operations. A batch that the server refuses
- * is halved until the one row it refuses is alone.
+ * is halved until the one row it refuses is alone. All that it runs is planned once, for tables of any size.
  */
 import type { Client } from "pg";
+import type { RobsonError } from "../../core/errors.ts";
 import type { RunChange } from "../../core/run-store.ts";
 import type { AcceptedByOwner, StoredEvent } from "../../core/store.ts";
 import { deliveryClosed, leaseLost } from "../owner-errors.ts";
@@ -39,20 +40,39 @@ export interface WriterConnectionOptions {
 export class WriterConnection {
   readonly #options: WriterConnectionOptions;
   #client: Client | undefined;
+  #connecting: Promise<Client> | undefined;
 
   constructor(options: WriterConnectionOptions) {
     this.#options = options;
   }
 
   async close(): Promise<void> {
+    await this.#connecting?.catch(() => undefined);
+    await this.#end();
+  }
+
+  /** Gives up what is under way. */
+  drop(): void {
+    void this.#end();
+  }
+
+  async #end(): Promise<void> {
     const client = this.#client;
     this.#client = undefined;
     if (client) await endClient(client);
   }
 
-  /** Gives up what is under way. */
-  drop(): void {
-    void this.close();
+  /** Runs a statement by its name, behind the batch under way. */
+  async ask<Row extends object>(
+    statement: { name: string; text: string },
+    values: unknown[],
+  ): Promise<Row[]> {
+    try {
+      const client = await this.#connected();
+      return (await client.query<Row>({ ...statement, values })).rows;
+    } catch (cause) {
+      throw this.#failed(cause);
+    }
   }
 
   /** Resolves when each operation of the batch has its answer or its error. */
@@ -62,16 +82,22 @@ export class WriterConnection {
       const { wakeCalls, idOf } = this.#options;
       wakeCalls.call(batch.flatMap(({ operation }) => callsOf(operation, idOf)));
     } catch (cause) {
-      const error = toStoreError(cause, this.#options.location);
+      const error = this.#failed(cause);
       if (error.code === "STORE_REFUSED_ROW" && batch.length > 1) {
         const half = Math.ceil(batch.length / 2);
         await this.write(batch.slice(0, half));
         await this.write(batch.slice(half));
         return;
       }
-      if (error.code === "STORE_UNAVAILABLE") this.drop();
       for (const pending of batch) pending.reject(error);
     }
+  }
+
+  /** A connection that has failed is made anew for the next. */
+  #failed(cause: unknown): RobsonError {
+    const error = toStoreError(cause, this.#options.location);
+    if (error.code === "STORE_UNAVAILABLE") this.drop();
+    return error;
   }
 
   async #writeOrThrow(batch: Pending[]): Promise<void> {
@@ -133,6 +159,13 @@ export class WriterConnection {
 
   async #connected(): Promise<Client> {
     if (this.#client) return this.#client;
+    this.#connecting ??= this.#connect().finally(() => {
+      this.#connecting = undefined;
+    });
+    return this.#connecting;
+  }
+
+  async #connect(): Promise<Client> {
     const client = await connect(this.#options.url);
     client.on("error", () => {
       if (this.#client === client) this.drop();

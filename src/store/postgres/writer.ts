@@ -57,6 +57,11 @@ export class PostgresWriter {
     return this.#submit({ change }, change.shard) as Promise<StoredEvent[]>;
   }
 
+  /** What is asked often and is no part of a batch: planned once, as the batches are, on the connection that mostly is free. */
+  ask<Row extends object>(statement: { name: string; text: string }, values: unknown[]): Promise<Row[]> {
+    return (this.#connections.at(-1) as WriterConnection).ask(statement, values);
+  }
+
   /** Ends the connections after the batches under way and waiting. */
   async close(): Promise<void> {
     if (this.#queue.length > 0 || this.#underWay.size > 0) {
