@@ -215,6 +215,23 @@ test("a reading comes to its end however often it is to be done again, and is fo
   expect(backlog.isLive).toBe(true);
 });
 
+test("a reading that has asked for nothing yet is not followed by one more", async () => {
+  const { backlog, reads, answerReads } = setUp();
+  backlog.catchUp();
+  backlog.readAgain();
+  await answerReads();
+  expect(backlog.isLive).toBe(true);
+
+  backlog.fallBehind();
+  backlog.readAgain();
+  await new Promise((resolve) => setImmediate(resolve));
+  reads.shift()?.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  reads.shift()?.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([backlog.isLive, reads.length]).toEqual([true, 0]);
+});
+
 test("what is stored while a page is read is in memory, although the page is older and has what comes behind it", async () => {
   const { backlog, loads, store, answerReads } = setUp();
   store(11);

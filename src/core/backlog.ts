@@ -47,6 +47,8 @@ export class Backlog<Row> {
   #endedWhileReading: Set<string | number> | undefined;
   /** What was stored while a page was being read: the page may be older, and reach beyond it. */
   #storedWhileReading: Row[] = [];
+  /** Whether a page has been asked for since it fell behind. */
+  #hasBegun = false;
   /** Whether the reading under way is to be followed by another one. */
   #isDueAgain = false;
   #isStopped = false;
@@ -96,6 +98,7 @@ export class Backlog<Row> {
   fallBehind(): void {
     this.#state = "behind";
     this.#cursor = 0;
+    this.#hasBegun = false;
     this.#isDueAgain = false;
     this.#generation += 1;
     this.catchUp();
@@ -106,7 +109,7 @@ export class Backlog<Row> {
    * calls, it would never come there where it takes longer than they are apart.
    */
   readAgain(): void {
-    if (this.#isReading) this.#isDueAgain = true;
+    if (this.#isReading) this.#isDueAgain = this.#hasBegun;
     else this.fallBehind();
   }
 
@@ -186,6 +189,7 @@ export class Backlog<Row> {
   /** Undefined: given up. */
   async #readPage(): Promise<boolean | undefined> {
     const generation = this.#generation;
+    this.#hasBegun = true;
     const ended = new Set<string | number>();
     this.#endedWhileReading = ended;
     try {
