@@ -40,6 +40,7 @@ export class Backlog<Row> {
   /** Set while new writes wait for the change to live. */
   #gate: PromiseWithResolvers<void> | undefined;
   #isReading = false;
+  #reading: Promise<void> | undefined;
   /** Whether room has perhaps come free since the reading under way has looked for some. */
   #isRoomFreed = false;
   #failedReads = 0;
@@ -63,6 +64,14 @@ export class Backlog<Row> {
 
   get isLive(): boolean {
     return this.#state === "live";
+  }
+
+  /** Resolves when all that there is room for has been read, and `idle` has resolved after it without any more of it. */
+  async drained(idle: () => Promise<void>): Promise<void> {
+    do {
+      while (this.#isReading && !this.#isStopped) await this.#reading;
+      await idle();
+    } while (this.#isReading && !this.#isStopped);
   }
 
   /** Lets a write in, at once unless it has to wait; tell its end with `end`. Live: enter the lane now. Behind: store only, then `stored`. */
@@ -146,7 +155,7 @@ export class Backlog<Row> {
     this.#isReading = true;
     const generation = () => this.#generation;
     let seen = generation();
-    void this.#readOn(() => {
+    this.#reading = this.#readOn(() => {
       seen = generation();
     }).finally(() => {
       this.#isReading = false;

@@ -185,6 +185,11 @@ export class Outbox {
     await Promise.all([...this.#lanes.values()].map((lanes) => lanes.idle()));
   }
 
+  /** The same, of what has yet to come to memory too, as far as there is room. */
+  drained(): Promise<void> {
+    return this.#backlog.drained(() => this.idle());
+  }
+
   #prepared(message: StoredMessage, change: ChangeWithEvents): RecordToDeliver {
     const shard = shardOf(threadKey(message));
     // Without events nobody is asked where they go: a gateway that fails at it must not stop a message's end.
@@ -280,10 +285,7 @@ export class Outbox {
     return heldUntil ?? this.#leave(entry);
   }
 
-  /**
-   * What is left is a commit: it takes no room from what is to be sent. (But a process that is interrupted often is to
-   * have few under way in all.)
-   */
+  /** What is left is a commit, and takes no room; but a process that is often interrupted is to have few under way. */
   #onSent(entry: OutboxEntry, lane: Lane): void {
     if (entry.wasInterrupted) return;
     this.#giveTurn(entry);

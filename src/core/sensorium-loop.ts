@@ -295,7 +295,7 @@ export class SensoriumLoop {
     if (this.#failure !== undefined) endGrace(this.#failure);
     await inbox.idle();
     await this.#within(this.#limits.workerAbortGraceMs, dispatcher.leftoversEnded());
-    await withinGrace(outbox.idle(), grace.signal);
+    await withinGrace(outbox.drained(), grace.signal);
     outbox.stop();
     await outbox.idle();
     await withinGrace(running.gatewaysEnded, grace.signal);
