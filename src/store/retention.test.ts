@@ -6,7 +6,7 @@ import type { MessageStatus, Ownership, Status } from "../core/store.ts";
 import { aMessage } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
 import { createDatabase } from "../testing/postgres/database.ts";
-import { aDelivery, anEvent } from "../testing/store-suite/set-up.ts";
+import { aChange, aDelivery, anEvent } from "../testing/store-suite/set-up.ts";
 import type { TestEnd } from "../testing/temporary-folder.ts";
 import { openStore } from "./open-store.ts";
 import type { OpenedStore } from "./opened-store.ts";
@@ -129,9 +129,10 @@ describe.each(databaseKinds)("retention on $name", ({ create }) => {
 
   test("removes a run with its message and all that belongs to it, and keeps one that waits", async (t) => {
     const { store: opened, ownership, remove } = await setUp(t, await create(t));
-    const given = (message: MessageStatus): Given => ({ createdAt: ANCIENT, message });
-    const [ended = 0, waiting = 0] = await store(ownership, [given("done"), given("waiting")]);
+    const given: Given = { createdAt: ANCIENT, message: "waiting" };
+    const [ended = 0, waiting = 0] = await store(ownership, [given, given]);
     for (const conversationId of [ended, waiting]) await storeRun(ownership, conversationId);
+    await ownership.record({ shard: 0, message: aChange(ended, { status: "done" }) });
 
     expect(await remove("messages")).toBe(1);
 
