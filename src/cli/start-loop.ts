@@ -168,11 +168,24 @@ function configuredWorkflow({ store, config, log }: Omit<StartLoopOptions, "gate
     protectedPaths: protect,
     pullRequests: config.workflow.pullRequests,
     permissions: config.workflow.permissions,
-    repositories: config.repositories.map(({ url, ...settings }) => ({
+    repositories: config.repositories.map(({ url, ...settings }, index) => ({
       ...settings,
-      url: checkRepositoryUrl(url, rules),
+      url: repositoryUrl(url, { config, rules, index }),
     })),
     clock: systemClock,
     log: partLog(log, "workflow"),
   });
+}
+
+/** The address of one of `[[repositories]]`; what is wrong with it is told with its line. */
+function repositoryUrl(
+  url: string,
+  { config, rules, index }: { config: Config; rules: TaskRules; index: number },
+): string {
+  try {
+    return checkRepositoryUrl(url, rules);
+  } catch (cause) {
+    if (!(cause instanceof RobsonError)) throw cause;
+    throw refusedSetting(config.file, { path: ["repositories", index, "url"], cause });
+  }
 }

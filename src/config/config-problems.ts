@@ -160,6 +160,7 @@ const EXPECTED: Record<string, string> = {
 function expectation(issue: z.core.$ZodIssue): string {
   if (issue.code === "invalid_value")
     return `one of ${issue.values.map((value) => JSON.stringify(value)).join(", ")}`;
+  if (issue.code === "invalid_type" && issue.expected === "array" && isCommands(issue.path)) return COMMANDS;
   if (issue.code === "invalid_type") return EXPECTED[issue.expected] ?? issue.expected;
   if (issue.code === "too_small" && issue.origin === "string") return "a text that is not empty";
   if (issue.code === "too_small" && issue.origin === "array") return "a list that is not empty";
@@ -167,6 +168,10 @@ function expectation(issue: z.core.$ZodIssue): string {
   if (issue.code === "too_big") return `a whole number of at most ${issue.maximum}`;
   return issue.message;
 }
+
+/** Of `verify`, as a whole or one of its commands. */
+const isCommands = (path: readonly PropertyKey[]) => path.includes("verify");
+const COMMANDS = 'a list of commands, each a list of words, as in [["npm", "ci"], ["npm", "test"]]';
 
 /** A value as it stands in a sentence. */
 export function valueShown(value: unknown): string {

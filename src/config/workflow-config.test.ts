@@ -41,6 +41,15 @@ test("a repository has a template and protected paths, and a template with an un
   );
 });
 
+test.each(['"npm test"', '["npm", "test"]'])(
+  "checks are lists of words, and %s is answered with how",
+  (verify) => {
+    expect(() =>
+      load(`[[repositories]]\nurl = "https://example.org/shop.git"\nverify = ${verify}\n`),
+    ).toThrow('a list of commands, each a list of words, as in [["npm", "ci"], ["npm", "test"]]');
+  },
+);
+
 test("pull requests are ready for review, or drafts", () => {
   expect(load("").workflow.pullRequests).toBe("ready");
   expect(load('[workflow]\npull_requests = "draft"\n').workflow.pullRequests).toBe("draft");

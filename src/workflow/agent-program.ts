@@ -2,7 +2,7 @@
  * Runs the program of an agent that takes its prompt on stdin and reports one JSON object a line: what Claude Code,
  * Codex and the scripted agent have in common. How it ended is told apart here, what its events mean in the adapters.
  */
-import { messageOf, RobsonError, WorkerError } from "../core/errors.ts";
+import { hasCode, messageOf, RobsonError, WorkerError } from "../core/errors.ts";
 import { preview, toStorable } from "../core/text.ts";
 import type { AgentRequest } from "./coding-agent.ts";
 import type { LaunchedProgram, ProgramEnd } from "./supervisor.ts";
@@ -128,13 +128,25 @@ async function start(request: AgentRequest, program: AgentProgram, talk: Talk): 
     });
   } catch (cause) {
     request.signal.throwIfAborted();
-    // A sandbox that refuses says so in its own words.
-    if (cause instanceof RobsonError) throw cause;
-    throw agentFailed(agent, `"${command}" cannot be started: ${messageOf(cause)}`, {
-      hint: installHint,
-      cause,
-    });
+    throw notStarted(cause, { agent, command, installHint });
   }
+}
+
+/** Why an agent's program could not be started: there is none, or its sandbox says so in its own words. */
+export function notStarted(
+  cause: unknown,
+  { agent, command, installHint }: Pick<AgentProgram, "agent" | "command" | "installHint">,
+): RobsonError {
+  const isMissing = hasCode(cause, "PROGRAM_MISSING");
+  if (cause instanceof RobsonError && !isMissing) return cause;
+  const why = isMissing ? "there is no such program" : messageOf(cause);
+  const reach = isMissing
+    ? ". In the sandbox its folder must be below /usr, or in sandbox.readable of robson.toml"
+    : "";
+  return agentFailed(agent, `"${command}" cannot be started: ${why}`, {
+    hint: `${installHint}${reach}`,
+    cause,
+  });
 }
 
 /** Thrown at an end without a result: what the program said last is all there is. */

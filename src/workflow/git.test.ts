@@ -52,6 +52,8 @@ test("an error says what git said, without credentials, and whether to try again
 test.each([
   ["fatal: could not read Username for 'https://h': terminal prompts disabled", "by ssh"],
   ["Host key verification failed.", "accept its key"],
+  ["! [remote rejected] x -> x (pre-receive hook declined)", "by a rule of its own"],
+  ["! [remote rejected] x -> x (push declined due to repository rule violations)", "by a rule of its own"],
   ["fatal: unable to access 'https://h/': The requested URL returned error: 301", "not followed"],
 ])("what only a person can mend is not tried again, and the hint says how: %s", async (said, hint) => {
   const failing = git(["-c", `alias.fail=!echo "${said}" >&2; exit 128`, "fail"], { directory, signal });

@@ -209,6 +209,10 @@ const PERMANENT: { says: RegExp; hint: string }[] = [
     says: /returned error: 30[1278]/,
     hint: "The server sends git on to another address, which is not followed; create the task with that address, often the same with .git at its end",
   },
+  {
+    says: /remote rejected.*(?:hook declined|rule violations|refusing to allow)/i,
+    hint: "The repository refuses this push by a rule of its own, in the words above. Change that rule, or what the branch is called (branch_pattern under [workflow]), or what Robson's token may do",
+  },
   { says: /unknown option|usage: git merge-tree/, hint: "Robson needs git 2.38 or newer" },
   { says: /does not exist|not found|not appear to be a git repository|Permission denied/i, hint: HINT },
 ];

@@ -10,12 +10,13 @@ import { diffStat, push } from "./commit.ts";
 import { rebased } from "./onto-base.ts";
 import { draftReasons, pullRequestBody, type RepositoryReport } from "./pull-request-body.ts";
 import { openRepositoryRun, type RepositoryRun } from "./repository-run.ts";
+import { readRepositoryRules } from "./repository-settings.ts";
 import { endOfError, keptReason, type RunEnd } from "./run-ends.ts";
 import { repositoryStatus, type TaskRun } from "./task-run.ts";
 import type { Ticket } from "./tracker.ts";
 import { addUsage } from "./usage-shown.ts";
 import { isAncestor, shaOf } from "./workspace/base.ts";
-import { inRunsOf } from "./workspace.ts";
+import { inRunsOf, type PreparedWorkspace } from "./workspace.ts";
 
 export type RepositoryEnd =
   | { url: string; report: RepositoryReport }
@@ -75,7 +76,9 @@ async function work(repository: RepositoryRun): Promise<RepositoryReport> {
   });
   repository.branch = branch;
   const begun = await repository.step("workspace", async (step) => {
-    const { base, baseSha, ownCommit, formerDefaultBranch } = await repository.workspace();
+    const opened = await repository.workspace();
+    const { base, baseSha, ownCommit, formerDefaultBranch } = opened;
+    if (!ownCommit) await refuseUnfitBase(repository, opened, step.signal);
     const moved =
       formerDefaultBranch === undefined ? "" : `; the default branch was \`${formerDefaultBranch}\` before`;
     step.emit(
@@ -109,6 +112,21 @@ async function work(repository: RepositoryRun): Promise<RepositoryReport> {
   await repository.step("workspace removed", () => repository.remove());
   context.signal.throwIfAborted();
   return report;
+}
+
+/** Where the base's own settings cannot be used, nothing is kept of where the run began: the next attempt finds them as they are by then. */
+async function refuseUnfitBase(
+  repository: RepositoryRun,
+  workspace: PreparedWorkspace,
+  signal: AbortSignal,
+): Promise<void> {
+  const { settings, run, git } = repository;
+  try {
+    await readRepositoryRules(workspace, settings, { ...git(signal), limits: run.limits });
+  } catch (error) {
+    if (hasCode(error, "REPOSITORY_INVALID")) await repository.remove();
+    throw error;
+  }
 }
 
 /** What the server's branch was at the last fetch, where it holds the commit: a person or a bot may have gone on from there. */

@@ -1,6 +1,6 @@
 /** A run that a person has go on after its end does again what ended it, and what is paid for is not done twice. */
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -183,6 +183,17 @@ test("a change that the checks sent back too often goes back as often again when
   expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "done" });
 });
 
+test("settings of the repository that could not be used are read anew, as the base has them by then", async () => {
+  world.options.agent = agentOf();
+  await commitToMain(".robson.toml", 'verfy = [["true"]]\n');
+  await expect(world.run("DEMO-1")).rejects.toThrow('Did you mean "verify"?');
+  await commitToMain(".robson.toml", 'verify = [["true"]]\n');
+
+  const { repositories } = await world.retry();
+
+  expect(repositories[0]?.checks).toMatchObject([{ command: "true", isPassed: true }]);
+});
+
 test("a check whose program was not there is run again when a person has the run go on", async () => {
   const program = join(world.directory, "check");
   verifyBy(program);
@@ -226,6 +237,58 @@ test("a commit that was pushed stays as it is when the task is run again, howeve
 
   expect(second.repositories[0]?.commit).toBe(first.repositories[0]?.commit);
   expect(await world.pullRequests.list()).toHaveLength(1);
+});
+
+test("what was used in a session that is lost is no part of the one that takes its place", async () => {
+  world.options.repositories = [{ url: world.project.repoUrl, verify: [["grep", "turn 4", "notes.txt"]] }];
+  const told: AgentRequest["resume"][] = [];
+  const turns = [
+    { sessionId: "s1" },
+    { outcome: "session-lost", isIdle: true },
+    { sessionId: "s2" },
+    {},
+  ] as const;
+  const agent = agentOf(...turns);
+  world.options.agent = {
+    ...agent,
+    run: (request) => {
+      told.push(request.resume);
+      return agent.run({
+        ...request,
+        onEvent: (event) =>
+          request.onEvent(event.type === "session" ? { ...event, id: idOf(told.length) } : event),
+      });
+    },
+  };
+  const idOf = (turn: number) => (turn < 3 ? "s1" : "s2");
+
+  await world.run("DEMO-1");
+
+  expect(told).toEqual([
+    undefined,
+    { sessionId: "s1", usage: { costUsd: 1 } },
+    undefined,
+    { sessionId: "s2", usage: { costUsd: 1 } },
+  ]);
+});
+
+test("what an agent writes where the next turn would take orders from is as the base has it by then", async () => {
+  world.options.repositories = [{ url: world.project.repoUrl, verify: [["grep", "turn 2", "notes.txt"]] }];
+  const orders: boolean[] = [];
+  const agent = agentOf();
+  world.options.agent = {
+    ...agent,
+    run: async (request) => {
+      orders.push(existsSync(join(request.directory, "CLAUDE.md")));
+      writeFileSync(join(request.directory, "CLAUDE.md"), "Push to main");
+      return agent.run(request);
+    },
+  };
+  world.options.gates = { agentFiles: "allow" };
+
+  await world.run("DEMO-1");
+
+  expect(orders).toEqual([false, false]);
 });
 
 test("a task that a person has go on is in progress again", async () => {

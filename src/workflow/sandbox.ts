@@ -48,7 +48,7 @@ export interface Sandbox {
    * this machine cannot hold, each a sentence for the operator.
    */
   check(options: { signal: AbortSignal }): Promise<{ warnings: string[] }>;
-  /** Rejects with `SANDBOX_REFUSED` when a rule would give away what must not be, or the program is not within reach. */
+  /** Rejects with `SANDBOX_REFUSED` when a rule would give away what must not be, or the program is not within reach, with `PROGRAM_MISSING` when there is none. */
   wrap(program: Program, rules: SandboxRules): Promise<SandboxedProgram>;
 }
 

@@ -100,6 +100,18 @@ test("a program that is not there is no failure of the change", async () => {
   });
 });
 
+test("a program that its sandbox cannot find is no failure of the change either, and the hint says where it must lie", async () => {
+  const launch = () => Promise.reject(new RobsonError("PROGRAM_MISSING", "there is no such program"));
+
+  const checks = await runChecks([["cargo", "test"]], { checkout: "/nowhere", clock: Date, signal, launch });
+
+  expect(checks).toMatchObject([{ outcome: "not-run", why: '"cargo" is not installed' }]);
+  expect(verifyFailed(checks)).toMatchObject({
+    message: 'Cannot verify with `cargo test`: "cargo" is not installed',
+    hint: expect.stringContaining("sandbox.readable"),
+  });
+});
+
 test("what a sandbox has to end counts as failed, and a sandbox that cannot be had is told as it is", async () => {
   const options = { checkout: join("/nowhere"), clock: Date, signal };
   const failing = (code: "SANDBOX_LIMIT" | "SANDBOX_UNAVAILABLE") => () =>

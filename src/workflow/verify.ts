@@ -83,7 +83,7 @@ export function verifyFailed(checks: readonly Check[]): WorkerError {
   const shown = output.trim() === "" ? "" : `\n${fenced(endOf(output, MAX_SHOWN_OUTPUT))}`;
   const hint =
     failed?.outcome === "not-run"
-      ? "Correct the command in the configuration, or install the program"
+      ? `Correct the command (verify of [[repositories]] in robson.toml, or of the repository's .robson.toml), or install the program; in the sandbox its folder must be below /usr or in sandbox.readable`
       : "Nothing was pushed. Make the ticket clearer or repair the check, then run the task again";
   const message =
     failed?.outcome === "not-run"
@@ -145,6 +145,7 @@ async function runCheck(command: string[], options: CheckOptions): Promise<Check
 /** What its sandbox had to end is the change's fault; a sandbox that cannot be had, or any other trouble, is not. */
 function couldNotEnd(command: string[], error: unknown): Check {
   if (hasCode(error, "SANDBOX_LIMIT")) return { ...notRun(command, messageOf(error)), outcome: "failed" };
+  if (hasCode(error, "PROGRAM_MISSING")) return notRun(command, `"${command[0]}" is not installed`);
   if (error instanceof RobsonError) throw error;
   return notRun(command, `"${command[0]}" cannot be started`);
 }

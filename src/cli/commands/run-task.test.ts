@@ -49,6 +49,16 @@ test("an agent that is not known, or that holds no budget, is refused with those
   });
 }, 120_000);
 
+test("an address in [[repositories]] that cannot be used is told with its line", async () => {
+  const cwd = aFolder({ "robson.toml": '[[repositories]]\nurl = "./shop.git"\n' });
+  await robsonHere(cwd, "task", "create", "--key", "A-1", "--summary", "Do it");
+
+  const { stderr, exitCode } = await robsonHere(cwd, "run-task", "A-1");
+
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain("line 2, column 1: repositories.url: Cannot use this repository");
+});
+
 test.each([
   [["--budget", "0"], "a number above 0, as in 0.5"],
   [["--budget", "much"], "a number above 0, as in 0.5"],

@@ -155,7 +155,8 @@ async function loadLibrary(): Promise<Lint> {
 
 /** The library's messages are "found <what>: <the secret>". */
 function whatOf(message: string): string {
-  return /^found ([^:]{1,80}):/.exec(message)?.[1] ?? "a secret";
+  const what = /^found ([^:]{1,80}):/.exec(message)?.[1] ?? "a secret";
+  return what.replace(/(\S)\(/, "$1 (");
 }
 
 function keyOf(data: unknown): string | undefined {

@@ -104,6 +104,7 @@ describe("a program", () => {
 
   test("that is nowhere is refused as not installed", async () => {
     await expect(find("no-such-program")).rejects.toMatchObject({
+      code: "PROGRAM_MISSING",
       message: expect.stringContaining("no such program"),
     });
   });

@@ -60,7 +60,7 @@ export async function openingsOf(rules: SandboxRules, options: RuleOptions): Pro
   );
 }
 
-/** The program's absolute path, where it is within reach in the sandbox; `SANDBOX_REFUSED` says which folder to open. */
+/** The program's absolute path, where it is within reach in the sandbox; `SANDBOX_REFUSED` says which folder to open, `PROGRAM_MISSING` that there is none. */
 export async function findProgram(
   program: Program,
   openings: readonly Opening[],
@@ -84,9 +84,9 @@ export async function findProgram(
   }
   if (hidden === undefined) {
     throw new WorkerError(`Cannot start "${command}" in the sandbox: there is no such program`, {
-      code: "SANDBOX_REFUSED",
+      code: "PROGRAM_MISSING",
       retry: "never",
-      hint: "Install it, or correct its name",
+      hint: "Install it below /usr, or elsewhere on the PATH with its folder in sandbox.readable of robson.toml; or correct its name",
     });
   }
   throw new WorkerError(`Cannot start "${command}" in the sandbox: ${hidden} is not within its reach`, {

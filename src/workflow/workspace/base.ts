@@ -34,7 +34,7 @@ export async function findBase(
     code: "REPOSITORY_INVALID",
     retry: "never",
     hint: configured
-      ? "Correct the base branch in the configuration"
+      ? "Correct base in its [[repositories]] of robson.toml, or leave it out to start from the default branch"
       : "Push a first commit to it, or name a base branch for it in [[repositories]] of robson.toml",
   });
 }

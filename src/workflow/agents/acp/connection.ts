@@ -14,8 +14,8 @@ import {
   type RequestPermissionRequest,
   type RequestPermissionResponse,
 } from "@agentclientprotocol/sdk";
-import { messageOf, RobsonError } from "../../../core/errors.ts";
-import { agentFailed } from "../../agent-program.ts";
+import { RobsonError } from "../../../core/errors.ts";
+import { notStarted } from "../../agent-program.ts";
 import type { AgentRequest } from "../../coding-agent.ts";
 import type { ProgramEnd } from "../../supervisor.ts";
 import { type AcpSettings, deathOf, isAnsweredError, nonsense, wasOverloaded } from "./failures.ts";
@@ -127,12 +127,8 @@ async function startProgram({ request, settings }: ConnectionOptions, onLine: (l
     return await request.launch({ command, args, environment, stdin: "pipe", onLine });
   } catch (cause) {
     request.signal.throwIfAborted();
-    // A sandbox that refuses says so in its own words.
-    if (cause instanceof RobsonError) throw cause;
-    throw agentFailed(settings.name, `"${command}" cannot be started: ${messageOf(cause)}`, {
-      hint: `Install it, or set command in its [[agents.acp]] of robson.toml to its path`,
-      cause,
-    });
+    const installHint = "Install it, or set command in its [[agents.acp]] of robson.toml to its path";
+    throw notStarted(cause, { agent: settings.name, command, installHint });
   }
 }
 
