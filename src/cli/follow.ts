@@ -13,6 +13,8 @@ const POLL_MS = 50;
 export interface FollowOptions {
   store: Pick<Store, "conversation" | "events"> & { runs: Pick<RunRecords, "run"> };
   conversationId: number;
+  /** Events up to this id are not handed over. Default: all are. */
+  afterEvent?: number | undefined;
   /** Aborted with the reason why nobody waits any longer. */
   signal: AbortSignal;
   onEvent(event: EventRecord): void;
@@ -26,7 +28,7 @@ export type Followed = "done" | "dead" | "asking";
 
 /** Resolves once each of its events was handed over. */
 export async function follow(options: FollowOptions): Promise<Followed> {
-  const { store, conversationId, signal, clock = systemClock } = options;
+  const { store, conversationId, afterEvent = 0, signal, clock = systemClock } = options;
   const seen = new Set<number>();
   // The clock's timers do not keep a process alive, and here is someone who waits.
   const keepAlive = setInterval(() => undefined, 60_000);
@@ -37,7 +39,7 @@ export async function follow(options: FollowOptions): Promise<Followed> {
       const message = await store.conversation(conversationId);
       if (message === undefined) throw gone(conversationId);
       for (const event of await store.events(conversationId)) {
-        if (seen.has(event.id)) continue;
+        if (event.id <= afterEvent || seen.has(event.id)) continue;
         seen.add(event.id);
         options.onEvent(event);
       }

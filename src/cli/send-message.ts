@@ -76,16 +76,41 @@ export async function sendMessages(options: SendMessagesOptions): Promise<SentMe
   }
 }
 
+/** Waits for the end, or the question, of a message that is open already; of what it reports, for what is not stored yet. */
+export async function followMessage(
+  options: Omit<SendMessageOptions, "text" | "isWaiting"> & { conversationId: number },
+): Promise<SentMessage> {
+  const { conversationId, store } = options;
+  const run = new OwnLoop(options);
+  try {
+    const afterEvent = (await store.events(conversationId)).at(-1)?.id;
+    await run.startUnlessOwned();
+    return { conversationId, status: await waitForEnd(run, { ...options, afterEvent }) };
+  } finally {
+    await run.stop();
+  }
+}
+
 async function waitForEnd(
   run: OwnLoop,
-  options: Omit<SendMessageOptions, "text"> & { conversationId: number },
+  options: Omit<SendMessageOptions, "text" | "isWaiting"> & {
+    conversationId: number;
+    afterEvent?: number | undefined;
+  },
 ): Promise<Followed> {
-  const { store, conversationId, onEvent, timeoutMs, interrupted } = options;
+  const { store, conversationId, afterEvent, onEvent, timeoutMs, interrupted } = options;
   const timeout = new AbortController();
   const timer = setTimeout(() => timeout.abort(timedOut(conversationId, timeoutMs)), timeoutMs);
   const signal = AbortSignal.any([timeout.signal, interrupted, run.failed]);
   try {
-    return await follow({ store, conversationId, onEvent, signal, onPoll: () => run.replaceLostOwner() });
+    return await follow({
+      store,
+      conversationId,
+      afterEvent,
+      onEvent,
+      signal,
+      onPoll: () => run.replaceLostOwner(),
+    });
   } finally {
     clearTimeout(timer);
   }

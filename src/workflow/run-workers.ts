@@ -121,11 +121,16 @@ async function doWork(
   await runTask(run).finally(time.close);
 }
 
+/** What keeps a second run of the task from beginning. */
+export function taskLane(key: string): string {
+  return `task ${key}`;
+}
+
 function rulesFor<Args>(keyOf: (args: Args) => string, { tasks: _ }: WorkflowWorkersOptions): RunRules<Args> {
   return {
     version: VERSION,
     takesNotes: true,
-    lane: (args) => `task ${keyOf(args)}`,
+    lane: (args) => taskLane(keyOf(args)),
     title: keyOf,
     endWrites: (args, end) => endWrites(keyOf(args), end),
   };

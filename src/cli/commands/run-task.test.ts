@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { createDemoProject } from "../../workflow/demo-project.ts";
-import { aFolder, robson, robsonHere } from "../robson-process.fixture.ts";
+import { aFolder, robson, robsonHere, startRobson } from "../robson-process.fixture.ts";
 
 /** A folder with the demo project; DEMO-1 names no repository, and the agent set is one that cannot run. */
 async function aFolderWithTask(): Promise<{ cwd: string; repoUrl: string }> {
@@ -47,6 +47,29 @@ test("an agent that is not known, or that holds no budget, is refused with those
     stdout: expect.stringMatching(/^The agent "codex" cannot be held to a budget\n.*scripted, claude-code/),
     exitCode: 1,
   });
+}, 120_000);
+
+test("a run that was interrupted is gone on with, and in no other way", async () => {
+  const { cwd, repoUrl } = await aFolderWithTask();
+  writeFileSync(join(cwd, "agent-script.json"), JSON.stringify([{ run: ["sleep", "60"] }]));
+  const begun = startRobson(cwd, ["run-task", "DEMO-1", "--repo", repoUrl, "--agent", "scripted"]);
+  await begun.says(/Cloned/);
+  begun.child.kill("SIGKILL");
+  await begun.finished;
+  writeFileSync(
+    join(cwd, "agent-script.json"),
+    '[{ "file": "total.js", "find": "index = 1", "replace": "index = 0" }]',
+  );
+
+  const other = await robson(cwd, "run-task", "DEMO-1", "--agent", "scripted");
+  const same = await robson(cwd, "run-task", "DEMO-1");
+
+  expect(other.stderr).toMatch(/run 1 is at it already\nhint: `robson run-task DEMO-1` without options/);
+  expect(other.exitCode).toBe(1);
+  expect(same.stderr).toMatch(/^Run 1 is at DEMO-1 already; going on with it\n/);
+  expect(same.stderr).not.toContain("Cloned");
+  expect(same.stdout).toContain("**DEMO-1** is ready for review");
+  expect(same.exitCode).toBe(0);
 }, 120_000);
 
 test("an address in [[repositories]] that cannot be used is told with its line", async () => {

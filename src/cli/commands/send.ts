@@ -5,7 +5,7 @@ import type { CliIo } from "../io.ts";
 import { createLog } from "../log.ts";
 import type { CommandContext } from "../program.ts";
 import { EXIT } from "../report-error.ts";
-import { sendMessage } from "../send-message.ts";
+import { followMessage, type SendMessageOptions, type SentMessage, sendMessage } from "../send-message.ts";
 import { tellQuestion, tellRetry } from "../tell-next.ts";
 import { withStore } from "../with-store.ts";
 
@@ -30,9 +30,26 @@ export async function send(context: CommandContext, words: string[], options: Se
 }
 
 /** Sends the text, prints what comes of it, and returns the exit code that this calls for. */
-export async function sendText(
-  { io, config, isJson }: CommandContext,
+export function sendText(
+  context: CommandContext,
   options: { text: string; isWaiting: boolean; timeoutMs: number },
+): Promise<number> {
+  return printed(context, (shared) => sendMessage({ ...options, ...shared }));
+}
+
+/** The same of a message that is open already: prints what comes of it from now on. */
+export function followOpen(
+  context: CommandContext,
+  options: { conversationId: number; timeoutMs: number },
+): Promise<number> {
+  return printed(context, (shared) => followMessage({ ...options, ...shared }));
+}
+
+type Shared = Pick<SendMessageOptions, "store" | "config" | "log" | "interrupted" | "onEvent">;
+
+async function printed(
+  { io, config, isJson }: CommandContext,
+  work: (shared: Shared) => Promise<SentMessage>,
 ): Promise<number> {
   const log = createLog({ io, config, isJson, atLeast: "warn" });
   const interrupted = io.catchSignals();
@@ -43,7 +60,7 @@ export async function sendText(
   };
   try {
     const { conversationId, status } = await withStore(config, async (store) => {
-      const sent = await sendMessage({ ...options, store, config, log, interrupted, onEvent });
+      const sent = await work({ store, config, log, interrupted, onEvent });
       if (sent.status === "asking") await tellQuestion(sent.conversationId, { store, io, isJson });
       else if (hasFailed || sent.status === "dead")
         await tellRetry(sent.conversationId, { store, io, isJson });
