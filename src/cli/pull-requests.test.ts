@@ -83,5 +83,5 @@ test("a task that names no repository is stored, with what it lacks", async () =
   const created = await robson(aFolder(), "task", "create", "--key", "A-1", "--summary", "x");
 
   expect([created.stdout, created.exitCode]).toEqual(["A-1\n", 0]);
-  expect(created.stderr).toContain("--repo-url");
+  expect(created.stderr).toContain("robson run-task A-1 --repo <url>");
 });

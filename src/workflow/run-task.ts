@@ -215,6 +215,6 @@ function refuseEmpty(task: Task): void {
   throw new WorkerError(`Cannot run task "${task.key}": it names no repository`, {
     code: "REPOSITORY_INVALID",
     retry: "never",
-    hint: "Create a task that names one: --repo-url on the command line, repo= in a chat",
+    hint: `Name one: \`/run-task ${task.key} repo=<url>\` in a chat, \`robson run-task ${task.key} --repo <url>\` on the command line`,
   });
 }

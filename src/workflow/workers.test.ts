@@ -215,7 +215,7 @@ test("/run-task with repo= has the task done there too", async () => {
   });
 });
 
-test("a task that names no repository is stored, and its asker hears that it cannot be run", async () => {
+test("a task that names no repository is stored, and its asker hears how it can be run all the same", async () => {
   const [answer] = await say('/task create key=PROJ-8 summary="Somewhere"');
 
   expect(answer).toMatchObject({ kind: "completed", content: expect.stringContaining("repo=<url>") });

@@ -53,7 +53,7 @@ function createWorker({ tasks, ...rules }: WorkflowWorkersOptions): Worker {
         const repositories = task.repositories.map(({ url }) => `\n- ${url}`).join("");
         const next =
           repositories === ""
-            ? "It names no repository, so it cannot be run: create it under another key with `repo=<url>` for that"
+            ? `It names no repository: have it done in one with \`/run-task ${task.key} repo=<url>\``
             : `Start it with \`/run-task ${task.key}\``;
         return `Created **${task.key}**: ${task.summary}${repositories}\n\n${next}`;
       }),

@@ -23,7 +23,7 @@ export async function taskCreate(context: CommandContext, options: TaskCreateOpt
     io.out(task.key);
     io.err(
       task.repositories.length === 0
-        ? "Created. It names no repository, so it cannot be run: create it under another key with --repo-url for that"
+        ? `Created. It names no repository: have it done in one with: robson run-task ${task.key} --repo <url>`
         : `Created. Have it done with: robson run-task ${task.key}`,
     );
   }
