@@ -60,7 +60,7 @@ function rebase(
       throw new RunEnded({
         kind: "trouble",
         message: made.report,
-        hint: "Nothing was pushed. Bring the base into order, or delete the branch and run the task again",
+        hint: `Nothing was pushed. \`/run-task ${repository.run.key}\` has it done again on \`${workspace.base}\` as it is now`,
       });
     }
     return { sha: made.sha, tree: null };

@@ -227,6 +227,22 @@ test("a change that did not pass on a base that moved on is tried again on the b
   );
 });
 
+test("a change that does not fit on the base any more says how it is done again on that, and is", async () => {
+  verifyBy("true");
+  world.options.agent = agentOf();
+  const probe = async (point: string) => {
+    if (point === "origin: commit: stored") await commitToMain("notes.txt", "theirs");
+  };
+  await expect(world.run("DEMO-1", { probe })).rejects.toThrow(
+    /does not fit any more; changed on both sides: notes\.txt\n.*`\/run-task DEMO-1` has it done again on `main` as it is now/,
+  );
+
+  const { repositories } = await world.run("DEMO-1");
+
+  expect(prompts).toHaveLength(2);
+  expect(await world.git("show", `${repositories[0]?.branch}:notes.txt`)).toBe("turn 2");
+});
+
 test("a commit that was pushed stays as it is when the task is run again, however its base has moved on", async () => {
   verifyBy("true");
   world.options.agent = agentOf();
