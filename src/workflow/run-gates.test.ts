@@ -5,6 +5,8 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { type DemoWorkflow, openDemoWorkflow } from "../testing/demo-workflow.ts";
 import { createDemoProject } from "./demo-project.ts";
 
+/** Made up; in two parts, so that no one takes this file for a leak. */
+const TOKEN = ["ghp_a1B2c3D4e5F6g7H8", "i9J0k1L2m3N4o5P6q7R8"].join("");
 const WORKFLOW = ".github/workflows/ci.yml";
 
 let world: DemoWorkflow;
@@ -129,4 +131,30 @@ test("an agent whose change was refused hears why once a person has the run go o
   expect(prompts).toHaveLength(2);
   expect(prompts[1]).toMatch(/Your change was refused[\s\S]*ci\.yml/);
   expect(await world.tasks.get("DEMO-1")).toMatchObject({ status: "done" });
+});
+
+test.each([
+  ["in its words, which would be the text of the pull request", { summary: `Use ${TOKEN}`, file: "fine" }],
+  ["in a file", { summary: "Done", file: `const token = "${TOKEN}"` }],
+])("a secret %s leaves the machine in nothing", async (_where, { summary, file }) => {
+  skipChecks(world.project.repoUrl);
+  world.options.agent = {
+    name: "leaking",
+    async run({ directory }) {
+      await writeFile(join(directory, "notes.txt"), `${file}\n`);
+      return { outcome: "done", summary, usage: {} };
+    },
+  };
+
+  const refused = await world.run("DEMO-1").catch((error: Error) => error.message);
+
+  expect(refused).toMatch(/was stopped by a gate: this may not leave the machine\. Nothing was pushed/);
+  expect(refused).not.toContain(TOKEN);
+  expect(await world.branches()).toEqual(["main"]);
+  expect(await world.pullRequests.list()).toEqual([]);
+  const { comments, error } = {
+    comments: await world.tasks.comments("DEMO-1"),
+    ...(await world.tasks.get("DEMO-1")),
+  };
+  expect(JSON.stringify([comments, error])).not.toContain(TOKEN);
 });
