@@ -44,6 +44,22 @@ test("a package.json over its size is an error that names the limit", async () =
   await expect(world.run("DEMO-1")).rejects.toThrow("MAX_PACKAGE_JSON_BYTES (1048576)");
 });
 
+test("Robson's environment reaches neither the agent, nor what it starts, nor the checks", async (t) => {
+  process.env.ROBSON_TOKEN_OF_A_TEST = "the-secret-of-robson";
+  t.onTestFinished(() => void delete process.env.ROBSON_TOKEN_OF_A_TEST);
+  // Names alone: values are what the gates ask about.
+  const names = "(env; tr '\\0' '\\n' < /proc/$PPID/environ) | cut -d= -f1 | sort -u";
+  agentThatAlso(`${names} > names.txt`);
+  const check = `grep -qx PATH names.txt && ! (${names}) | grep ROBSON_TOKEN`;
+  world.options.repositories = [{ url: world.project.repoUrl, verify: [["sh", "-c", check]] }];
+
+  const report = await world.run("DEMO-1");
+
+  const seen = (await world.git("show", `${report.repositories[0]?.branch}:names.txt`)).split("\n");
+  expect(seen).toContain("PATH");
+  expect(seen).not.toContain("ROBSON_TOKEN_OF_A_TEST");
+});
+
 test("a filter in the checkout's git configuration is not run by Robson's git", async () => {
   agentThatAlso(`git config filter.x.clean 'touch ${pwned}; cat'; echo '* filter=x' > .gitattributes`);
 
