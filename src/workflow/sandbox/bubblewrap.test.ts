@@ -120,7 +120,7 @@ describe.skipIf(isSkipped)("a program in bubblewrap", () => {
 
     await expect(runIn(sandbox, corner, hidden)).rejects.toMatchObject({ code: "SANDBOX_REFUSED" });
     await expect(runIn(sandbox, corner, { command: "no-such-program", args: [] })).rejects.toMatchObject({
-      code: "SANDBOX_REFUSED",
+      code: "PROGRAM_MISSING",
     });
     expect(leftFolders()).toEqual([]);
   });
