@@ -75,13 +75,13 @@ function toEntry(
 /** One delivery of an event; the same object is written and kept in memory. */
 export function newDelivery(
   message: StoredMessage,
-  of: Target & { event: EventToStore; deliveryId: string; eventId?: number },
+  of: { target: Target; event: EventToStore; deliveryId: string; eventId?: number },
 ): StoredDelivery {
-  const { event } = of;
+  const { event, target } = of;
   return {
     eventId: of.eventId ?? 0,
-    gateway: of.gateway,
-    target: of.target,
+    gateway: target.gateway,
+    target: target.target,
     deliveryId: of.deliveryId,
     status: "pending",
     attempts: 0,
@@ -106,8 +106,13 @@ export function toSubscribers(
   { events, made }: { events: EventToStore[]; made: StoredEvent[] },
 ): StoredDelivery[] {
   return events.flatMap((event, index) =>
-    (made[index]?.toSubscribers ?? []).map(({ gateway, target, deliveryId }) =>
-      newDelivery(message, { event, gateway, target, deliveryId, eventId: made[index]?.eventId ?? 0 }),
+    (made[index]?.toSubscribers ?? []).map((to) =>
+      newDelivery(message, {
+        event,
+        target: to,
+        deliveryId: to.deliveryId,
+        eventId: made[index]?.eventId ?? 0,
+      }),
     ),
   );
 }

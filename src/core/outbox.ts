@@ -1,10 +1,3 @@
-/**
- * Station 4 of a message's way: events waiting to be delivered. `record` stores events with one delivery for
- * each target in one transaction, and with them whatever ends with them; each delivery's place in its lane
- * (gateway, target, thread) is taken at that call. A lane waits for its first delivery until that has arrived
- * or is a dead letter, so that a thread's events arrive in order; a progress event that failed gives way.
- */
-import { randomUUID } from "node:crypto";
 import { type Admission, Backlog, roomTaken } from "./backlog.ts";
 import { type DeliverOptions, deliver } from "./delivery.ts";
 import { hasCode } from "./errors.ts";
@@ -14,28 +7,26 @@ import {
   type EventToStore,
   idOf,
   markStored,
-  newDelivery,
   type OutboxEntry,
-  type Target,
   toLoadedEntry,
-  toNewEntry,
   toSubscribers,
 } from "./outbox-entry.ts";
+import {
+  type ChangeWithEvents,
+  NOWHERE,
+  type Recording,
+  type RecordToDeliver,
+  type Targets,
+  toRecord,
+  toRecording,
+} from "./outbox-record.ts";
 import { type PersistOptions, persist } from "./persist.ts";
 import { toReceived } from "./received.ts";
 import { toDelivery } from "./send-attempt.ts";
-import { type ShardKey, shardOf, threadKey } from "./shards.ts";
-import type { Change, NewEvent, StoredDelivery, StoredEvent, StoredMessage } from "./store.ts";
+import type { ShardKey } from "./shards.ts";
+import type { Change, StoredDelivery, StoredEvent, StoredMessage } from "./store.ts";
 import { toStorable } from "./text.ts";
 import { Turns } from "./turns.ts";
-
-/** Where events go: to these, and to the subscribers of a gateway. */
-interface Targets {
-  targets: Target[];
-  subscribersOf?: string | undefined;
-}
-
-const NOWHERE: Targets = { targets: [] };
 
 export interface OutboxOptions
   extends Omit<DeliverOptions, "persist" | "gateway">,
@@ -49,14 +40,6 @@ export interface OutboxOptions
   /** See `Tenure`. */
   holds(gateway: string | null, shard: number): boolean;
   onEnded(): void;
-}
-
-type ChangeWithEvents = Pick<Change, "message" | "failure" | "hint" | "run"> & { events: EventToStore[] };
-
-interface RecordToDeliver extends Targets {
-  write: Change & { events: NewEvent[] };
-  /** The deliveries of each event. */
-  ofEvent: StoredDelivery[][];
 }
 
 /** How many deliveries that were interrupted are begun at once, for each gateway. */
@@ -121,42 +104,26 @@ export class Outbox {
    * database is away. Rejects with `LEASE_LOST` or `STORE_REFUSED_ROW`; then nothing was stored.
    */
   async record(message: StoredMessage, change: ChangeWithEvents): Promise<void> {
-    const { write, targets, ofEvent, subscribersOf } = this.#prepared(message, change);
-    const { shard, events } = write;
-    if (targets.length === 0 && subscribersOf === undefined) {
-      this.#tellStored(message, { events, made: await persist(this.#options, write) });
+    const prepared = this.#prepared(message, change);
+    const { write } = prepared;
+    if (prepared.targets.length === 0 && prepared.subscribersOf === undefined) {
+      this.#tellStored(message, { events: write.events, made: await persist(this.#options, write) });
       return;
     }
-    // The places in the lanes are taken, those that are ours, and then it is committed.
     const admitted = this.#backlog.admit();
     const admission = typeof admitted === "string" ? admitted : await admitted;
-    const stored = Promise.withResolvers<void>();
-    const keys = targets.map(({ gateway }): ShardKey => ({ gateway, shard }));
-    if (subscribersOf !== undefined) keys.push({ gateway: subscribersOf, shard });
-    // Its own gateway's shard is busy with the message itself.
-    const others = keys.filter(({ gateway }) => gateway !== message.gateway);
-    for (const key of others) this.#recording.add(key);
-    const wakes = keys.filter(({ gateway }) => !this.#options.holds(gateway, shard));
+    const recording = toRecording(message, { record: prepared, holds: this.#options.holds });
     try {
-      const ours = (delivery: StoredDelivery) =>
-        wakes.length === 0 || this.#options.holds(delivery.gateway, shard);
-      const entries = ofEvent.map((deliveries) =>
-        deliveries.filter(ours).map((delivery) => toNewEntry(delivery, { shard, stored: stored.promise })),
-      );
-      if (admission === "live") for (const ofOne of entries) for (const entry of ofOne) this.#enterNew(entry);
+      // The places in the lanes are taken, those that are ours, and then it is committed.
+      this.#begin(recording, admission);
+      const { wakes } = recording;
       const made = await persist(this.#options, wakes.length === 0 ? write : { ...write, wakes });
-      this.#learnStored(entries, { made, admission });
-      this.#tellStored(message, { events, made });
-      // Only the commit tells who subscribes: these take their places in the order of the commits.
-      for (const delivery of toSubscribers(message, { events, made })) {
-        if (admission === "live") this.#load(delivery);
-        else this.#backlog.stored(delivery);
-      }
+      this.#learnStored(recording.entries, { made, admission });
+      this.#tellStored(message, { events: write.events, made });
+      if (prepared.subscribersOf !== undefined)
+        this.#loadToSubscribers(toSubscribers(message, { events: write.events, made }), admission);
     } finally {
-      stored.resolve();
-      this.#backlog.end(admission);
-      for (const key of others) this.#recording.delete(key);
-      this.#options.onEnded();
+      this.#end(recording, admission);
     }
   }
 
@@ -191,18 +158,28 @@ export class Outbox {
   }
 
   #prepared(message: StoredMessage, change: ChangeWithEvents): RecordToDeliver {
-    const shard = shardOf(threadKey(message));
     // Without events nobody is asked where they go: a gateway that fails at it must not stop a message's end.
-    const { targets, subscribersOf } = change.events.length === 0 ? NOWHERE : this.#targetsOf(message);
-    const ofEvent = change.events.map((event) =>
-      targets.map((target) => newDelivery(message, { ...target, event, deliveryId: randomUUID() })),
-    );
-    const { conversationId } = message;
-    const events = change.events.map((event, index) => {
-      const made = { ...event, conversationId, deliveries: ofEvent[index] ?? [] };
-      return subscribersOf === undefined ? made : { ...made, subscribersOf };
-    });
-    return { write: { ...change, shard, events }, targets, ofEvent, subscribersOf };
+    return toRecord(message, { change, to: change.events.length === 0 ? NOWHERE : this.#targetsOf(message) });
+  }
+
+  #begin({ entries, others }: Recording, admission: Admission): void {
+    for (const key of others) this.#recording.add(key);
+    if (admission === "live") for (const ofOne of entries) for (const entry of ofOne) this.#enterNew(entry);
+  }
+
+  #end({ stored, others }: Recording, admission: Admission): void {
+    stored.resolve();
+    this.#backlog.end(admission);
+    for (const key of others) this.#recording.delete(key);
+    this.#options.onEnded();
+  }
+
+  /** Only the commit tells who subscribes: these take their places in the order of the commits. */
+  #loadToSubscribers(deliveries: StoredDelivery[], admission: Admission): void {
+    for (const delivery of deliveries) {
+      if (admission === "live") this.#load(delivery);
+      else this.#backlog.stored(delivery);
+    }
   }
 
   /** What the commit has made of the deliveries of each event. */
