@@ -38,6 +38,15 @@ export interface AttemptOptions {
   onLeftover(handled: Promise<unknown>): void;
 }
 
+interface UnderWay {
+  worker: Worker;
+  over: PromiseWithResolvers<unknown>;
+  /** Takes its time-out back. */
+  cancel(): void;
+  /** Resolves when the worker has ended, whatever became of the attempt meanwhile. */
+  handled?: Promise<void>;
+}
+
 export class Attempt {
   /** What ends the message; stored together with its end. */
   readonly finalEvents: EventToStore[] = [];
@@ -48,8 +57,8 @@ export class Attempt {
   #steps: Steps | undefined;
   /** What of its run is being stored, once anything is. */
   #storing: Set<Promise<unknown>> | undefined;
-  /** Has `run` reject, while a worker is run. */
-  #endRun: ((reason: RobsonError) => void) | undefined;
+  /** The worker that is being run. */
+  #underWay: UnderWay | undefined;
   #emitCount = 0;
   #worker: string | null = null;
   #endedBy: RobsonError | undefined;
@@ -64,32 +73,20 @@ export class Attempt {
   }
 
   /** Runs a worker; resolves with what its `handle` did, rejects with its error or with why it was ended. */
-  async run(
-    worker: Worker,
-    handle: (context: WorkerContext) => Promise<unknown>,
-    text: string,
-  ): Promise<unknown> {
-    if (this.#endedBy) throw this.#endedBy;
+  run(worker: Worker, handle: (context: WorkerContext) => Promise<unknown>, text: string): Promise<unknown> {
+    if (this.#endedBy) return Promise.reject(this.#endedBy);
     const { clock, limits } = this.#options;
     const timeoutMs = worker.timeoutMs ?? limits.workerTimeoutMs;
     const cancel = clock.schedule(clock.now() + timeoutMs, () => this.end(timedOut(worker, timeoutMs)));
     this.#worker = worker.name;
     // Whichever comes first: the worker's end, its time-out, or the loop's.
     const over = Promise.withResolvers<unknown>();
-    this.#endRun = over.reject;
-    const handled = this.#settle(over, { handle, text });
-    try {
-      const result = await over.promise;
-      // What was refused may be the answer: done without a word is not what its worker meant.
-      if (this.#tooManyEvents) throw this.#tooManyEvents;
-      if (typeof result === "string" && this.#emitCount === 0) this.#warnOfSilence(worker);
-      return result;
-    } catch (error) {
-      if (this.#endedBy) this.#watchLeftover(worker, handled);
-      throw error;
-    } finally {
-      cancel();
-    }
+    const underWay: UnderWay = { worker, over, cancel };
+    this.#underWay = underWay;
+    underWay.handled = this.#settle(underWay, { handle, text });
+    // By its worker's first lines.
+    if (this.#endedBy) this.#watchLeftover(underWay);
+    return over.promise;
   }
 
   get steps(): Steps {
@@ -107,7 +104,9 @@ export class Attempt {
     if (this.#endedBy) return;
     this.#endedBy = reason;
     this.#lazy.abort(reason);
-    this.#endRun?.(reason);
+    if (!this.#underWay) return;
+    this.#underWay.over.reject(reason);
+    this.#watchLeftover(this.#underWay);
   }
 
   /** Whatever the worker still does, its message has ended, or another attempt will be made. */
@@ -154,7 +153,9 @@ export class Attempt {
   }
 
   /** Says when a worker goes on although its signal was aborted. Its result is refused either way. */
-  #watchLeftover(worker: Worker, handled: Promise<unknown>): void {
+  #watchLeftover({ worker, handled, cancel: cancelTimeout }: UnderWay): void {
+    cancelTimeout();
+    if (!handled) return;
     const { conversationId, clock, limits, log, onLeftover } = this.#options;
     onLeftover(handled);
     const fields = { conversationId, worker: worker.name, afterMs: limits.workerAbortGraceMs };
@@ -196,18 +197,23 @@ export class Attempt {
 
   /** Resolves when the worker has ended. What is at work beside the step that waits goes on to its end, and is stored. */
   async #settle(
-    over: PromiseWithResolvers<unknown>,
+    { worker, over, cancel }: UnderWay,
     { handle, text }: { handle(context: WorkerContext): Promise<unknown>; text: string },
   ): Promise<void> {
     try {
       const result = await handle(this.#contextFor(text));
       this.#steps?.check();
+      // What was refused may be the answer: done without a word is not what its worker meant.
+      if (this.#tooManyEvents) throw this.#tooManyEvents;
+      if (typeof result === "string" && this.#emitCount === 0 && !this.#endedBy) this.#warnOfSilence(worker);
       over.resolve(result);
     } catch (error) {
-      if (!this.#steps?.isWaiting) return over.reject(error);
-      await this.#steps.settled();
-      over.reject(new Suspended());
+      const isWaiting = this.#steps?.isWaiting;
+      if (isWaiting) await this.#steps?.settled();
+      over.reject(isWaiting ? new Suspended() : error);
     }
+    cancel();
+    this.#underWay = undefined;
   }
 
   #remembered(storing: Promise<void>): Promise<void> {

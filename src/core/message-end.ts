@@ -202,16 +202,15 @@ export class MessageEnd {
   }
 
   /** Writes what becomes of the message, and remembers it once it is written. */
-  async record(
-    entry: InboxEntry,
+  record(
+    { message }: InboxEntry,
     change: Partial<MessageChange> & { status: MessageStatus },
     more: Pick<Change, "failure" | "hint" | "run"> & { events?: EventToStore[] } = {},
   ): Promise<void> {
-    const { message } = entry;
     const { conversationId, attempts, interruptions, nextAttemptAt, lastError } = message;
     const whole = { conversationId, attempts, interruptions, nextAttemptAt, lastError, ...change };
-    await this.#options.outbox.record(message, { events: [], ...more, message: whole });
-    Object.assign(message, change);
+    const written = this.#options.outbox.record(message, { events: [], ...more, message: whole });
+    return written.then(() => void Object.assign(message, change));
   }
 
   /** As `#runStands`, where it is not its worker that ends it. */

@@ -24,29 +24,48 @@ export interface PersistOptions {
 }
 
 /** Resolves with what became of the change's events. Rejects with `LEASE_LOST` or `STORE_REFUSED_ROW`, or with the database's error once the signal is aborted. */
-export async function persist(options: PersistOptions, change: Change): Promise<StoredEvent[]> {
-  const { ownership, clock, limits, signal, log } = options;
+export function persist(options: PersistOptions, change: Change): Promise<StoredEvent[]> {
+  return options.ownership.record(change).then(
+    (events) => {
+      options.storeHealth.worked();
+      return events;
+    },
+    (error: unknown) => persistAgain(options, { change, error }),
+  );
+}
+
+/** Apart from the first try, which nearly always is the only one and is to cost little. */
+async function persistAgain(
+  options: PersistOptions,
+  { change, ...first }: { change: Change; error: unknown },
+): Promise<StoredEvent[]> {
+  const { ownership, storeHealth, onRepeated } = options;
+  let { error } = first;
   let isRepeated = false;
   for (let attempts = 1; ; attempts += 1) {
+    storeHealth.failed(error);
+    if (hasCode(error, "STORE_UNAVAILABLE")) isRepeated = true;
+    await waitToTryAgain(options, { attempts, error });
     try {
       const events = await ownership.record(change);
-      options.storeHealth.worked();
-      if (isRepeated) options.onRepeated();
+      storeHealth.worked();
+      if (isRepeated) onRepeated();
       return events;
-    } catch (error) {
-      options.storeHealth.failed(error);
-      if (!isStoreTrouble(error) || signal.aborted) throw error;
-      if (hasCode(error, "STORE_UNAVAILABLE")) isRepeated = true;
-      const { backoffBaseMs: baseMs, maxDatabaseBackoffMs: maxMs } = limits;
-      const waitMs = backoffMs({
-        attempts,
-        baseMs: Math.min(baseMs, 50),
-        maxMs,
-        maxRetryAfterMs: 0,
-        random: options.random,
-      });
-      log.warn({ attempts, waitMs, error: messageOf(error) }, "database refused a write; trying again");
-      await wait(clock, waitMs, signal).catch(() => undefined);
+    } catch (cause) {
+      error = cause;
     }
   }
+}
+
+/** Rejects with the error where no further try can help. */
+async function waitToTryAgain(
+  { clock, limits, signal, log, random }: PersistOptions,
+  { attempts, error }: { attempts: number; error: unknown },
+): Promise<void> {
+  if (!isStoreTrouble(error) || signal.aborted) throw error;
+  const { backoffBaseMs, maxDatabaseBackoffMs: maxMs } = limits;
+  const baseMs = Math.min(backoffBaseMs, 50);
+  const waitMs = backoffMs({ attempts, baseMs, maxMs, maxRetryAfterMs: 0, random });
+  log.warn({ attempts, waitMs, error: messageOf(error) }, "database refused a write; trying again");
+  await wait(clock, waitMs, signal).catch(() => undefined);
 }

@@ -22,32 +22,31 @@ export type SendOutcome =
   | { kind: "delivered" }
   | { kind: "failed"; error: string; retry: Retry; retryAfterMs: number | undefined };
 
-/** Never rejects. */
-export async function attemptToSend(delivery: StoredDelivery, options: SendOptions): Promise<SendOutcome> {
+/** Never rejects. Whichever comes first decides: the gateway's end, its time-out, or the loop's. */
+export function attemptToSend(delivery: StoredDelivery, options: SendOptions): Promise<SendOutcome> {
   const { gateway, clock, limits } = options;
-  // Whichever comes first: the gateway's end, its time-out, or the loop's.
-  const over = Promise.withResolvers<unknown>();
+  const { promise, resolve } = Promise.withResolvers<SendOutcome>();
   const lazy = new LazySignal();
-  const end = (reason: unknown) => {
-    lazy.abort(reason);
-    over.reject(reason);
-  };
-  const cancelTimeout = clock.schedule(clock.now() + limits.sendTimeoutMs, () =>
-    end(timedOut(gateway, limits)),
-  );
-  const cancelStop = onAbort(options.signal, end);
-  try {
-    void send(gateway, { delivery: toDelivery(delivery), lazy, over });
-    await over.promise;
-    return { kind: "delivered" };
-  } catch (error) {
-    return { kind: "failed", error: messageOf(error), ...retryOf(error) };
-  } finally {
+  const settle = (outcome: SendOutcome) => {
     cancelTimeout();
     cancelStop();
     lazy.abort(SENT);
-  }
+    resolve(outcome);
+  };
+  const end = (reason: unknown) => {
+    lazy.abort(reason);
+    settle(toFailed(reason));
+  };
+  let cancelStop: () => void = ignore;
+  const cancelTimeout = clock.schedule(clock.now() + limits.sendTimeoutMs, () =>
+    end(timedOut(gateway, limits)),
+  );
+  cancelStop = onAbort(options.signal, end);
+  void send(gateway, { delivery: toDelivery(delivery), lazy, settle });
+  return promise;
 }
+
+const ignore = () => undefined;
 
 /** Why the signal of an attempt that has ended is aborted; made once, for its stack costs. */
 const SENT = new Error("The attempt is over");
@@ -63,20 +62,27 @@ function timedOut({ name }: Gateway, { sendTimeoutMs }: Limits): DeliveryError {
 interface Sending {
   delivery: Delivery;
   lazy: LazySignal;
-  over: PromiseWithResolvers<unknown>;
+  settle(outcome: SendOutcome): void;
 }
 
-/** Sends, unless a former attempt turns out to have arrived. Never rejects: `over` does. */
-async function send(gateway: Gateway, { delivery, lazy, over }: Sending): Promise<void> {
+/** Sends, unless a former attempt turns out to have arrived. */
+async function send(gateway: Gateway, { delivery, lazy, settle }: Sending): Promise<void> {
   try {
     lazy.throwIfAborted();
     const isThere = delivery.attempt > 1 && gateway.find && (await gateway.find(delivery, lazy));
     // An answer that comes after the attempt's time is of no use: the next attempt may be under way.
     lazy.throwIfAborted();
-    over.resolve(isThere ? undefined : await gateway.send(delivery, lazy));
+    if (!isThere) await gateway.send(delivery, lazy);
+    settle(DELIVERED);
   } catch (error) {
-    over.reject(error);
+    settle(toFailed(error));
   }
+}
+
+const DELIVERED: SendOutcome = { kind: "delivered" };
+
+function toFailed(error: unknown): SendOutcome {
+  return { kind: "failed", error: messageOf(error), ...retryOf(error) };
 }
 
 /** The delivery as gateways and plugins see it. */
