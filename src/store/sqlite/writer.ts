@@ -156,13 +156,17 @@ export class SqliteWriter {
   }
 }
 
-/** Asks each fence once, for one transaction. */
+/** Asks each fence once, for one transaction; nearly always all of them are one. */
 function rememberedFences(): (fence: Fence | undefined) => boolean {
   const answers = new Map<Fence, boolean>();
+  let last: Fence | undefined;
+  let answer = true;
   return (fence) => {
+    if (fence === last) return answer;
     if (fence === undefined) return true;
-    const answer = answers.get(fence) ?? fence();
+    answer = answers.get(fence) ?? fence();
     answers.set(fence, answer);
+    last = fence;
     return answer;
   };
 }
