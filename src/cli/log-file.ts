@@ -17,8 +17,11 @@ export interface LogFileOptions {
   onTrouble(error: unknown): void;
 }
 
-/** How much of the log is written at once, and after how long the less that there is; a kill loses that much. */
-const WRITE_BYTES = 4096;
+/**
+ * How much of the log is written at once, and after how long the less that there is; a kill loses that much. Each write
+ * goes through another thread, which costs as much as twenty lines.
+ */
+const WRITE_BYTES = 64 * 1024;
 const WRITE_AFTER_MS = 100;
 /** How much is held of what cannot be written now; lines beyond it are dropped. */
 const MAX_HELD_BYTES = 4 * 1024 * 1024;

@@ -1,3 +1,9 @@
+/**
+ * Station 4 of a message's way: events waiting to be delivered. `record` stores events with one delivery for
+ * each target in one transaction, and with them whatever ends with them; each delivery's place in its lane
+ * (gateway, target, thread) is taken at that call. A lane waits for its first delivery until that has arrived
+ * or is a dead letter, so that a thread's events arrive in order; a progress event that failed gives way.
+ */
 import { type Admission, Backlog, roomTaken } from "./backlog.ts";
 import { type DeliverOptions, deliver } from "./delivery.ts";
 import { hasCode } from "./errors.ts";
