@@ -12,7 +12,8 @@ function setUp(options: { maxLoaded?: number } = {}) {
   const reads: PromiseWithResolvers<void>[] = [];
   const backlog = new Backlog<Row>({
     async read({ after, limit }) {
-      const rows = [...table.values()].filter(({ id }) => id > after).slice(0, limit);
+      const open = [...table.values()].sort((a, b) => a.id - b.id);
+      const rows = open.filter(({ id }) => id > after).slice(0, limit);
       const answer = Promise.withResolvers<void>();
       reads.push(answer);
       await answer.promise;
@@ -245,5 +246,49 @@ test("what is stored while a page is read is in memory, although the page is old
   await answerReads();
 
   expect(loads).toEqual([11, 10]);
+  expect(backlog.isLive).toBe(true);
+});
+
+test("a row that was missed is read where the reading has passed it, before what comes after", async () => {
+  const { backlog, memory, loads, store, answerReads } = setUp();
+  store(1, 4);
+  backlog.catchUp();
+  await answerReads();
+  store(2, 3);
+  backlog.missed(2);
+  expect(backlog.isLive).toBe(false);
+
+  await answerReads();
+
+  expect(loads).toEqual([1, 4, 2, 3]);
+  expect([backlog.isLive, memory.size]).toEqual([true, 4]);
+});
+
+test("a page that is older than a row that was missed, and reaches beyond it, is read once more", async () => {
+  const { backlog, loads, reads, store, answerReads } = setUp();
+  store(1, 4);
+  backlog.catchUp();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(reads).toHaveLength(1);
+
+  store(2);
+  backlog.missed(2);
+  await answerReads();
+
+  expect(loads).toEqual([1, 2, 4]);
+});
+
+test("a reading that has yet to come to a row does not begin anew for its sake", async () => {
+  const { backlog, loads, reads, store, answerReads } = setUp();
+  store(1);
+  backlog.catchUp();
+  await new Promise((resolve) => setImmediate(resolve));
+  store(2);
+  for (let count = 0; count < 5; count += 1) backlog.missed(2);
+  expect(reads).toHaveLength(1);
+
+  await answerReads();
+
+  expect(loads).toEqual([1, 2]);
   expect(backlog.isLive).toBe(true);
 });

@@ -50,6 +50,8 @@ export class Backlog<Row> {
   #storedWhileReading: Row[] = [];
   /** Whether a page has been asked for since it fell behind. */
   #hasBegun = false;
+  /** Rows that a page being read should show, unless it is older than they are. */
+  #missedWhileReading: number[] | undefined;
   /** Whether the reading under way is to be followed by another one. */
   #isDueAgain = false;
   #isStopped = false;
@@ -134,6 +136,15 @@ export class Backlog<Row> {
   }
 
   /**
+   * A row that is open is not in memory: someone else's write of it came late, say. Read again is what has passed it, or
+   * is just passing it; a reading that has yet to come to it goes on.
+   */
+  missed(id: number): void {
+    if (this.#state === "live" || id <= this.#cursor) this.fallBehind();
+    else this.#missedWhileReading?.push(id);
+  }
+
+  /**
    * Resolves with true when every row up to this id has been read, with false when there is no room for that now: what
    * was stored while it fell behind may have older ones before it.
    */
@@ -201,12 +212,19 @@ export class Backlog<Row> {
     this.#hasBegun = true;
     const ended = new Set<string | number>();
     this.#endedWhileReading = ended;
+    const missed: number[] = [];
+    this.#missedWhileReading = missed;
     try {
       const rows = await this.#options.read({ after: this.#cursor, limit: PAGE_SIZE });
       this.#failedReads = 0;
       if (this.#isStopped) return undefined;
       if (this.#generation !== generation) return false;
       const ids = new Set(rows.map(this.#options.idOf));
+      const last = Math.max(...ids);
+      if (missed.some((id) => id < last && !ids.has(id) && !ended.has(id))) {
+        this.fallBehind();
+        return false;
+      }
       for (const row of rows) if (!ended.has(this.#options.keyOf(row))) this.#options.load(row);
       for (const id of ids) this.#cursor = Math.max(this.#cursor, id);
       this.#storedWhileReading.splice(0).forEach((row) => void this.stored(row));
@@ -221,6 +239,7 @@ export class Backlog<Row> {
       );
     } finally {
       this.#endedWhileReading = undefined;
+      this.#missedWhileReading = undefined;
       this.#storedWhileReading = [];
     }
   }

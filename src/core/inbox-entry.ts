@@ -26,6 +26,8 @@ export interface InboxEntry {
   turns?: Set<string> | undefined;
   /** Whether messages of its thread that others stored before it may still be on their way into the lane. */
   mayBeEarly?: boolean;
+  /** Whether it has been told, here or elsewhere, that it is accepted; or is about to be. */
+  isTold?: boolean;
   /** Left to another process. */
   isForgotten?: boolean;
   /** What its run waits for has come while it was in memory. */

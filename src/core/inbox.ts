@@ -9,21 +9,15 @@ import type { Clock } from "./clock.ts";
 import { hasCode } from "./errors.ts";
 import type { Accepted } from "./gateway.ts";
 import type { HookRegistry } from "./hooks.ts";
-import {
-  type DispatchOutcome,
-  type InboxEntry,
-  stoppingError,
-  toEntry,
-  toRefused,
-  toStored,
-} from "./inbox-entry.ts";
+import { type DispatchOutcome, type InboxEntry, stoppingError, toEntry, toStored } from "./inbox-entry.ts";
 import { byAcceptance, InboxLanes } from "./inbox-lanes.ts";
 import { IN_ORDER, type Lane } from "./lanes.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Overload } from "./overload.ts";
+import { Refusals } from "./refusals.ts";
 import { type ShardKey, shardOf, threadKey } from "./shards.ts";
-import type { NewMessage, Ownership, StoredMessage } from "./store.ts";
+import type { AcceptedByOwner, NewMessage, Ownership, StoredMessage } from "./store.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { Taking } from "./taking.ts";
 
@@ -67,6 +61,7 @@ export class Inbox {
   /** The shards of messages that are being stored, an object for each. */
   readonly #accepting = new Set<ShardKey>();
   readonly #taking: Taking;
+  readonly #refusals: Refusals;
   #isStopped = false;
 
   constructor(options: InboxOptions) {
@@ -93,11 +88,12 @@ export class Inbox {
       isLive: () => this.#backlog.isLive,
       roomTaken: () => this.#roomTaken(),
       load: (message) => this.#load(message),
-      isLoaded: (message) => this.#known(message) !== undefined,
+      known: (message) => this.#known(message),
       tellAccepted: (message) => this.#tellAccepted(message),
       reached: (id) => this.#backlog.reached(id),
       fallBehind: () => this.#backlog.fallBehind(),
     });
+    this.#refusals = new Refusals({ ownership, dispatch: (entry) => this.#dispatch(entry) });
   }
 
   get loadedCount(): number {
@@ -217,13 +213,14 @@ export class Inbox {
     const { isControl, refusal } = admitted;
     if (holds(message.gateway, shard))
       return isLive || isControl ? this.#acceptLive(message, admitted) : this.#acceptBehind(message, shard);
-    if (refusal !== undefined) return this.#refuse(message, { shard, refusal });
+    if (refusal !== undefined) return this.#refusals.refuse(message, { shard, refusal });
     return ownership.accept(message, { shard, status: "pending", attempts: 0, isForOther: true });
   }
 
   async #acceptLive(message: NewMessage, admitted: Admitted): Promise<Accepted> {
     const stored = Promise.withResolvers<boolean>();
     const entry = toEntry(toStored(message), { ...admitted, stored: stored.promise });
+    entry.isTold = true;
     this.#loaded.set(message.id, entry);
     entry.isCounted = this.#lanes.enter(entry);
     let isOurs = false;
@@ -234,8 +231,7 @@ export class Inbox {
         ? ({ status: "claimed", attempts: 1 } as const)
         : ({ status: "pending", attempts: 0 } as const);
       const accepted = await this.#options.ownership.accept(message, { shard: entry.shard, ...begun });
-      // Stored by a try that seemed to have failed, and found only now.
-      if (accepted.isDuplicate && !this.#loaded.has(accepted.conversationId)) this.rereadIfUncertain();
+      this.#lookFor(accepted);
       if (!accepted.isDuplicate) {
         entry.message.status = begun.status;
         entry.message.attempts = begun.attempts;
@@ -264,23 +260,20 @@ export class Inbox {
     return false;
   }
 
-  /** Answered at once although the thread is another process's, which would not know of the refusal. */
-  async #refuse(message: NewMessage, { shard, refusal }: { shard: number; refusal: string }) {
-    const entry = toRefused(message, refusal);
-    const accepted = await this.#options.ownership.accept(message, { shard, status: "claimed", attempts: 1 });
-    entry.message.conversationId = accepted.conversationId;
-    if (!accepted.isDuplicate) await this.#dispatch(entry);
-    return accepted;
-  }
-
   async #acceptBehind(message: NewMessage, shard: number): Promise<Accepted> {
     const accepted = await this.#options.ownership.accept(message, { shard, status: "pending", attempts: 0 });
+    this.#lookFor(accepted);
     if (!accepted.isDuplicate) {
       const stored = { ...toStored(message), conversationId: accepted.conversationId };
       this.#backlog.stored(stored);
       this.#tellAccepted(stored);
     }
     return accepted;
+  }
+
+  /** A copy of a message that was stored by a try which seemed to have failed, here or in another process. */
+  #lookFor({ conversationId, isWithOwner = false }: AcceptedByOwner): void {
+    if (isWithOwner && !this.#loaded.has(conversationId)) this.#backlog.missed(conversationId);
   }
 
   #tellAccepted(message: StoredMessage): void {
@@ -300,6 +293,7 @@ export class Inbox {
     const isControl = this.#options.isControl(message.content);
     const entry = toEntry(message, { stored: Promise.resolve(true), isControl });
     if (!this.#holds(entry)) return;
+    entry.isTold = message.isUnowned !== true;
     this.#loaded.set(message.conversationId, entry);
     if (message.nextAttemptAt === null || entry.stoppedBy !== undefined) this.#lanes.enter(entry);
     else this.#enterLater(entry, message.nextAttemptAt);
@@ -349,7 +343,7 @@ export class Inbox {
     else {
       this.#loaded.delete(entry.message.conversationId);
       this.#options.overload.ended();
-      this.#taking.ended(entry.message.conversationId);
+      this.#taking.ended(entry);
       this.#backlog.ended(entry.message.conversationId);
     }
     return undefined;

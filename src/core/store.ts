@@ -42,6 +42,8 @@ export interface StoredMessage extends NewMessage {
   lastError: string | null;
   /** Who wants it ended, while it is open: it is, before any worker has it. */
   stoppedBy: string | null;
+  /** In a page: nobody has taken it yet from the process that stored it. */
+  isUnowned?: true;
   /** The long work that it has started. */
   run?: RunReference;
 }
@@ -161,7 +163,8 @@ export type Placement =
   | {
       shard: number;
       status: "pending";
-      attempts: 0 /** For the process that holds the shard. */;
+      attempts: 0;
+      /** For the process that holds the shard. That one takes it once more where it is a copy of an open message. */
       isForOther?: boolean;
     }
   | { shard: number; status: "claimed"; attempts: 1 };
@@ -202,6 +205,8 @@ export type WokenFor = "messages" | "all";
 export interface AcceptedByOwner extends Accepted {
   /** Whether others had stored messages before it which may be of its thread, and are to be taken first. */
   hasUnowned: boolean;
+  /** Of a duplicate: it is open, and there is nobody who has yet to take it. Whoever owns its thread should know it. */
+  isWithOwner?: boolean;
 }
 
 /**
@@ -225,7 +230,7 @@ export interface Ownership {
   openMessages(page: Page): Promise<StoredMessage[]>;
   /**
    * Takes over what other processes have stored since; each message is handed out once, and once more when someone
-   * wants it ended. After a failure, what was taken is among what `openMessages` reads; nothing that is stored later is
+   * wants it ended, or when another process has got a copy of it. After a failure, what was taken is among what `openMessages` reads; nothing that is stored later is
    * missed by the next taking, whenever the failed one is carried out.
    */
   takeUnowned(limit: number): Promise<StoredMessage[]>;
@@ -302,7 +307,10 @@ export interface Store {
    * `WORKERS_DIFFER` where the others have other workers.
    */
   own(options: OwnOptions): Promise<Ownership>;
-  /** Stores a message for whoever owns the database, and wakes it. Not fenced. */
+  /**
+   * Stores a message for whoever owns the database, and wakes it; so does a copy of one that is still open, of which
+   * the owner perhaps does not know. Not fenced.
+   */
   insertUnowned(message: NewMessage): Promise<Accepted>;
   /** How the processes call themselves that own the database, or a part of it, at this moment. */
   currentOwners(): Promise<string[]>;

@@ -19,7 +19,8 @@ export interface TakingOptions {
   roomTaken(): number;
   /** A message that was not in memory has been taken. */
   load(message: StoredMessage): void;
-  isLoaded(message: StoredMessage): boolean;
+  /** That message in memory. */
+  known(message: StoredMessage): InboxEntry | undefined;
   tellAccepted(message: StoredMessage): void;
   /** Ends a message that is in memory; see `LoopControl`. */
   stop(conversationId: number, by: string): void;
@@ -30,13 +31,18 @@ export interface TakingOptions {
   onBug(error: unknown): void;
 }
 
+interface LeftMeanwhile {
+  ended: Map<number, InboxEntry>;
+  suspended: Set<number>;
+}
+
 /** How many messages of other processes are taken over at once. */
 const MAX_TAKEN = 500;
 
 export class Taking {
   readonly #options: TakingOptions;
   /** Set while messages are being taken: what has left memory meanwhile, and may still be among them. */
-  #leftMeanwhile: { ended: Set<number>; suspended: Set<number> } | undefined;
+  #leftMeanwhile: LeftMeanwhile | undefined;
   #underWay: Promise<void> | undefined;
   /** Begins when the taking under way has ended. */
   #next: Promise<void> | undefined;
@@ -76,8 +82,8 @@ export class Taking {
   }
 
   /** A message has left memory for good. */
-  ended(conversationId: number): void {
-    this.#leftMeanwhile?.ended.add(conversationId);
+  ended(entry: InboxEntry): void {
+    this.#leftMeanwhile?.ended.set(entry.message.conversationId, entry);
   }
 
   /** A message has left memory until its run is woken. */
@@ -92,7 +98,7 @@ export class Taking {
   #begin(): Promise<void> {
     this.#next = undefined;
     if (this.#isStopped) return Promise.resolve();
-    const left = { ended: new Set<number>(), suspended: new Set<number>() };
+    const left: LeftMeanwhile = { ended: new Map(), suspended: new Set() };
     this.#leftMeanwhile = left;
     this.#underWay = this.#takeAll(left).finally(() => {
       this.#underWay = undefined;
@@ -101,8 +107,8 @@ export class Taking {
     return this.#underWay;
   }
 
-  async #takeAll({ ended, suspended }: { ended: Set<number>; suspended: Set<number> }): Promise<void> {
-    const { ownership, limits, storeHealth, isLive, roomTaken, isLoaded, tellAccepted } = this.#options;
+  async #takeAll({ ended, suspended }: LeftMeanwhile): Promise<void> {
+    const { ownership, limits, storeHealth, isLive, roomTaken, known, tellAccepted } = this.#options;
     const { load, fallBehind } = this.#options;
     try {
       for (let isMore = true; isMore && !this.#isStopped; ) {
@@ -112,9 +118,10 @@ export class Taking {
         storeHealth.worked();
         this.#count += messages.length;
         for (const message of messages) {
-          // What someone wants ended was accepted before, if it is here.
-          const isHere = isLoaded(message) || ended.has(message.conversationId);
-          if (message.stoppedBy === null || !isHere) tellAccepted(message);
+          // What someone wants ended was accepted before, if it is here; what has come here twice was told once.
+          const here = known(message) ?? ended.get(message.conversationId);
+          if (!here || (message.stoppedBy === null && !here.isTold)) tellAccepted(message);
+          if (here) here.isTold = true;
         }
         // Shards have come meanwhile, say, with older messages: all are read anew, in their order.
         if (!isLive()) return fallBehind();

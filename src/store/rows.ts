@@ -21,6 +21,8 @@ export interface MessageRow extends Omit<ConversationsTable, "id" | "shard"> {
   next_attempt_at: number | null;
   last_error: string | null;
   stopped_by: string | null;
+  /** In a page of the open work. */
+  is_to_be_taken?: number;
   run_worker: string | null;
   run_version: number | null;
   run_is_detached: number | null;
@@ -71,6 +73,7 @@ export function toStoredMessage(row: MessageRow): StoredMessage {
     nextAttemptAt: row.next_attempt_at,
     lastError: row.last_error,
     stoppedBy: row.stopped_by,
+    ...(row.is_to_be_taken === 1 ? { isUnowned: true } : {}),
     ...(row.run_worker === null ? {} : { run: toRunReference(row, row.run_worker) }),
   };
 }

@@ -14,7 +14,13 @@ import {
   testUnregistered,
 } from "./store-suite/events.ts";
 import { testAccepting, testChanging, testDuplicates, testOpenMessages } from "./store-suite/messages.ts";
-import { testFencing, testOwning, testOwningAlone, testUnowned } from "./store-suite/ownership.ts";
+import {
+  testCopies,
+  testFencing,
+  testOwning,
+  testOwningAlone,
+  testUnowned,
+} from "./store-suite/ownership.ts";
 import { testRunRaces } from "./store-suite/run-races.ts";
 import { testRuns } from "./store-suite/runs.ts";
 import { type StoreKind, setUpWith } from "./store-suite/set-up.ts";
@@ -41,6 +47,7 @@ export function testStore(name: string, kind: StoreKind): void {
     testOwning(setUp);
     testFencing(setUp, kind);
     testUnowned(setUp);
+    testCopies(setUp);
     testStops(setUp);
     testDeadLetters(setUp);
     testDeadLetterEnds(setUp);

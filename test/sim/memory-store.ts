@@ -45,9 +45,9 @@ export function openMemoryStore(db: MemoryDatabase, host: Host): Store {
       const shard = shardOf(threadKey(message));
       const stored = await connection.submit(`insert ${message.content}`, () => {
         const at = { shard, status: "pending", attempts: 0, isUnowned: true, by: host.name } as const;
-        const accepted = tables.accept(message, at);
+        const { conversationId, isDuplicate } = tables.accept(message, at);
         if (message.gateway !== null) tables.gateways.add(message.gateway);
-        return accepted;
+        return { conversationId, isDuplicate };
       });
       db.wake([{ gateway: message.gateway, shard }], "messages");
       return stored;

@@ -3,8 +3,8 @@
  * whole. It refuses what the real databases refuse. Who may write, and when it is committed, is not its concern.
  */
 import { RobsonError } from "../../src/core/errors.ts";
-import type { Accepted } from "../../src/core/gateway.ts";
 import type {
+  AcceptedByOwner,
   Change,
   DeliveryChange,
   MessageChange,
@@ -47,6 +47,8 @@ export interface DeliveryRow extends DeliveryChange {
   by: string;
 }
 
+type Stored = Omit<AcceptedByOwner, "hasUnowned">;
+
 const MAX_INT_4 = 2 ** 31 - 1;
 
 export class MemoryTables {
@@ -81,13 +83,13 @@ export class MemoryTables {
     }
   }
 
-  accept(message: NewMessage, at: Placement & { isUnowned: boolean; by: string }): Accepted {
+  accept(message: NewMessage, at: Placement & { isUnowned: boolean; by: string }): Stored {
     for (const text of [message.content, message.channelId, message.threadTs, message.userId])
       checkText(text);
     if (message.idempotencyKey !== null) checkText(message.idempotencyKey);
     const key = `${message.gateway ?? ""}\0${message.idempotencyKey}`;
     const known = message.idempotencyKey === null ? undefined : this.#byKey.get(key);
-    if (known !== undefined) return { conversationId: known, isDuplicate: true };
+    if (known !== undefined) return this.#acceptCopy(known, at);
     const conversationId = this.conversations.size + 1;
     this.conversations.set(conversationId, { ...message, conversationId, shard: at.shard });
     if (message.idempotencyKey !== null) this.#byKey.set(key, conversationId);
@@ -95,6 +97,13 @@ export class MemoryTables {
     const rest = { interruptions: 0, nextAttemptAt: null, lastError: null, stoppedBy: null };
     this.inbox.set(conversationId, { status, attempts, ...rest, isUnowned, by });
     return { conversationId, isDuplicate: false };
+  }
+
+  #acceptCopy(conversationId: number, { isUnowned }: { isUnowned: boolean }): Stored {
+    const row = this.inbox.get(conversationId);
+    const isWithOwner = row !== undefined && isOpen(row.status) && !row.isUnowned;
+    if (isWithOwner && isUnowned) this.update(row, { isUnowned: true });
+    return { conversationId, isDuplicate: true, isWithOwner };
   }
 
   record(change: Change, by: string): StoredEvent[] {

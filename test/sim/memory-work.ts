@@ -24,7 +24,10 @@ export function openWork({ db, holds, options }: WorkOptions) {
     messages: ({ after, limit }: Page): StoredMessage[] =>
       tables
         .openMessages((row) => row.conversationId > after && holds(row.gateway, row.shard))
-        .slice(0, limit),
+        .slice(0, limit)
+        .map((message) =>
+          tables.inbox.get(message.conversationId)?.isUnowned ? { ...message, isUnowned: true } : message,
+        ),
 
     hasUnowned: (): boolean =>
       tables.openMessages((row, { isUnowned }) => isUnowned && holds(row.gateway, row.shard)).length > 0,

@@ -144,7 +144,7 @@ const OPEN = "status in ('pending', 'claimed')";
 const FENCE = "exists (select from processes where id = $1 for key share)";
 const RUN_SOMEWHERE = "(select unnest(gateway_ids) from processes)";
 
-const OPEN_MESSAGES = `select ${MESSAGE_COLUMNS} from inbox i join conversations c on c.id = i.conversation_id
+const OPEN_MESSAGES = `select ${MESSAGE_COLUMNS}, i.is_unowned as is_to_be_taken from inbox i join conversations c on c.id = i.conversation_id
   join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE}
   left join gateways g on g.id = c.gateway_id ${RUN} where i.${OPEN} and i.conversation_id > $2
   order by i.conversation_id limit $3`;

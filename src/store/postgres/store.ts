@@ -17,10 +17,10 @@ import type { Schema } from "../schema.ts";
 import type { Rows, Sql } from "../sql.ts";
 import { createPool, shownLocation } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
+import { findKnown } from "./known-message.ts";
 import { checkVersion, type MigrationTarget, migratePostgres } from "./migrate.ts";
 import { own, ownerNames } from "./ownership.ts";
 import { callOf, WAKE_CHANNEL } from "./wake-calls.ts";
-import { CONVERSATION_BY_KEY } from "./way.ts";
 import { NO_GATEWAY } from "./way-lists.ts";
 
 export async function openPostgresStore(
@@ -129,6 +129,7 @@ async function inTransaction(pool: Pool, queries: CompiledQuery[]): Promise<Rows
 async function insertMessage(pool: Pool, message: NewMessage): Promise<Accepted> {
   const gatewayId = message.gateway === null ? null : await gatewayIdOf(pool, message.gateway);
   const shard = shardOf(threadKey(message));
+  const call = callOf({ gatewayId: gatewayId ?? NO_GATEWAY, shard, isForMessagesAlone: true });
   const { rows } = await pool.query<{ id: number }>(
     `with made as (insert into conversations (message_id, gateway_id, gateway_channel_id, thread_ts, user_id, role,
        content, is_addressed, idempotency_key, created_at, shard) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
@@ -136,16 +137,13 @@ async function insertMessage(pool: Pool, message: NewMessage): Promise<Accepted>
        returning id),
      opened as (insert into inbox (conversation_id, status, attempts, is_unowned) select id, 'pending', 0, 1 from made)
      select id, pg_notify($12, $13) from made`,
-    [
-      ...conversationValues(message, { gatewayId, shard }),
-      WAKE_CHANNEL,
-      callOf({ gatewayId: gatewayId ?? NO_GATEWAY, shard, isForMessagesAlone: true }),
-    ],
+    [...conversationValues(message, { gatewayId, shard }), WAKE_CHANNEL, call],
   );
   const made = rows[0];
   if (made) return { conversationId: made.id, isDuplicate: false };
-  const known = await pool.query<{ id: number }>(CONVERSATION_BY_KEY, [gatewayId, message.idempotencyKey]);
-  return { conversationId: Number(known.rows[0]?.id), isDuplicate: true };
+  const { conversationId, isWithOwner } = await findKnown(pool, { message, gatewayId, isForOther: true });
+  if (isWithOwner) await pool.query("select pg_notify($1, $2)", [WAKE_CHANNEL, call]);
+  return { conversationId, isDuplicate: true };
 }
 
 /** Not in one statement, which would not see the row that another process commits at the same moment. */

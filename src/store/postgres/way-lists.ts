@@ -171,7 +171,8 @@ export function callsOf(operation: WayOperation, idOf: (gateway: string) => numb
   return [callOf({ gatewayId: gatewayId ?? NO_GATEWAY, shard: placement.shard, isForMessagesAlone: true })];
 }
 
-function isForOther(placement: Placement): boolean {
+/** Whether another process has to take it. */
+export function isForOther(placement: Placement): boolean {
   return "isForOther" in placement && placement.isForOther === true;
 }
 

@@ -21,10 +21,6 @@ export function rowsOf(operation: WayOperation): string[] {
   return rows;
 }
 
-/** Parameters: the gateway's row id or null, the idempotency key. */
-export const CONVERSATION_BY_KEY = `select id from conversations
-  where coalesce(gateway_id, 0) = coalesce($1::int8, 0) and idempotency_key = $2`;
-
 /**
  * Parameters: the conversation's id, the sequence, the ids of its deliveries as they were to be stored. The same ones:
  * a former try at this very write has stored it.

@@ -10,16 +10,10 @@ import { deliveryClosed, leaseLost } from "../owner-errors.ts";
 import { locksOf, writeRun } from "../run-changes.ts";
 import { connect, endClient } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
+import { findKnown } from "./known-message.ts";
 import type { WakeCalls } from "./wake-calls.ts";
-import {
-  CONVERSATION_BY_KEY,
-  EVENT_BY_SEQUENCE,
-  readWayResult,
-  type WayOperation,
-  type WayResult,
-  wayQuery,
-} from "./way.ts";
-import { callsOf } from "./way-lists.ts";
+import { EVENT_BY_SEQUENCE, readWayResult, type WayOperation, type WayResult, wayQuery } from "./way.ts";
+import { callsOf, isForOther } from "./way-lists.ts";
 
 export interface Pending {
   operation: WayOperation;
@@ -211,12 +205,9 @@ async function lookUp(
   { operation, written }: { operation: WayOperation; written: Written },
 ): Promise<AcceptedByOwner | StoredEvent[]> {
   if ("accept" in operation) {
-    const { gatewayId, message } = operation.accept;
-    const { rows } = await client.query<{ id: number }>(CONVERSATION_BY_KEY, [
-      gatewayId,
-      message.idempotencyKey,
-    ]);
-    return { conversationId: Number(rows[0]?.id), isDuplicate: true, hasUnowned: false };
+    const { accept } = operation;
+    const known = await findKnown(client, { ...accept, isForOther: isForOther(accept.placement) });
+    return { ...known, isDuplicate: true, hasUnowned: false };
   }
   const events: StoredEvent[] = [];
   for (const [index, made] of written.eventsOf(operation.change).entries()) {

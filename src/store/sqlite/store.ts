@@ -75,9 +75,9 @@ export async function openSqliteStore(file: string, options: SqliteStoreOptions)
     async insertUnowned(message) {
       const shard = shardOf(threadKey(message));
       const at = { shard, status: "pending", attempts: 0, isUnowned: true } as const;
-      const accepted = await writer.submit(() => way.accept(message, at));
+      const { conversationId, isDuplicate } = await writer.submit(() => way.accept(message, at));
       await wake();
-      return accepted;
+      return { conversationId, isDuplicate };
     },
     async currentOwners() {
       return isOwnerLocked(file) ? [ownerName(db)] : [];

@@ -1,9 +1,9 @@
 /** The statements of a message's way on SQLite, prepared once. The PostgreSQL ones: ../postgres/way.ts. */
 import { randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
-import type { Accepted } from "../../core/gateway.ts";
 import type { RunChange } from "../../core/run-store.ts";
 import type {
+  AcceptedByOwner,
   Change,
   DeliveryChange,
   MessageChange,
@@ -52,15 +52,17 @@ export class Way {
     this.#gateways = gateways;
   }
 
-  accept(message: NewMessage, at: Placement & { isUnowned: boolean }): Accepted {
-    const { insertConversation, conversationByKey, insertInbox } = this.#statements;
+  accept(message: NewMessage, at: Placement & { isUnowned: boolean }): Omit<AcceptedByOwner, "hasUnowned"> {
+    const { insertConversation, conversationByKey, insertInbox, wantTaken } = this.#statements;
     const gatewayId = message.gateway === null ? null : this.#gateways.idOf(message.gateway);
     const { changes, lastInsertRowid } = insertConversation.run(
       ...conversationValues(message, { gatewayId, shard: at.shard }),
     );
     if (changes === 0) {
       const known = conversationByKey.get(gatewayId, message.idempotencyKey);
-      return { conversationId: Number(known?.id), isDuplicate: true };
+      const isWithOwner = known?.is_with_owner === 1;
+      if (isWithOwner && at.isUnowned) wantTaken.run(Number(known.id));
+      return { conversationId: Number(known?.id), isDuplicate: true, isWithOwner };
     }
     insertInbox.get(lastInsertRowid, at.status, at.attempts, at.isUnowned ? 1 : 0);
     return { conversationId: Number(lastInsertRowid), isDuplicate: false };
@@ -163,9 +165,11 @@ function prepareMessageWrites(db: DatabaseSync) {
       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       on conflict (coalesce(gateway_id, 0), idempotency_key) where idempotency_key is not null do nothing`),
     conversationByKey: db.prepare(
-      `select id from conversations
-      where coalesce(gateway_id, 0) = coalesce(?, 0) and idempotency_key = ?`,
+      `select c.id, i.status in ('pending', 'claimed') and i.is_unowned = 0 as is_with_owner
+      from conversations c left join inbox i on i.conversation_id = c.id
+      where coalesce(c.gateway_id, 0) = coalesce(?, 0) and c.idempotency_key = ?`,
     ),
+    wantTaken: db.prepare("update inbox set is_unowned = 1 where conversation_id = ?"),
     insertInbox: db.prepare(
       "insert into inbox (conversation_id, status, attempts, is_unowned) values (?, ?, ?, ?)",
     ),
@@ -208,14 +212,18 @@ const LOOKED_AT = 20;
 /** The readings of the open work, for the gateways with the given ids. */
 export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
   const ours = gatewayIds.join(", "); // SQLite takes "in ()" for the empty list
-  const messages = `select c.*, g.name as gateway, i.status, i.attempts, i.interruptions, i.next_attempt_at, i.last_error,
-      i.stopped_by, ${RUN_COLUMNS}
-    from inbox i join conversations c on c.id = i.conversation_id left join gateways g on g.id = c.gateway_id
+  const columns = `c.*, g.name as gateway, i.status, i.attempts, i.interruptions, i.next_attempt_at, i.last_error,
+      i.stopped_by, ${RUN_COLUMNS}`;
+  const messages = `from inbox i join conversations c on c.id = i.conversation_id left join gateways g on g.id = c.gateway_id
       left join runs r on r.conversation_id = c.id
     where (c.gateway_id is null or c.gateway_id in (${ours})) and i.status in ('pending', 'claimed')`;
   const open = "status in ('pending', 'claimed')";
-  const openMessages = db.prepare(`${messages} and i.conversation_id > ? order by i.conversation_id limit ?`);
-  const unowned = db.prepare(`${messages} and i.is_unowned = 1 order by i.conversation_id limit ?`);
+  const openMessages = db.prepare(
+    `select ${columns}, i.is_unowned as is_to_be_taken ${messages} and i.conversation_id > ? order by i.conversation_id limit ?`,
+  );
+  const unowned = db.prepare(
+    `select ${columns} ${messages} and i.is_unowned = 1 order by i.conversation_id limit ?`,
+  );
   // Of those of gateways that nobody runs there may be many: a few of the newest tell enough.
   const newestUnowned = db.prepare(`select c.gateway_id is null or c.gateway_id in (${ours}) as is_ours
     from inbox i join conversations c on c.id = i.conversation_id where i.is_unowned = 1

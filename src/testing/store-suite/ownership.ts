@@ -169,11 +169,6 @@ export function testUnowned(setUp: SetUp): void {
     };
     expect(await ownership.takeUnowned(10)).toEqual([{ ...message, ...pending, conversationId }]);
     expect(await ownership.takeUnowned(10)).toEqual([]);
-    expect(await other.insertUnowned(aMessage({ gateway: "a", idempotencyKey: "k" }))).toEqual({
-      conversationId,
-      isDuplicate: true,
-    });
-    expect(await ownership.takeUnowned(10)).toEqual([]);
   });
 
   test("messages are taken over in the order of their ids, up to a limit, of our gateways and of none", async () => {
@@ -211,6 +206,62 @@ export function testUnowned(setUp: SetUp): void {
     expect(new Set(outcomes.map(({ conversationId }) => conversationId)).size).toBe(1);
     const ownership = await own(["fresh"]);
     expect(await ownership.takeUnowned(10)).toMatchObject([{ gateway: "fresh" }]);
+  });
+}
+
+export function testCopies(setUp: SetUp): void {
+  test("a copy of a message that is open wakes its owner, which is handed the message once more", async () => {
+    const { own, openAnother } = await setUp();
+    const ownership = await own();
+    const other = await openAnother();
+    const { conversationId } = await accepted(ownership, { idempotencyKey: "k" });
+    await ownership.record({ shard: 0, message: aChange(conversationId) });
+    const copy = () => aMessage({ gateway: "a", idempotencyKey: "k" });
+
+    const stored = await expectWake(ownership, () => other.insertUnowned(copy()));
+    expect(stored).toEqual({ conversationId, isDuplicate: true });
+    await other.insertUnowned(copy());
+
+    const { hasUnowned } = await ownership.accept(aMessage({ gateway: "a" }), PENDING);
+    expect(hasUnowned).toBe(true);
+    expect(await ownership.openMessages({ after: 0, limit: 1 })).toMatchObject([{ isUnowned: true }]);
+    expect(await ownership.takeUnowned(10)).toMatchObject([
+      { conversationId, status: "claimed", attempts: 1 },
+    ]);
+    expect(await ownership.takeUnowned(10)).toEqual([]);
+  });
+
+  test("an owner that gets a copy is told whether the message is open, and nobody has yet to take it", async () => {
+    const { own, openAnother } = await setUp();
+    const ownership = await own();
+    const other = await openAnother();
+    const { conversationId } = await accepted(ownership, { idempotencyKey: "k" });
+    const known = await ownership.accept(aMessage({ gateway: "a", idempotencyKey: "k" }), PENDING);
+    expect(known).toEqual({ conversationId, isDuplicate: true, isWithOwner: true, hasUnowned: false });
+
+    await other.insertUnowned(aMessage({ gateway: "a", idempotencyKey: "k" }));
+    const toBeTaken = await ownership.accept(aMessage({ gateway: "a", idempotencyKey: "k" }), PENDING);
+
+    expect(toBeTaken).toMatchObject({ conversationId, isDuplicate: true, isWithOwner: false });
+  });
+
+  test("a copy of a message that has ended, or waits, is nobody's to take", async () => {
+    const { own, openAnother } = await setUp();
+    const ownership = await own();
+    const other = await openAnother();
+    for (const status of ["done", "dead", "waiting"] as const) {
+      const { conversationId } = await accepted(ownership, { idempotencyKey: status });
+      await ownership.record({ shard: 0, message: aChange(conversationId, { status }) });
+
+      const copy = () => aMessage({ gateway: "a", idempotencyKey: status });
+      expect(await ownership.accept(copy(), PENDING)).toMatchObject({
+        isDuplicate: true,
+        isWithOwner: false,
+      });
+      expect(await other.insertUnowned(copy())).toEqual({ conversationId, isDuplicate: true });
+    }
+
+    expect(await ownership.takeUnowned(10)).toEqual([]);
   });
 }
 
