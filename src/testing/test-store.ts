@@ -21,6 +21,7 @@ import {
   testOwningAlone,
   testUnowned,
 } from "./store-suite/ownership.ts";
+import { testLateWords } from "./store-suite/run-late-words.ts";
 import { testRunRaces } from "./store-suite/run-races.ts";
 import { testRuns } from "./store-suite/runs.ts";
 import { type StoreKind, setUpWith } from "./store-suite/set-up.ts";
@@ -53,6 +54,7 @@ export function testStore(name: string, kind: StoreKind): void {
     testDeadLetterEnds(setUp);
     testRuns(setUp, kind);
     testRunRaces(setUp);
+    testLateWords(setUp);
     testConcurrency(setUp);
     testRefusedRows(setUp);
     testText(setUp);

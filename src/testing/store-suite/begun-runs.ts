@@ -1,0 +1,47 @@
+/** What the suite's parts about runs in a race begin with: runs that are open, that wait, and what is handed to their owner. */
+import type { NewDecision } from "../../core/run-store.ts";
+import type { Ownership } from "../../core/store.ts";
+import { aChange, accepted } from "./set-up.ts";
+
+/** How many races are run at once: some of them are close. */
+export const RACES = 60;
+
+export const QUESTION: NewDecision = {
+  ...{ name: "sure", kind: "question", text: "Sure?", key: null },
+  ...{ choices: [], askedAt: 3000, dueAt: null },
+};
+
+export const run = {
+  worker: "w",
+  version: 1,
+  isDetached: true,
+  lane: null,
+  title: "A run",
+  createdAt: 2000,
+  round: 1,
+};
+
+export async function begun(
+  ownership: Ownership,
+  { lane = null, ...message }: { lane?: string | null; gateway?: string; createdAt?: number } = {},
+): Promise<number> {
+  const { conversationId } = await accepted(ownership, message);
+  await ownership.record({ shard: 0, run: { conversationId, begin: { ...run, lane } } });
+  return conversationId;
+}
+
+export async function waits(
+  ownership: Ownership,
+  conversationId: number,
+  decisions: NewDecision[],
+): Promise<void> {
+  const message = aChange(conversationId, { status: "waiting", nextAttemptAt: decisions[0]?.dueAt ?? null });
+  const status = { value: "waiting", reason: null, at: 3000 } as const;
+  await ownership.record({ shard: 0, message, run: { conversationId, decisions, status } });
+}
+
+/** The ids of all that is handed to the owner. */
+export async function taken(ownership: Ownership): Promise<number[]> {
+  const messages = await ownership.takeUnowned(10 * RACES);
+  return messages.map(({ conversationId }) => conversationId).sort((a, b) => a - b);
+}
