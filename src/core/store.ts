@@ -230,8 +230,9 @@ export interface Ownership {
   openMessages(page: Page): Promise<StoredMessage[]>;
   /**
    * Takes over what other processes have stored since; each message is handed out once, and once more when someone
-   * wants it ended, or when another process has got a copy of it. After a failure, what was taken is among what `openMessages` reads; nothing that is stored later is
-   * missed by the next taking, whenever the failed one is carried out.
+   * wants it ended, or when another process has got a copy of it. After a failure, what was taken is among what
+   * `openMessages` reads; nothing that is stored later is missed by the next taking, whenever the failed one is
+   * carried out.
    */
   takeUnowned(limit: number): Promise<StoredMessage[]>;
   /** The messages that someone wants ended and that were not taken since; for when there is no room to take any. */
