@@ -28,7 +28,7 @@ export interface InboxOptions {
   log: Logger;
   hooks: HookRegistry;
   storeHealth: StoreHealth;
-  overload: Pick<Overload, "count" | "ended">;
+  overload: Pick<Overload, "count" | "isCounting" | "ended">;
   dispatch(entry: InboxEntry): Promise<DispatchOutcome>;
   /** Writes that the attempt does not begin which the commit that stored the message counted, if it did. */
   uncount(entry: InboxEntry): Promise<void>;
@@ -100,8 +100,9 @@ export class Inbox {
     return this.#loaded.size;
   }
 
+  /** Whether all open work is in memory, and how much is open is known. */
   get isCaughtUp(): boolean {
-    return this.#backlog.isLive;
+    return this.#backlog.isLive && !this.#options.overload.isCounting;
   }
 
   /** Takes up what is open from before. */

@@ -78,6 +78,10 @@ export class Overload {
     }
   }
 
+  get isCounting(): boolean {
+    return this.#isCounting;
+  }
+
   #refuse(limit: keyof OverloadOptions["limits"]): TryLaterError {
     const max = this.#options.limits[limit];
     const isOpen = limit === "maxOpenMessages";

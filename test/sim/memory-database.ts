@@ -65,6 +65,8 @@ export class MemoryDatabase {
   readonly processes = new Map<number, ProcessRow>();
   /** Who holds which shard, by `leaseKey`. */
   readonly leases = new Map<string, number>();
+  /** How often each was claimed: another version of it each time. */
+  readonly leaseVersions = new Map<string, number>();
   /** Those whose right to write was taken from them, as dead or frozen. */
   readonly expelled = new Set<number>();
   /** The one owner, where it is not shared. */

@@ -28,6 +28,8 @@ export class MemoryMembership {
   readonly #row: ProcessRow;
   readonly #held = new ShardSet();
   readonly #leaving = new ShardSet();
+  /** Of the leases that are its own, as it has read them. */
+  readonly #versions = new Map<string, number | undefined>();
   readonly #connection: Connection;
   readonly #lost = Promise.withResolvers<Error>();
   readonly #wakeCallbacks: ((wokenFor: WokenFor) => void)[] = [];
@@ -121,10 +123,12 @@ export class MemoryMembership {
 
   /** What became of a failed try is unknown: it is made again, and nothing comes back before. */
   async #tryToLetGo(keys: ShardKey[]): Promise<boolean> {
+    const { leases, leaseVersions } = this.#db;
+    const claimed = keys.map((key) => this.#versions.get(leaseKey(key)));
     try {
       await this.#connection.submit(`let go ${keys.map(leaseKey).join(" ")}`, () => {
-        for (const key of keys)
-          if (this.#db.leases.get(leaseKey(key)) === this.epoch) this.#db.leases.delete(leaseKey(key));
+        for (const [index, key] of keys.map(leaseKey).entries())
+          if (leases.get(key) === this.epoch && leaseVersions.get(key) === claimed[index]) leases.delete(key);
       });
       return true;
     } catch {
@@ -176,6 +180,7 @@ export class MemoryMembership {
     this.#endWhoIsGone();
     if (!processes.has(this.epoch)) return this.#lose();
     const { due, wanted, own } = this.#share();
+    this.#learnVersions(own);
     const { isEmpty } = this.#leaving;
     const letGoCount = this.#letGoCount;
     if (this.#isRetired) return;
@@ -191,6 +196,7 @@ export class MemoryMembership {
     // What was claimed by a try whose answer was lost; what is being let go meanwhile looks the same.
     const stranded = isEmpty && letGoCount === this.#letGoCount ? own : [];
     const gained = isAnswerLost ? [] : [...claimed, ...stranded];
+    this.#learnVersions(gained);
     const fresh = gained.filter(({ gateway, shard }) => !this.#held.has(gateway, shard));
     for (const key of fresh) this.#held.add(key);
     const held = wanted.filter(({ gateway, shard }) => this.#held.has(gateway, shard));
@@ -245,7 +251,12 @@ export class MemoryMembership {
   #claim(key: ShardKey): boolean {
     if (!this.#db.processes.has(this.epoch) || this.#holderOf(key) !== undefined) return false;
     this.#db.leases.set(leaseKey(key), this.epoch);
+    this.#db.leaseVersions.set(leaseKey(key), (this.#db.leaseVersions.get(leaseKey(key)) ?? 0) + 1);
     return true;
+  }
+
+  #learnVersions(keys: ShardKey[]): void {
+    for (const key of keys.map(leaseKey)) this.#versions.set(key, this.#db.leaseVersions.get(key));
   }
 
   #beatLater(): void {

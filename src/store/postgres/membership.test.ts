@@ -2,6 +2,7 @@
 import { Client } from "pg";
 import { expect, type TestContext, test, vi } from "vitest";
 import { createDatabase } from "../../testing/postgres/database.ts";
+import { startLateNetwork } from "../../testing/postgres/late-network.ts";
 import { openStore } from "../open-store.ts";
 
 const PATIENTLY = { timeout: 20_000, interval: 10 };
@@ -44,6 +45,27 @@ test("shards whose letting go is cut off are not held meanwhile, and are free in
   expect(ownership.holds(key.gateway, key.shard)).toBe(false);
   const { rows } = await other.query("select count(*)::int4 as count from shard_leases where shard >= 0");
   expect(rows).toEqual([{ count: 2 * 64 - keys.length }]);
+});
+
+test("a letting go that the server carries out late frees nothing that was claimed again since", async (t) => {
+  const { url } = await createDatabase(t);
+  const network = await startLateNetwork(t, { url, late: "delete from shard_leases" });
+  const store = await openStore(network.url);
+  t.onTestFinished(() => store.close());
+  const ownership = await store.own({ owner: "first", gateways: ["a"], now: 0 });
+  const [key] = ownership.shards();
+  if (!key) throw new Error("it holds all shards");
+
+  // Tried again over another connection; nobody else is there, so that it is claimed again.
+  await ownership.letGo([key]);
+  await vi.waitFor(() => expect(ownership.holds(key.gateway, key.shard)).toBe(true), PATIENTLY);
+  await network.comesLate();
+
+  const other = new Client({ connectionString: url });
+  await other.connect();
+  t.onTestFinished(() => other.end());
+  const { rows } = await other.query("select count(*)::int4 as count from shard_leases where shard >= 0");
+  expect(rows).toEqual([{ count: 2 * 64 }]);
 });
 
 test("a shard that is ours by the database's word is held, although the answer to its claim was lost", async (t) => {

@@ -18,6 +18,8 @@ interface LeaseRow {
   gateway_id: number;
   shard: number;
   process_id: number;
+  /** Another one each time that the shard is claimed. */
+  version: string;
 }
 
 export class ShardLeases {
@@ -25,6 +27,8 @@ export class ShardLeases {
   readonly #pool: Pool;
   readonly #exclusive: ReadonlySet<string>;
   readonly #names: ReadonlyMap<number, string | null>;
+  /** Of the rows that are this process's. */
+  readonly #versions = new Map<string, string>();
 
   constructor({ pool, gatewayIds, exclusiveGateways }: ShardLeasesOptions) {
     this.#pool = pool;
@@ -42,8 +46,9 @@ export class ShardLeases {
     peers: Peer[],
   ): Promise<{ due: ShardKey[]; wanted: ShardKey[]; own: ShardKey[] }> {
     const { rows } = await this.#pool.query<LeaseRow>(
-      "select gateway_id, shard, process_id from shard_leases",
+      "select gateway_id, shard, process_id, xmin::text as version from shard_leases",
     );
+    for (const row of rows) if (row.process_id === processId) this.#versions.set(leaseKey(row), row.version);
     const alive = new Set(peers.map(({ id }) => id));
     const holders = new Map(
       rows.filter(({ process_id }) => alive.has(process_id)).map((row) => [leaseKey(row), row.process_id]),
@@ -76,24 +81,33 @@ export class ShardLeases {
 
   /** Takes those of them that are free, at the instant `now`; resolves with these. */
   async claim(processId: number, { keys, now }: { keys: ShardKey[]; now: number }): Promise<ShardKey[]> {
-    const { rows } = await this.#pool.query<{ gateway_id: number; shard: number }>(
+    const { rows } = await this.#pool.query<Omit<LeaseRow, "process_id">>(
       `insert into shard_leases (gateway_id, shard, process_id, acquired_at)
        select x.gateway_id, x.shard, $1, $4 from unnest($2::int8[], $3::int2[]) as x (gateway_id, shard)
        where exists (select from processes where id = $1 for key share) order by 1, 2
        on conflict (gateway_id, shard) do update set process_id = excluded.process_id,
          acquired_at = excluded.acquired_at
        where not exists (select from processes p where p.id = shard_leases.process_id)
-       returning gateway_id, shard`,
+       returning gateway_id, shard, xmin::text as version`,
       [processId, ...this.#columns(keys), now],
     );
+    for (const row of rows) this.#versions.set(leaseKey(row), row.version);
     return rows.map(({ gateway_id, shard }) => ({ gateway: this.#names.get(gateway_id) ?? null, shard }));
   }
 
+  /**
+   * Each as it was claimed: carried out late by the server, its connection long gone, it frees no shard that the process
+   * has claimed again since.
+   */
   async letGo(processId: number, keys: ShardKey[]): Promise<void> {
+    const [gatewayIds, shards] = this.#columns(keys);
+    const versions = gatewayIds.map((gateway_id, index) =>
+      this.#versions.get(leaseKey({ gateway_id, shard: shards[index] ?? 0 })),
+    );
     await this.#pool.query(
-      `delete from shard_leases l using unnest($2::int8[], $3::int2[]) as x (gateway_id, shard)
-       where l.gateway_id = x.gateway_id and l.shard = x.shard and l.process_id = $1`,
-      [processId, ...this.#columns(keys)],
+      `delete from shard_leases l using unnest($2::int8[], $3::int2[], $4::text[]) as x (gateway_id, shard, version)
+       where l.gateway_id = x.gateway_id and l.shard = x.shard and l.process_id = $1 and l.xmin::text = x.version`,
+      [processId, gatewayIds, shards, versions],
     );
   }
 

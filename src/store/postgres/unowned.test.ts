@@ -1,54 +1,17 @@
 /** Taking over what others have stored, although a statement of it is carried out long after its connection is gone. */
-import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { expect, type TestContext, test } from "vitest";
+import { expect, test } from "vitest";
 import { aMessage } from "../../testing/builders.ts";
 import { createDatabase } from "../../testing/postgres/database.ts";
+import { startLateNetwork } from "../../testing/postgres/late-network.ts";
 import { openStore } from "../open-store.ts";
 import { type RowVersion, Unowned } from "./unowned.ts";
 
 /** What hides the rows that were taken. */
 const HIDING = "update inbox set is_unowned = 0";
 
-/** The network to the server. It loses the connection that hides something, and brings what that has sent later on. */
-async function startLateNetwork(t: TestContext, databaseUrl: string) {
-  const target = new URL(databaseUrl);
-  const lost = Promise.withResolvers<{ upstream: Socket; sent: Buffer }>();
-  let isLost = false;
-  const server = createServer((client) => {
-    const upstream = connect(Number(target.port), target.hostname);
-    upstream.on("error", () => client.destroy());
-    client.on("error", () => undefined);
-    upstream.on("data", (chunk) => client.write(chunk));
-    client.on("data", (chunk: Buffer) => {
-      if (isLost || !chunk.includes(HIDING)) return void upstream.write(chunk);
-      isLost = true;
-      client.removeAllListeners("close");
-      client.destroy();
-      lost.resolve({ upstream, sent: chunk });
-    });
-    client.on("close", () => upstream.destroy());
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.onTestFinished(() => void server.close());
-  const url = new URL(databaseUrl);
-  url.port = String((server.address() as AddressInfo).port);
-  return {
-    url: url.href,
-    isLost: lost.promise,
-    async comesLate() {
-      const { upstream, sent } = await lost.promise;
-      upstream.write(sent);
-      await once(upstream, "data");
-      upstream.destroy();
-    },
-  };
-}
-
 test("a taking that the server carries out late hides nothing that was stored or changed since", async (t) => {
   const { url } = await createDatabase(t);
-  const network = await startLateNetwork(t, url);
+  const network = await startLateNetwork(t, { url, late: HIDING });
   const store = await openStore(network.url);
   t.onTestFinished(() => store.close());
   const other = await openStore(url);
@@ -74,7 +37,7 @@ test("a taking that the server carries out late hides nothing that was stored or
 
 test("a message whose row is hidden no more by a lost statement is handed out once", async (t) => {
   const { url } = await createDatabase(t);
-  const network = await startLateNetwork(t, url);
+  const network = await startLateNetwork(t, { url, late: HIDING });
   const store = await openStore(network.url);
   t.onTestFinished(() => store.close());
   const ownership = await store.own({ owner: "first", gateways: ["a"], now: 0 });
