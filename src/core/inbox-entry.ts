@@ -4,7 +4,7 @@ import { shardOf, threadKey } from "./shards.ts";
 import type { NewMessage, StoredMessage } from "./store.ts";
 
 export interface InboxEntry {
-  /** The lane: its thread, or its run. */
+  /** The lane: its thread, its run, or its thread's control commands. No two lanes have one key, whatever their kinds. */
   key: string;
   shard: number;
   message: StoredMessage;
@@ -50,7 +50,9 @@ export function toEntry(
   more: Pick<InboxEntry, "stored" | "isControl" | "refusal">,
 ): InboxEntry {
   const thread = threadKey(message);
-  const key = message.run?.isDetached ? runKey(message) : thread;
+  const own = message.run?.isDetached ? runKey(message) : thread;
+  // Whoever resumes a lane by its key must not wake another one beside it, which would wait for the first at once.
+  const key = more.isControl ? `${own}\0control` : own;
   const isSuspect = message.status === "claimed" && message.interruptions >= 1;
   const entry = { ...more, key, shard: shardOf(thread), message, isCounted: false, isSuspect };
   return message.stoppedBy === null ? entry : { ...entry, stoppedBy: message.stoppedBy };

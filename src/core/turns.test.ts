@@ -126,6 +126,53 @@ test("a suspect that waits for another suspect does not keep its worker's turn f
   slow.endOne();
 });
 
+test("a suspect and a control command that is one, of one thread, do not have each other looked at without end", async (t) => {
+  const location = `${await temporaryFolder(t)}/robson.db`;
+  const crashed = await openStore(location);
+  const ownership = await crashed.own({ owner: "the crashed one", gateways: ["fake"], now: 0 });
+  const at = { shard: 0, status: "pending", attempts: 0 } as const;
+  const suspected = { status: "claimed", attempts: 2, interruptions: 1 } as const;
+  for (const content of ["first", "/hang", "suspect", "/ping"]) {
+    const threadTs = content === "/ping" ? "suspect" : content;
+    const { conversationId } = await ownership.accept(aMessage({ content, threadTs }), at);
+    const message = { conversationId, nextAttemptAt: null, lastError: null, ...suspected };
+    if (content !== "first") await ownership.record({ shard: 0, message });
+  }
+  await crashed.close();
+
+  const slow = oneAtATime();
+  const hanging = Promise.withResolvers<void>();
+  const hangs = aWorker(() => hanging.promise, { name: "hangs", command: "/hang" });
+  const pinged: string[] = [];
+  const ping = aWorker(async ({ content }) => void pinged.push(content), {
+    ...{ name: "ping", command: "/ping", isControl: true },
+  });
+  let looks = 0;
+  const { loop, clock } = await startInterferedLoop(t, {
+    location,
+    gateways: [fakeGateway()],
+    workers: [slow.worker, hangs, ping],
+    interfere: (real) => ({
+      holds(gateway, shard) {
+        looks += 1;
+        if (looks > 10_000) throw new Error("looked at without end");
+        return real.holds(gateway, shard);
+      },
+    }),
+  });
+  await expect.poll(() => loop.health().openMessages, PATIENTLY).toBe(4);
+  await clock.advance(1000); // suspects wait before they are begun
+  const isHanging = () => loop.control?.openMessages().find(({ worker }) => worker === "hangs")?.state;
+  await expect.poll(isHanging, PATIENTLY).toBe("running");
+  hanging.resolve();
+
+  await expect.poll(() => pinged, PATIENTLY).toEqual(["/ping"]);
+  expect(looks).toBeLessThan(10_000);
+  slow.endOne();
+  await expect.poll(() => slow.begun, PATIENTLY).toEqual(["first", "suspect"]);
+  slow.endOne();
+});
+
 test.for(Array.from({ length: 12 }, (_, turns) => turns))(
   "no suspect is forgotten when another ends just as it begins, seen %i turns late",
   async (turns, t) => {
