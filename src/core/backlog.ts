@@ -68,10 +68,15 @@ export class Backlog<Row> {
     return this.#state === "live";
   }
 
-  /** Resolves when all that there is room for has been read, and `idle` has resolved after it without any more of it. */
+  /** Resolves when all that there is room for has been read. */
+  async readingEnded(): Promise<void> {
+    while (this.#isReading && !this.#isStopped) await this.#reading;
+  }
+
+  /** The same, and `idle` has resolved after it without any more to be read. */
   async drained(idle: () => Promise<void>): Promise<void> {
     do {
-      while (this.#isReading && !this.#isStopped) await this.#reading;
+      await this.readingEnded();
       await idle();
     } while (this.#isReading && !this.#isStopped);
   }

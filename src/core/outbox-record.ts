@@ -3,6 +3,7 @@
  * deliveries take their places here. Pure: outbox.ts takes the places and commits.
  */
 import { randomUUID } from "node:crypto";
+import type { Admission } from "./backlog.ts";
 import { type EventToStore, newDelivery, type OutboxEntry, type Target, toNewEntry } from "./outbox-entry.ts";
 import { type ShardKey, shardOf, threadKey } from "./shards.ts";
 import type { Change, NewEvent, StoredDelivery, StoredMessage } from "./store.ts";
@@ -30,8 +31,8 @@ export interface Recording {
   /** The deliveries of each event that are ours to make. */
   entries: OutboxEntry[][];
   stored: PromiseWithResolvers<void>;
-  /** The shards that are busy with it, beside that of the message. */
-  others: ShardKey[];
+  /** The shards that are busy with it. */
+  busy: ShardKey[];
   /** The shards whose holders are to be told. */
   wakes: ShardKey[];
 }
@@ -55,19 +56,23 @@ export function toRecord(
 
 export function toRecording(
   message: StoredMessage,
-  { record, holds }: { record: RecordToDeliver; holds(gateway: string | null, shard: number): boolean },
+  {
+    record,
+    admission,
+    holds,
+  }: { record: RecordToDeliver; admission: Admission; holds(gateway: string | null, shard: number): boolean },
 ): Recording {
   const { write, targets, subscribersOf } = record;
   const { shard, events } = write;
   const stored = Promise.withResolvers<void>();
   const keys = targets.map(({ gateway }): ShardKey => ({ gateway, shard }));
   if (subscribersOf !== undefined) keys.push({ gateway: subscribersOf, shard });
-  // Its own gateway's shard is busy with the message itself.
-  const others = keys.filter(({ gateway }) => gateway !== message.gateway);
+  // Its own gateway's shard is busy with the message itself; but no more once what it left behind is only stored.
+  const busy = admission === "behind" ? keys : keys.filter(({ gateway }) => gateway !== message.gateway);
   const wakes = keys.filter(({ gateway }) => !holds(gateway, shard));
   const ours = ({ gateway }: StoredDelivery) => wakes.length === 0 || holds(gateway, shard);
   const entries = events.map(({ deliveries }) =>
     deliveries.filter(ours).map((delivery) => toNewEntry(delivery, { shard, stored: stored.promise })),
   );
-  return { entries, stored, others, wakes };
+  return { entries, stored, busy, wakes };
 }

@@ -50,10 +50,7 @@ export interface OutboxOptions
 
 /** How many deliveries that were interrupted are begun at once, for each gateway. */
 const MAX_INTERRUPTED_AT_ONCE = 4;
-/**
- * How many deliveries of a gateway are begun while they are being stored, before they have a slot: a commit's worth.
- * Their first attempt is counted by the commit; that of those beyond it is a write more.
- */
+/** How many deliveries of a gateway are begun, and counted, by the commit that stores them; each beyond it is a write more. */
 const MAX_AHEAD = 256;
 
 export class Outbox {
@@ -63,7 +60,7 @@ export class Outbox {
   readonly #turns: Turns;
   /** The deliveries in memory whose event has its id. */
   readonly #loaded = new Set<string>();
-  /** The shards of events that are being stored with their deliveries, an object for each. */
+  /** The shards of events that are being stored, or have yet to be read, with their deliveries; an object for each. */
   readonly #recording = new Set<ShardKey>();
   #loadedCount = 0;
 
@@ -118,7 +115,7 @@ export class Outbox {
     }
     const admitted = this.#backlog.admit();
     const admission = typeof admitted === "string" ? admitted : await admitted;
-    const recording = toRecording(message, { record: prepared, holds: this.#options.holds });
+    const recording = toRecording(message, { record: prepared, admission, holds: this.#options.holds });
     try {
       // The places in the lanes are taken, those that are ours, and then it is committed.
       this.#begin(recording, admission);
@@ -168,16 +165,20 @@ export class Outbox {
     return toRecord(message, { change, to: change.events.length === 0 ? NOWHERE : this.#targetsOf(message) });
   }
 
-  #begin({ entries, others }: Recording, admission: Admission): void {
-    for (const key of others) this.#recording.add(key);
+  #begin({ entries, busy }: Recording, admission: Admission): void {
+    for (const key of busy) this.#recording.add(key);
     if (admission === "live") for (const ofOne of entries) for (const entry of ofOne) this.#enterNew(entry);
   }
 
-  #end({ stored, others }: Recording, admission: Admission): void {
+  #end({ stored, busy }: Recording, admission: Admission): void {
     stored.resolve();
     this.#backlog.end(admission);
-    for (const key of others) this.#recording.delete(key);
-    this.#options.onEnded();
+    const leave = () => {
+      for (const key of busy) this.#recording.delete(key);
+      this.#options.onEnded();
+    };
+    if (admission === "live") leave();
+    else void this.#backlog.readingEnded().then(leave);
   }
 
   /** Only the commit tells who subscribes: these take their places in the order of the commits. */

@@ -5,37 +5,6 @@ import { fakeGateway } from "../testing/fake-gateway.ts";
 import { keptLog, startInterferedLoop } from "../testing/interfered-loop.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
 
-test("a graceful stop lets the answers go out that are stored while open deliveries are read", async (t) => {
-  const gateway = fakeGateway();
-  const read = Promise.withResolvers<void>();
-  const isRecorded = Promise.withResolvers<void>();
-  const { loop } = await startInterferedLoop(t, {
-    gateways: [gateway],
-    workers: [echo],
-    interfere: (ownership) => ({
-      async openDeliveries(page) {
-        const rows = await ownership.openDeliveries(page);
-        await read.promise;
-        return rows;
-      },
-      async record(change) {
-        const events = await ownership.record(change);
-        if (change.message?.status === "done") isRecorded.resolve();
-        return events;
-      },
-    }),
-  });
-  await gateway.say("/echo ready");
-  await isRecorded.promise;
-
-  const stopped = loop.stop();
-  for (let turns = 0; turns < 20; turns += 1) await new Promise((resolve) => setImmediate(resolve));
-  read.resolve();
-  await stopped;
-
-  expect(gateway.texts()).toEqual(["completed: ready"]);
-});
-
 describe.each(databaseKinds)("a graceful stop on $name", ({ create }) => {
   test("lets the work under way end, and its answer go out", async (t) => {
     const gateway = fakeGateway();
@@ -60,6 +29,38 @@ describe.each(databaseKinds)("a graceful stop on $name", ({ create }) => {
 
     expect(gateway.texts()).toEqual(["completed: in time"]);
     expect(loop.health()).toMatchObject({ isReady: false, reason: "The loop is stopped" });
+  });
+
+  test("lets the answers go out that are stored while open deliveries are read", async (t) => {
+    const gateway = fakeGateway();
+    const read = Promise.withResolvers<void>();
+    const isRecorded = Promise.withResolvers<void>();
+    const { loop } = await startInterferedLoop(t, {
+      location: await create(t),
+      gateways: [gateway],
+      workers: [echo],
+      interfere: (ownership) => ({
+        async openDeliveries(page) {
+          const rows = await ownership.openDeliveries(page);
+          await read.promise;
+          return rows;
+        },
+        async record(change) {
+          const events = await ownership.record(change);
+          if (change.message?.status === "done") isRecorded.resolve();
+          return events;
+        },
+      }),
+    });
+    await gateway.say("/echo ready");
+    await isRecorded.promise;
+
+    const stopped = loop.stop();
+    for (let turns = 0; turns < 20; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+    read.resolve();
+    await stopped;
+
+    expect(gateway.texts()).toEqual(["completed: ready"]);
   });
 
   test("takes nothing more, and says so", async (t) => {
