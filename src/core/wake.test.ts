@@ -81,7 +81,7 @@ describe.each(databaseKinds)("the loop on $name", ({ create }) => {
     let wakes = 0;
     let isTaking = false;
     const goOn = Promise.withResolvers<void>();
-    await startInterferedLoop(t, {
+    const { idle } = await startInterferedLoop(t, {
       location,
       gateways: [gateway],
       workers: [echo],
@@ -102,6 +102,7 @@ describe.each(databaseKinds)("the loop on $name", ({ create }) => {
     });
     const other = await openStore(location);
     t.onTestFinished(() => other.close());
+    await idle(); // before that, what is written is read with the pages
 
     await other.insertUnowned(aMessage({ content: "/echo one", threadTs: "T1" }));
     await expect.poll(() => isTaking, PATIENTLY).toBe(true);
