@@ -1,4 +1,4 @@
-/** What the suite's parts about runs in a race begin with: runs that are open, that wait, and what is handed to their owner. */
+/** What the suite's parts about runs begin with: a run, a question, runs that are open or wait, and what is handed to their owner. */
 import type { NewDecision } from "../../core/run-store.ts";
 import type { Ownership } from "../../core/store.ts";
 import { aChange, accepted } from "./set-up.ts";

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { NewDecision, NewRun, RunChange } from "../../core/run-store.ts";
 import type { Ownership } from "../../core/store.ts";
+import { QUESTION, run } from "./begun-runs.ts";
 import { expectWake } from "./ownership.ts";
 import {
   aChange,
@@ -16,21 +17,11 @@ import {
 } from "./set-up.ts";
 
 function aRun(more: Partial<NewRun> = {}): NonNullable<RunChange["begin"]> {
-  const run = {
-    worker: "w",
-    version: 1,
-    isDetached: true,
-    lane: null,
-    title: "A run",
-    createdAt: 2000,
-    ...more,
-  };
-  return { ...run, round: 1 };
+  return { ...run, ...more };
 }
 
 function aQuestion(more: Partial<NewDecision> = {}): NewDecision {
-  const question = { name: "sure", kind: "question", text: "Sure?", key: null } as const;
-  return { ...question, choices: [], askedAt: 3000, dueAt: null, ...more };
+  return { ...QUESTION, ...more };
 }
 
 /** A message whose run has begun. */
