@@ -95,6 +95,36 @@ test("a copy of a control command that takes the last room gives it back to the 
   await expect.poll(() => gateway.texts(), PATIENTLY).toContain("completed: C");
 });
 
+test("a message is not begun before an older one of its thread that another process stored and there is no room for", async (t) => {
+  const location = `${await temporaryFolder(t)}/robson.db`;
+  const other = await openStore(location);
+  t.onTestFinished(() => other.close());
+  const gateway = fakeGateway();
+  const held = Promise.withResolvers<void>();
+  const hold = defineWorker({
+    ...{ name: "hold", description: "Takes the only slot", example: "/hold", command: "/hold" },
+    handle: () => held.promise,
+  });
+  const { idle } = await startInterferedLoop(t, {
+    ...{ location, gateways: [gateway], workers: [hold, echo] },
+    limits: { maxLoaded: 2, maxConcurrentMessages: 1 },
+    interfere: (real) => ({
+      async accept(message, at) {
+        if (message.content === "/echo younger")
+          await other.insertUnowned(aMessage({ content: "/echo older", threadTs: "T1" }));
+        return real.accept(message, at);
+      },
+    }),
+  });
+  await idle(); // before that, all is read with the pages
+  await gateway.say("/hold", { threadTs: "T0" });
+
+  await gateway.say("/echo younger", { threadTs: "T1" });
+  held.resolve();
+
+  await expect.poll(() => gateway.texts(), PATIENTLY).toEqual(["completed: older", "completed: younger"]);
+});
+
 test("what waits for its retry takes no room, until maxHeld of it are in memory", () => {
   const limits = { maxHeld: 100 };
 

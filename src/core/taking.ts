@@ -113,7 +113,7 @@ export class Taking {
     try {
       for (let isMore = true; isMore && !this.#isStopped; ) {
         const limit = isLive() ? Math.min(limits.maxLoaded - roomTaken(), MAX_TAKEN) : 0;
-        if (limit <= 0) return await this.#takeStops();
+        if (limit <= 0) return await this.#leaveToPages();
         const messages = await ownership.takeUnowned(limit);
         storeHealth.worked();
         this.#count += messages.length;
@@ -139,9 +139,11 @@ export class Taking {
     }
   }
 
-  /** A read: what is not in memory is ended when the pages come to it. */
-  async #takeStops(): Promise<void> {
-    const requests = await this.#options.ownership.stopRequests(MAX_TAKEN);
-    for (const { conversationId, by } of requests) this.#options.stop(conversationId, by);
+  /** What is not in memory is taken, or ended, when the pages come to it: none of its thread's younger ones is before. */
+  async #leaveToPages(): Promise<void> {
+    const { ownership, isLive, fallBehind, stop } = this.#options;
+    if (isLive()) fallBehind();
+    const requests = await ownership.stopRequests(MAX_TAKEN);
+    for (const { conversationId, by } of requests) stop(conversationId, by);
   }
 }

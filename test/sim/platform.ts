@@ -35,8 +35,11 @@ interface Listener {
 interface Post {
   plan: MessagePlan;
   host: Host | undefined;
+  /** How often it was posted in vain. */
+  failures: number;
 }
 
+/** The wait before the first repetition of a post; before each further one it is so much longer. */
 const RETRY_MS = 1000;
 const WORTH_ANOTHER_TRY = [
   "STOPPING",
@@ -59,7 +62,8 @@ export class Platform {
   constructor(options: PlatformOptions) {
     this.#options = options;
     for (const plan of options.scenario.messages)
-      for (let copy = 0; copy < plan.copies; copy += 1) this.posts.add({ plan, host: undefined });
+      for (let copy = 0; copy < plan.copies; copy += 1)
+        this.posts.add({ plan, host: undefined, failures: 0 });
   }
 
   start(): void {
@@ -77,7 +81,7 @@ export class Platform {
     const { scenario, plans, scheduler, outside } = this.#options;
     scenario.messages.push(plan);
     plans.set(plan.key, plan);
-    const post = { plan, host: undefined };
+    const post = { plan, host: undefined, failures: 0 };
     this.posts.add(post);
     scheduler.later(outside, "write", () => this.#post(post));
   }
@@ -186,8 +190,9 @@ export class Platform {
 
   #postAgain(post: Post): void {
     post.host = undefined;
+    post.failures += 1;
     const { scheduler, outside } = this.#options;
-    scheduler.after(outside, RETRY_MS, () => this.#post(post));
+    scheduler.after(outside, RETRY_MS * post.failures, () => this.#post(post));
   }
 
   async #send(process: Watched, delivery: Delivery, signal: AbortSignal): Promise<undefined> {

@@ -49,6 +49,11 @@ export function runBy(random: Random, { index, count }: { index: number; count: 
   };
 }
 
+/** Whether they were begun together: what they say comes in any order. */
+export function areBeside({ isBeside }: Pick<RunPlan, "isBeside">, [one, other]: [number, number]): boolean {
+  return one !== other && isBeside.slice(Math.min(one, other) + 1, Math.max(one, other) + 1).every(Boolean);
+}
+
 function operationBy(random: Random, { index, count }: { index: number; count: number }): OperationPlan {
   const failures = random.pick([0, 0, 0, 0, 1, 2, 3]);
   const timeoutMs = random.chance(0.4) ? random.between(1, 30_000) : null;

@@ -106,7 +106,6 @@ class World {
       plans: this.#plans,
       steps: () => scheduler.steps,
       mayFallBehind: scenario.isShared || scenario.storeTrouble > 0 || mayBeFull,
-      mayBeFull,
     });
   }
 

@@ -7,6 +7,7 @@ import type { Accepted } from "../../src/core/gateway.ts";
 import type { Delivery, ReceivedMessage } from "../../src/core/message-event.ts";
 import { threadKey } from "../../src/core/shards.ts";
 import { type ConversationRow, deliveryKey, isOpen } from "./memory-tables.ts";
+import { areBeside } from "./run-plans.ts";
 import { RunWitness } from "./run-witness.ts";
 import { keyOf, type MessagePlan } from "./scenario.ts";
 import type { Host } from "./scheduler.ts";
@@ -38,8 +39,6 @@ export interface WitnessOptions {
   steps(): number;
   /** Whether what is stored may be unknown to the memory of the process that has stored it. */
   mayFallBehind: boolean;
-  /** Whether memory may have no room for all that is open. */
-  mayBeFull: boolean;
 }
 
 /** How many steps a process has to know what it has stored, and to act by it. */
@@ -310,8 +309,6 @@ export class Witness {
       if (!inbox || !isOpen(inbox.status) || isBesideThread(this.#planOf(earlier))) continue;
       if (tables.runs.get(earlier.conversationId)?.decisions.length) continue;
       const acceptedAt = this.#acceptedAt.get(this.#planOf(earlier)?.key ?? "") ?? Number.POSITIVE_INFINITY;
-      // Known and not promised: where memory is full, what others have stored waits for its room.
-      if (inbox.isUnowned && this.#options.mayBeFull) continue;
       // Nobody knows the order of two that were on their way at the same time.
       if (acceptedAt >= calledAt || inbox.nextAttemptAt !== null || inbox.lastError !== null) continue;
       // What it has become was overwritten late; the process knows better.
@@ -322,18 +319,33 @@ export class Witness {
     }
   }
 
-  /** Events of what is beside its thread come between the others; places in a lane are in the order of the calls. */
-  #areInOrder({ tables }: DatabaseView, events: { eventId: number }[]): boolean {
-    return events.every((event) => {
-      const row = tables.conversationOf(event);
-      const isLoose = this.loose.has(tables.events.get(event.eventId)?.content ?? "");
-      return row && !isLoose && !isBesideThread(this.#planOf(row));
-    });
+  /**
+   * Events of what is beside its thread come between the others, and so do those of a run's operations that are beside
+   * each other; places in a lane are in the order of the calls.
+   */
+  #areInOrder({ tables }: DatabaseView, [one, other]: [{ eventId: number }, { eventId: number }]): boolean {
+    const contents = [one, other].map(({ eventId }) => tables.events.get(eventId)?.content ?? "");
+    const rows = [one, other].map((event) => tables.conversationOf(event));
+    const plans = rows.map((row) => row && this.#planOf(row));
+    const [first, second] = contents.map(operationOf);
+    const run = rows[0]?.conversationId === rows[1]?.conversationId ? plans[0]?.run : undefined;
+    if (run && first !== undefined && second !== undefined && areBeside(run, [first, second])) return false;
+    return (
+      !contents.some((content) => this.loose.has(content)) &&
+      !plans.some(isBesideThread) &&
+      rows.every(Boolean)
+    );
   }
 
   #planOf(row: ConversationRow): MessagePlan | undefined {
     return this.#options.plans.get(keyOf(row.content));
   }
+}
+
+/** Which operation of its run says that. */
+function operationOf(content: string): number | undefined {
+  const place = content.match(/^\S+ (?:op|asks op)(\d+)\b/)?.[1];
+  return place === undefined ? undefined : Number(place);
 }
 
 function isBesideThread(plan: MessagePlan | undefined): boolean {
