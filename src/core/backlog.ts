@@ -30,30 +30,39 @@ const PAGE_SIZE = 500;
 
 export type Admission = "live" | "behind";
 
+/** The reading of all open rows, page by page, since the part has fallen behind for the last time. */
+class Round {
+  /** All rows up to this id have been read. */
+  cursor = 0;
+  /** Whether a page has been asked for. */
+  hasBegun = false;
+  /** Whether another one is to follow. */
+  isDueAgain = false;
+}
+
+/** A page that is being read, and what happens meanwhile that it may not show. */
+class Page<Row> {
+  /** What has left memory: the page may still show it as open. */
+  readonly ended = new Set<string | number>();
+  /** What was stored: the page may be older, and reach beyond it. */
+  readonly stored: Row[] = [];
+  /** Rows that it should show, unless it is older than they are. */
+  readonly missed: number[] = [];
+}
+
 export class Backlog<Row> {
   readonly #options: BacklogOptions<Row>;
   readonly #underWay = { live: 0, behind: 0 };
   #state: Admission = "behind";
-  #cursor = 0;
-  /** Counts the times it fell behind, so that a page read before the last of them is not believed. */
-  #generation = 0;
+  #round = new Round();
+  #page: Page<Row> | undefined;
   /** Set while new writes wait for the change to live. */
   #gate: PromiseWithResolvers<void> | undefined;
-  #isReading = false;
+  /** Set while pages are being read, or about to be. */
   #reading: Promise<void> | undefined;
   /** Whether room has perhaps come free since the reading under way has looked for some. */
   #isRoomFreed = false;
   #failedReads = 0;
-  /** What left memory while a page was being read: the page may still show it as open. */
-  #endedWhileReading: Set<string | number> | undefined;
-  /** What was stored while a page was being read: the page may be older, and reach beyond it. */
-  #storedWhileReading: Row[] = [];
-  /** Whether a page has been asked for since it fell behind. */
-  #hasBegun = false;
-  /** Rows that a page being read should show, unless it is older than they are. */
-  #missedWhileReading: number[] | undefined;
-  /** Whether the reading under way is to be followed by another one. */
-  #isDueAgain = false;
   #isStopped = false;
   /** Until then a row may turn up whose write seemed to have failed. */
   #uncertainUntil = 0;
@@ -70,7 +79,7 @@ export class Backlog<Row> {
 
   /** Resolves when all that there is room for has been read. */
   async readingEnded(): Promise<void> {
-    while (this.#isReading && !this.#isStopped) await this.#reading;
+    while (this.#reading && !this.#isStopped) await this.#reading;
   }
 
   /** The same, and `idle` has resolved after it without any more to be read. */
@@ -78,7 +87,7 @@ export class Backlog<Row> {
     do {
       await this.readingEnded();
       await idle();
-    } while (this.#isReading && !this.#isStopped);
+    } while (this.#reading && !this.#isStopped);
   }
 
   /** Lets a write in, at once unless it has to wait; tell its end with `end`. Live: enter the lane now. Behind: store only, then `stored`. */
@@ -106,17 +115,14 @@ export class Backlog<Row> {
 
   /** A row was stored while behind: the reading will come to it, unless it has passed its id already. */
   stored(row: Row): void {
-    if (this.#state === "live" || this.#options.idOf(row) <= this.#cursor) this.#options.load(row);
-    else if (this.#endedWhileReading) this.#storedWhileReading.push(row);
+    if (this.#state === "live" || this.#options.idOf(row) <= this.#round.cursor) this.#options.load(row);
+    else this.#page?.stored.push(row);
   }
 
   /** The open work has to be read (again), and no page that was asked for before is believed. Rows in memory stay there. */
   fallBehind(): void {
     this.#state = "behind";
-    this.#cursor = 0;
-    this.#hasBegun = false;
-    this.#isDueAgain = false;
-    this.#generation += 1;
+    this.#round = new Round();
     this.catchUp();
   }
 
@@ -125,7 +131,7 @@ export class Backlog<Row> {
    * calls, it would never come there where it takes longer than they are apart.
    */
   readAgain(): void {
-    if (this.#isReading) this.#isDueAgain = this.#hasBegun;
+    if (this.#reading) this.#round.isDueAgain = this.#round.hasBegun;
     else this.fallBehind();
   }
 
@@ -145,8 +151,8 @@ export class Backlog<Row> {
    * is just passing it; a reading that has yet to come to it goes on.
    */
   missed(id: number): void {
-    if (this.#state === "live" || id <= this.#cursor) this.fallBehind();
-    else this.#missedWhileReading?.push(id);
+    if (this.#state === "live" || id <= this.#round.cursor) this.fallBehind();
+    else this.#page?.missed.push(id);
   }
 
   /**
@@ -154,29 +160,27 @@ export class Backlog<Row> {
    * was stored while it fell behind may have older ones before it.
    */
   reached(id: number): Promise<boolean> {
-    if (!this.#isReading || this.#hasRead(id)) return Promise.resolve(this.#hasRead(id));
+    if (!this.#reading || this.#hasRead(id)) return Promise.resolve(this.#hasRead(id));
     return new Promise((resolve) => this.#reachCallbacks.push({ id, resolve }));
   }
 
   /** A row has left memory because it has ended; reads on when there is room again. */
   ended(key: string | number): void {
-    this.#endedWhileReading?.add(key);
+    this.#page?.ended.add(key);
     this.catchUp();
   }
 
   /** Reads on while there is room. */
   catchUp(): void {
-    if (this.#isReading) this.#isRoomFreed = true;
-    if (this.#state === "live" || this.#isReading || this.#isStopped) return;
-    this.#isReading = true;
-    const generation = () => this.#generation;
-    let seen = generation();
-    this.#reading = this.#readOn(() => {
-      seen = generation();
+    if (this.#reading) this.#isRoomFreed = true;
+    if (this.#state === "live" || this.#reading || this.#isStopped) return;
+    let seen = this.#round;
+    this.#reading = this.#readOn((round) => {
+      seen = round;
     }).finally(() => {
-      this.#isReading = false;
+      this.#reading = undefined;
       // It fell behind anew in the very moment of becoming live, or found no room just before there was some.
-      if (seen !== generation() || this.#isRoomFreed) this.catchUp();
+      if (seen !== this.#round || this.#isRoomFreed) this.catchUp();
       else this.#tellReached(Number.POSITIVE_INFINITY);
     });
   }
@@ -189,11 +193,11 @@ export class Backlog<Row> {
     this.#quietCallbacks.splice(0).forEach((callback) => void callback());
   }
 
-  async #readOn(onRound: () => void): Promise<void> {
+  async #readOn(onRound: (round: Round) => void): Promise<void> {
     // Rows under way are in memory before their ids are known: reading now would load them twice.
     await this.#quiet("live");
     while (!this.#isStopped && this.#hasRoom()) {
-      onRound();
+      onRound(this.#round);
       const isAtEnd = await this.#readPage();
       if (isAtEnd === undefined) return;
       if (isAtEnd && this.#gate) return this.#becomeLive();
@@ -211,30 +215,17 @@ export class Backlog<Row> {
     return this.#options.loadedCount() < this.#options.maxLoaded / 2;
   }
 
-  /** Undefined: given up. */
+  /** Whether it was the last one; undefined: given up. */
   async #readPage(): Promise<boolean | undefined> {
-    const generation = this.#generation;
-    this.#hasBegun = true;
-    const ended = new Set<string | number>();
-    this.#endedWhileReading = ended;
-    const missed: number[] = [];
-    this.#missedWhileReading = missed;
+    const round = this.#round;
+    round.hasBegun = true;
+    const page = new Page<Row>();
+    this.#page = page;
     try {
-      const rows = await this.#options.read({ after: this.#cursor, limit: PAGE_SIZE });
+      const rows = await this.#options.read({ after: round.cursor, limit: PAGE_SIZE });
       this.#failedReads = 0;
       if (this.#isStopped) return undefined;
-      if (this.#generation !== generation) return false;
-      const ids = new Set(rows.map(this.#options.idOf));
-      const last = Math.max(...ids);
-      if (missed.some((id) => id < last && !ids.has(id) && !ended.has(id))) {
-        this.fallBehind();
-        return false;
-      }
-      for (const row of rows) if (!ended.has(this.#options.keyOf(row))) this.#options.load(row);
-      for (const id of ids) this.#cursor = Math.max(this.#cursor, id);
-      this.#storedWhileReading.splice(0).forEach((row) => void this.stored(row));
-      this.#tellReached(this.#cursor);
-      return ids.size < PAGE_SIZE;
+      return this.#round === round && this.#takeIn(rows, { page, round });
     } catch (error) {
       this.#openGate();
       this.#failedReads += 1;
@@ -243,10 +234,25 @@ export class Backlog<Row> {
         () => undefined,
       );
     } finally {
-      this.#endedWhileReading = undefined;
-      this.#missedWhileReading = undefined;
-      this.#storedWhileReading = [];
+      this.#page = undefined;
     }
+  }
+
+  /** Whether there are no more. */
+  #takeIn(rows: Row[], { page, round }: { page: Page<Row>; round: Round }): boolean {
+    const { idOf, keyOf, load } = this.#options;
+    const ids = new Set(rows.map(idOf));
+    const last = Math.max(...ids);
+    const isOlder = page.missed.some((id) => id < last && !ids.has(id) && !page.ended.has(id));
+    if (isOlder) {
+      this.fallBehind();
+      return false;
+    }
+    for (const row of rows) if (!page.ended.has(keyOf(row))) load(row);
+    round.cursor = Math.max(round.cursor, last);
+    for (const row of page.stored.splice(0)) this.stored(row);
+    this.#tellReached(round.cursor);
+    return ids.size < PAGE_SIZE && this.#round === round;
   }
 
   #becomeLive(): void {
@@ -254,7 +260,7 @@ export class Backlog<Row> {
     this.#openGate();
     this.#options.onLive();
     this.#tellReached(Number.POSITIVE_INFINITY);
-    if (this.#isDueAgain) this.fallBehind();
+    if (this.#round.isDueAgain) this.fallBehind();
   }
 
   #tellReached(cursor: number): void {
@@ -265,7 +271,7 @@ export class Backlog<Row> {
   }
 
   #hasRead(id: number): boolean {
-    return this.#state === "live" || this.#isStopped || this.#cursor >= id;
+    return this.#state === "live" || this.#isStopped || this.#round.cursor >= id;
   }
 
   #openGate(): void {
