@@ -169,7 +169,10 @@ class World {
     this.#calmAt = this.#scheduler.now();
     this.#scheduler.calm();
     for (const { host } of this.#processes) if (host.state === "frozen") this.#thaw(host);
-    const until = this.#scheduler.now() + HOUR_MS;
+    const { limits, messages } = this.#scenario;
+    // At worst one after the other, each of them hanging at each attempt.
+    const workMs = limits.workerTimeoutMs * limits.maxMessageAttempts * messages.length;
+    const until = this.#scheduler.now() + HOUR_MS + workMs;
     while (!(await this.#isQuiet()) && this.#scheduler.now() < until && (await this.#step()));
     if (this.#witness.violations.length > 0) return;
     const openWork = await this.#openWork();

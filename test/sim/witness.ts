@@ -42,7 +42,7 @@ export interface WitnessOptions {
 }
 
 /** How many steps a process has to know what it has stored, and to act by it. */
-const NOTICE_STEPS = 60;
+const NOTICE_STEPS = 80;
 
 const NOTHING = () => undefined;
 
