@@ -8,6 +8,11 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 30_000;
 /** How long the server lets one statement take: it must not go on after its connection was given up. */
 const STATEMENT_TIMEOUT_MS = 25_000;
+/**
+ * How long a transaction may wait for its next statement before the server ends it. Whoever is frozen in between holds
+ * locks, that of its own row in `processes` among them, and nobody could take over from it for as long as it is frozen.
+ */
+const IDLE_TRANSACTION_TIMEOUT_MS = 10_000;
 /** How long a connection's end may take. */
 const END_TIMEOUT_MS = 1000;
 /** How many connections the cold queries share. */
@@ -31,20 +36,25 @@ function settings(url: string): pg.ClientConfig {
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: IDLE_TRANSACTION_TIMEOUT_MS,
     application_name: "robson",
     keepAlive: true,
     types,
   };
 }
 
-const PATIENCE = { query_timeout: 0, statement_timeout: 0 };
+const PATIENCE = { query_timeout: 0, statement_timeout: 0, idle_in_transaction_session_timeout: 0 };
 
 /** A connection of its own; `isPatient`: its statements may take for ever. */
 export async function connect(
   url: string,
   { isPatient = false, timeoutMs = QUERY_TIMEOUT_MS } = {},
 ): Promise<pg.Client> {
-  const limited = { query_timeout: timeoutMs, statement_timeout: Math.min(timeoutMs, STATEMENT_TIMEOUT_MS) };
+  const limited = {
+    query_timeout: timeoutMs,
+    statement_timeout: Math.min(timeoutMs, STATEMENT_TIMEOUT_MS),
+    idle_in_transaction_session_timeout: Math.min(timeoutMs, IDLE_TRANSACTION_TIMEOUT_MS),
+  };
   const patience = isPatient ? PATIENCE : limited;
   const client = new pg.Client({ ...settings(url), ...patience });
   // Without a listener a connection that breaks would end the process; the query under way says what is wrong.

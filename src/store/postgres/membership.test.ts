@@ -4,6 +4,7 @@ import { expect, type TestContext, test, vi } from "vitest";
 import { createDatabase } from "../../testing/postgres/database.ts";
 import { startLateNetwork } from "../../testing/postgres/late-network.ts";
 import { openStore } from "../open-store.ts";
+import { connect, endClient } from "./connection.ts";
 
 const PATIENTLY = { timeout: 20_000, interval: 10 };
 
@@ -108,4 +109,23 @@ test("processes that wait for each other's end keep no row from being cleaned up
   await vi.waitUntil(async () => (await count(seesOlder)) === 0, PATIENTLY);
 
   await vi.waitUntil(async () => (await count(waiting)) === 2, PATIENTLY);
+});
+
+test("a process that froze in the middle of a transaction is taken over from, like any other that froze", async (t) => {
+  const { url } = await createDatabase(t);
+  const store = await openStore(url);
+  t.onTestFinished(() => store.close());
+  const frozen = await connect(url, { timeoutMs: 200 });
+  t.onTestFinished(() => endClient(frozen));
+  await frozen.query(`insert into processes (name, host, pid, workers, gateway_ids, joined_at, expires_at)
+    values ('frozen', 'elsewhere', 1, '', '{}', 0, now() - interval '1 minute')`);
+  await frozen.query(`insert into shard_leases (gateway_id, shard, process_id, acquired_at)
+    select 0, 1, id, 0 from processes`);
+
+  // As a write of a run begins, in several statements; nothing comes behind this one.
+  await frozen.query("begin");
+  await frozen.query("select from processes for key share");
+  const next = await store.own({ owner: "next", gateways: [], now: 0, leaseMs: 100 });
+
+  expect(next.holds(null, 1)).toBe(true);
 });
