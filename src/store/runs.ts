@@ -1,5 +1,5 @@
 /** What anyone reads and says about runs, for both databases; what their owner writes is run-changes.ts's. */
-import { CompiledQuery, type SelectQueryBuilder, sql } from "kysely";
+import { CompiledQuery, type RawBuilder, type SelectQueryBuilder, sql } from "kysely";
 import type {
   DecisionRecord,
   EffectChange,
@@ -26,43 +26,28 @@ export function createRunRecords(
     run: (conversationId) => runDetails(db, conversationId),
     runs: (filter) => list(db, filter),
     async answer(conversationId, { name, value, by, at }) {
-      const open = db.read
-        .updateTable("decisions")
-        .set({ answer: JSON.stringify(value), answered_by: by, answered_at: at })
-        .where("run_id", "=", conversationId)
-        .where("kind", "=", "question")
-        .where("answered_at", "is", null)
-        .where(isAwaited())
-        .$if(name !== undefined, (query) => query.where("name", "=", name ?? ""))
-        .returning("name")
-        .compile();
-      const answered = (
-        await db.write([...lockMessage(db, conversationId), open, resume(db, { conversationId, at })])
-      ).at(-2);
-      if (!answered?.length) return false;
+      const isNamed = name === undefined ? sql`` : sql`and name = ${name}`;
+      const { resumed, answered } = answersTo(
+        db,
+        sql`run_id = ${conversationId} and kind = 'question' ${isNamed}`,
+        { answer: JSON.stringify(value), by, at },
+      );
+      const results = await db.write([...lockMessage(db, conversationId), resumed, answered]);
+      if (!results.at(-1)?.length) return false;
       await wake();
       return true;
     },
     async signal(key, { value, at }) {
-      const text = JSON.stringify(value);
-      const waiting = db.read
-        .updateTable("decisions")
-        .set({ answer: text, answered_at: at })
-        .where("key", "=", key)
-        .where("answered_at", "is", null)
-        .where(isAwaited())
-        .returning("run_id")
-        .compile();
-      const resumed = sql`update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null
-        where status = 'waiting' and conversation_id in (select run_id from decisions
-          where key = ${key} and answered_at = ${at})`.compile(db.read);
-      // Kept for whoever waits for it later, where nobody has by now.
-      const kept = sql`insert into run_signals (key, value, at) select ${key}, ${text}, cast(${at} as bigint)
-        where not exists (select 1 from decisions where key = ${key} and answered_at = ${at})
+      const answer = JSON.stringify(value);
+      const { open, resumed, answered } = answersTo(db, sql`key = ${key}`, { answer, by: null, at });
+      // Kept for whoever waits for it later, where nobody does.
+      const kept =
+        sql`insert into run_signals (key, value, at) select ${key}, ${answer}, cast(${at} as bigint)
+        where not exists (${open})
         on conflict (key) do update set value = excluded.value, at = excluded.at`.compile(db.read);
-      const answered = (await db.write([...lockKey(db, key), waiting, resumed, kept])).at(-3);
-      if (answered?.length) await wake();
-      return answered?.length ?? 0;
+      const told = (await db.write([...lockKey(db, key), resumed, kept, answered])).at(-1)?.length ?? 0;
+      if (told > 0) await wake();
+      return told;
     },
     async reopen(conversationId) {
       const ended = "exists (select 1 from runs r where r.conversation_id = c.id and r.ended_at is not null)";
@@ -98,29 +83,34 @@ function lockKey({ read, dialect }: Sql, key: string): CompiledQuery[] {
 }
 
 /**
+ * Answers those decisions that are open; their runs are looked at by their owners, unless they are being worked on. What
+ * goes by which of them are open comes first: once they are answered, nothing tells this answer from another one of the
+ * same instant.
+ */
+function answersTo(
+  { read }: Sql,
+  which: RawBuilder<unknown>,
+  { answer, by, at }: { answer: string; by: string | null; at: number },
+) {
+  const isOpen = sql`${which} and answered_at is null and ${isAwaited()}`;
+  const open = sql`select run_id from decisions where ${isOpen}`;
+  return {
+    open,
+    resumed: sql`update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null
+      where status = 'waiting' and conversation_id in (${open})`.compile(read),
+    answered: sql`update decisions set answer = ${answer}, answered_by = ${by}, answered_at = ${at}
+      where ${isOpen} returning run_id`.compile(read),
+  };
+}
+
+/**
  * A run that went on when its time was over waits no more: an answer would change what it has decided. When it went on
  * is in its row, so that whoever answers by another clock is told the same. One that has ended waits for nothing; tried
  * again, it is told what has come meanwhile when it waits again.
  */
 function isAwaited() {
-  return sql<boolean>`exists (select 1 from runs r where r.conversation_id = run_id and r.ended_at is null
+  return sql`exists (select 1 from runs r where r.conversation_id = run_id and r.ended_at is null
     and (due_at is null or due_at > r.updated_at))`;
-}
-
-/** Answered in this instant, the run is looked at by its owner, unless it is being worked on. */
-function resume(
-  { read }: Sql,
-  { conversationId, at }: { conversationId: number; at: number },
-): CompiledQuery {
-  return read
-    .updateTable("inbox")
-    .set({ status: "pending", is_unowned: 1, next_attempt_at: null })
-    .where("conversation_id", "=", conversationId)
-    .where("status", "=", "waiting")
-    .where(
-      sql<boolean>`exists (select 1 from decisions where run_id = ${conversationId} and answered_at = ${at})`,
-    )
-    .compile();
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the builder's type names every table of the join

@@ -143,4 +143,22 @@ function testEventsInVain(setUp: SetUp): void {
     await waits(ownership, next, [event]);
     expect(await store.runs.run(next)).toMatchObject({ decisions: [{ answer: "1" }] });
   });
+
+  test("the second of two events of one instant is kept for the next, whether one waits for the first or finds it", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const event = (key: string): NewDecision => ({ ...QUESTION, name: "ci", kind: "event", key });
+    const at = QUESTION.askedAt;
+    await waits(ownership, await begun(ownership), [event("waited for")]);
+    expect(await store.runs.signal("waited for", { value: 1, at })).toBe(1);
+    expect(await store.runs.signal("found", { value: 1, at })).toBe(0);
+    await waits(ownership, await begun(ownership), [event("found")]);
+
+    for (const key of ["waited for", "found"]) {
+      expect(await store.runs.signal(key, { value: 2, at })).toBe(0);
+      const next = await begun(ownership);
+      await waits(ownership, next, [event(key)]);
+      expect(await store.runs.run(next)).toMatchObject({ decisions: [{ answer: "2" }] });
+    }
+  });
 }
