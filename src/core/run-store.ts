@@ -135,6 +135,7 @@ export type RunThread = Pick<RunRecord, "conversationId" | "gateway" | "channelI
 export interface RunDetails extends RunRecord {
   steps: StepRecord[];
   effects: EffectChange[];
+  /** In the order in which they were asked. */
   decisions: DecisionRecord[];
   /** In the order of their messages, which is not always the one in which they were passed on. */
   notes: RunNote[];

@@ -46,7 +46,7 @@ const EVENTS_PER_STEP = 2 ** 31;
 const FIRST_STEP_EVENT = 2 ** 45;
 /** The places of the questions, before those of the steps. */
 const FIRST_QUESTION = 2 ** 44;
-/** How many questions a run has at the most that are shown once more in each later round. */
+/** How many places each round has for them: one for all that the run has ever waited for. */
 const QUESTIONS_PER_ROUND = 2 ** 20;
 /** The places of what is told at once, by its instant in milliseconds; beyond those of the steps. */
 const FIRST_TOLD = 2 ** 50;
@@ -63,6 +63,8 @@ interface Loaded {
   steps: Map<string, StepRecord>;
   decisions: Map<string, DecisionRecord>;
   nextOrdinal: number;
+  /** When it last asked, or waited, for the first time. */
+  lastAskedAt: number;
   /** When this attempt began, as it is stored: never before an attempt of another process, whatever the clock there. */
   at: number;
 }
@@ -90,16 +92,15 @@ export class Steps implements Omit<RunContext, "round"> {
   async suspension(): Promise<{ decisions: NewDecision[]; events: EventToStore[] }> {
     const { decisions } = await this.#load();
     const { round, conversationId, toEvent } = this.#options;
-    const known = [...decisions.keys()];
-    const firstAgain = FIRST_QUESTION + (round - 1) * QUESTIONS_PER_ROUND;
+    // As they are ordered in every attempt from now on.
+    const names = [...new Set([...decisions.keys(), ...this.#awaited.map(({ name }) => name)])];
+    const first = FIRST_QUESTION + (round - 1) * QUESTIONS_PER_ROUND;
     const events = this.#awaited
       .filter(({ name, kind }) => kind === "question" && (round > 1 || !decisions.has(name)))
-      .map((question, index) => ({
+      .map((question) => ({
         ...toEvent("progress", questionText(question, conversationId)),
         // A place that is taken already is of this round: it was shown.
-        sequence: decisions.has(question.name)
-          ? firstAgain + known.indexOf(question.name)
-          : FIRST_QUESTION + known.length + index,
+        sequence: first + names.indexOf(question.name),
       }));
     return { decisions: this.#awaited, events };
   }
@@ -220,13 +221,16 @@ export class Steps implements Omit<RunContext, "round"> {
   ): Promise<DecisionRecord> {
     this.#take(name);
     const { timeoutMs, ...decision } = wanted;
-    const { decisions, at } = await this.#load();
-    const known = decisions.get(name);
+    const loaded = await this.#load();
+    const { at } = loaded;
+    const known = loaded.decisions.get(name);
     // By what is stored alone: what the run was told once it is told again, also by a process whose clock is behind.
     if (known && (known.answeredAt !== null || (known.dueAt !== null && known.dueAt <= at))) return known;
     const now = Math.max(this.#options.clock.now(), at);
     const dueAt = known ? known.dueAt : timeoutMs === undefined ? null : now + timeoutMs;
-    this.#awaited.push({ ...decision, name, askedAt: known?.askedAt ?? now, dueAt });
+    // Each has an instant of its own, and they their order.
+    if (!known) loaded.lastAskedAt = Math.max(now, loaded.lastAskedAt + 1);
+    this.#awaited.push({ ...decision, name, askedAt: known?.askedAt ?? loaded.lastAskedAt, dueAt });
     throw suspended();
   }
 
@@ -267,7 +271,8 @@ export class Steps implements Omit<RunContext, "round"> {
       const steps = new Map(run?.steps.map((step) => [step.name, step]));
       const decisions = new Map(run?.decisions.map((decision) => [decision.name, decision]));
       const nextOrdinal = Math.max(-1, ...[...steps.values()].map(({ ordinal }) => ordinal)) + 1;
-      return { steps, decisions, nextOrdinal, at: run?.updatedAt ?? 0 };
+      const lastAskedAt = Math.max(0, ...[...decisions.values()].map(({ askedAt }) => askedAt));
+      return { steps, decisions, nextOrdinal, lastAskedAt, at: run?.updatedAt ?? 0 };
     });
     return this.#loading;
   }

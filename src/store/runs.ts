@@ -160,12 +160,14 @@ export async function runDetails({ read }: Sql, id: number): Promise<RunDetails 
     .selectAll()
     .where("run_id", "=", id)
     .orderBy("at")
+    .orderBy("step")
     .execute();
   const decisions = await read
     .selectFrom("decisions")
     .selectAll()
     .where("run_id", "=", id)
     .orderBy("asked_at")
+    .orderBy("name")
     .execute();
   const notes = await read
     .selectFrom("run_notes")

@@ -97,7 +97,8 @@ function detailsOf(tables: MemoryTables, id: number): RunDetails | undefined {
 
 function withMessage(run: MemoryRun, conversation: ConversationRow): RunDetails {
   const notes = run.notes.toSorted((a, b) => a.conversationId - b.conversationId);
-  return { ...run, notes, ...threadOf(conversation), userId: conversation.userId };
+  const decisions = run.decisions.toSorted((a, b) => a.askedAt - b.askedAt || (a.name < b.name ? -1 : 1));
+  return { ...run, decisions, notes, ...threadOf(conversation), userId: conversation.userId };
 }
 
 function threadOf({ conversationId, gateway, channelId, threadTs }: ConversationRow): RunThread {

@@ -258,6 +258,16 @@ function testWaiting(setUp: SetUp): void {
     expect(await ownership.takeUnowned(10)).toMatchObject([{ conversationId, status: "pending" }]);
   });
 
+  test("what it waits for since one instant is told in one order, by name", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const conversationId = await begun(ownership);
+    await waits(ownership, conversationId, [aQuestion({ name: "b" }), aQuestion({ name: "a" })]);
+
+    const { decisions = [] } = (await store.runs.run(conversationId)) ?? {};
+    expect(decisions.map(({ name }) => name)).toEqual(["a", "b"]);
+  });
+
   test("one that waits can be stopped, and its owner takes it to end it", async () => {
     const { store, own } = await setUp();
     const ownership = await own();
