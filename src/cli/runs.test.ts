@@ -106,6 +106,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
       /: waits for a process that runs the loop; `robson agent` takes it up\n$/,
     );
     expect((await runs("stop", String(waiting))).stdout).toContain("is being stopped; what is done is kept");
+    expect((await runs("list")).stdout).toMatch(/: ends as stopped by .+ as soon as a process runs the loop/);
     expect((await runs("stop", String(failed))).stderr).toContain("it has ended (failed)");
     expect((await runs("retry", String(failed))).stdout).toBe(
       `Run ${failed} goes on after its 1 finished step\n`,

@@ -105,6 +105,8 @@ export interface RunRecord extends NewRun {
   round: number;
   updatedAt: number;
   endedAt: number | null;
+  /** Who wants it ended, while it is open. */
+  stoppedBy: string | null;
 }
 
 export interface StepRecord extends Omit<StepChange, "result" | "endedAt"> {

@@ -137,6 +137,7 @@ function toJson(run: RunRecord): z.output<typeof runSchema> {
     user_id: run.userId,
     created_at: toIso(run.createdAt),
     ended_at: toIsoOrNull(run.endedAt),
+    stopped_by: run.stoppedBy,
   };
 }
 

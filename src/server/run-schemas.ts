@@ -31,6 +31,7 @@ export const runSchema = z.strictObject({
   user_id: z.string(),
   created_at: instant(),
   ended_at: instant().nullable(),
+  stopped_by: z.string().nullable().describe("Who wants it ended, while it is open"),
 });
 
 export const runDetailsSchema = runSchema.extend({

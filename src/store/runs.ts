@@ -119,8 +119,9 @@ function runRows(read: Sql["read"]): SelectQueryBuilder<any, any, RunRow> {
     .selectFrom("runs as r")
     .innerJoin("conversations as c", "c.id", "r.conversation_id")
     .leftJoin("gateways as g", "g.id", "c.gateway_id")
+    .leftJoin("inbox as i", "i.conversation_id", "r.conversation_id")
     .selectAll("r")
-    .select(["g.name as gateway", "c.gateway_channel_id", "c.thread_ts", "c.user_id"]);
+    .select(["g.name as gateway", "c.gateway_channel_id", "c.thread_ts", "c.user_id", "i.stopped_by"]);
 }
 
 type RunRow = RunsTable & {
@@ -128,6 +129,7 @@ type RunRow = RunsTable & {
   gateway_channel_id: string;
   thread_ts: string;
   user_id: string;
+  stopped_by: string | null;
 };
 
 async function list(
@@ -215,6 +217,7 @@ function toRun(row: RunRow): RunRecord {
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     endedAt: row.ended_at,
+    stoppedBy: row.ended_at === null ? row.stopped_by : null,
   };
 }
 

@@ -92,10 +92,11 @@ function reopen(tables: MemoryTables, id: number): boolean {
 function detailsOf(tables: MemoryTables, id: number): RunDetails | undefined {
   const run = tables.runs.get(id);
   const conversation = tables.conversations.get(id);
-  return run && conversation && withMessage(run, conversation);
+  const stoppedBy = (run?.endedAt === null && tables.inbox.get(id)?.stoppedBy) || null;
+  return run && conversation && { ...withMessage(run, conversation), stoppedBy };
 }
 
-function withMessage(run: MemoryRun, conversation: ConversationRow): RunDetails {
+function withMessage(run: MemoryRun, conversation: ConversationRow): Omit<RunDetails, "stoppedBy"> {
   const notes = run.notes.toSorted((a, b) => a.conversationId - b.conversationId);
   const decisions = run.decisions.toSorted((a, b) => a.askedAt - b.askedAt || (a.name < b.name ? -1 : 1));
   return { ...run, decisions, notes, ...threadOf(conversation), userId: conversation.userId };

@@ -15,7 +15,7 @@ import type {
 import { hasEnded, type MemoryTables } from "./memory-tables.ts";
 
 /** A run with all its rows; what else is told of it is its message's. */
-export type MemoryRun = Omit<RunDetails, "gateway" | "channelId" | "threadTs" | "userId">;
+export type MemoryRun = Omit<RunDetails, "gateway" | "channelId" | "threadTs" | "userId" | "stoppedBy">;
 
 export function changeRun(tables: MemoryTables, change: RunChange): void {
   const { conversationId, begin, step, effect, passedOn, decisions = [], notesTaken = [], status } = change;

@@ -54,8 +54,12 @@ export function runLines(run: RunDetails, telling: RunTelling & RunLog): string[
 
 /** How it stands, and what to type next. */
 export function runState(run: RunDetails, telling: RunTelling): string {
-  const { conversationId: id, status, reason, createdAt, endedAt } = run;
-  const { now, commands } = telling;
+  const { conversationId: id, status, reason, createdAt, endedAt, stoppedBy } = run;
+  const { now, commands, isUnattended = false } = telling;
+  if (endedAt === null && stoppedBy !== null)
+    return isUnattended
+      ? `ends as stopped by ${stoppedBy} as soon as a process runs the loop; \`robson agent\` does`
+      : `is being stopped by ${stoppedBy}`;
   if (endedAt === null) return status === "waiting" ? waitsFor(run, telling) : worksOn(run, telling);
   const when = `${relative(endedAt, now)}, after ${duration(endedAt - createdAt)}`;
   if (status === "done") return `done ${when}`;

@@ -1,5 +1,6 @@
 /** The suite's part about stopping: that someone wants an open message ended is stored until it has ended. */
 import { expect, test } from "vitest";
+import { begun, QUESTION, waits } from "./begun-runs.ts";
 import { expectWake } from "./ownership.ts";
 import { aChange, accepted, openWork, type SetUp } from "./set-up.ts";
 
@@ -53,5 +54,22 @@ export function testStops(setUp: SetUp): void {
     expect(await store.retryDeadLetter(letter)).toBe(true);
 
     expect(await ownership.takeUnowned(10)).toMatchObject([{ conversationId, stoppedBy: null }]);
+  });
+
+  test("a run that waits can be stopped, which is told of it, and its owner takes it to end it", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const conversationId = await begun(ownership);
+    await waits(ownership, conversationId, [QUESTION]);
+
+    expect(await store.requestStop(conversationId, "Ann")).toBe(true);
+
+    const stopped = [{ conversationId, stoppedBy: "Ann" }];
+    expect(await store.runs.runs({ isOpen: true })).toMatchObject(stopped);
+    expect(await ownership.takeUnowned(10)).toMatchObject(stopped);
+    const status = { value: "stopped", reason: "Stopped by Ann", at: 4000 } as const;
+    const message = aChange(conversationId, { status: "done" });
+    await ownership.record({ shard: 0, message, run: { conversationId, status } });
+    expect(await store.runs.run(conversationId)).toMatchObject({ status: "stopped", stoppedBy: null });
   });
 }
