@@ -170,10 +170,12 @@ export const HIDE = {
   select count(*), set_config('synchronous_commit', 'off', true) from hidden`,
 };
 
+/** Locks in the order in which whoever tells of an event does: the other way round each would wait for the other. */
 const WAKE_DUE = `update inbox set status = 'pending', is_unowned = 1, next_attempt_at = null
-  where status = 'waiting' and next_attempt_at <= $2 and conversation_id in (
+  where status = 'waiting' and conversation_id in (
     select i.conversation_id from inbox i join conversations c on c.id = i.conversation_id
-    join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE} where i.status = 'waiting')
+    join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE}
+    where i.status = 'waiting' and i.next_attempt_at <= $2 order by i.conversation_id for update of i)
     and ${FENCE} returning conversation_id`;
 
 const STOP_REQUESTS = `select i.conversation_id as "conversationId", i.stopped_by as by

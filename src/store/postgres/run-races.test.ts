@@ -9,6 +9,8 @@ const RUN = { worker: "w", version: 1, isDetached: true, lane: null, title: "A r
 /** Whoever waits for a lock that the asking connection holds. */
 const BLOCKED_BY_US =
   "select 1 from pg_locks where not granted and pg_backend_pid() = any (pg_blocking_pids(pid))";
+const BLOCKED =
+  "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
 const QUESTION = { name: "sure", kind: "question", text: "Sure?", key: null } as const;
 
 test("an answer in the middle of the transaction with which its run waits has the run go on", async (t) => {
@@ -82,4 +84,44 @@ test("who answers by a command while someone answers in the thread gets his answ
 
   await expect(passes).rejects.toMatchObject({ code: "RUN_INVALID" });
   expect(await store.runs.run(conversationId)).toMatchObject({ decisions: [{ answeredBy: "Ann" }] });
+});
+
+test("an event for several runs, told while their time comes, is taken, and so is that it has come", async (t) => {
+  const { url } = await createDatabase(t);
+  const store = await openStore(url);
+  t.onTestFinished(() => store.close());
+  const ownership = await store.own({ owner: "first", gateways: ["a"], now: 0 });
+  const begin = async () => {
+    const placed = { shard: 0, status: "claimed", attempts: 1 } as const;
+    const { conversationId } = await ownership.accept(aMessage({ gateway: "a" }), placed);
+    await ownership.record({ shard: 0, run: { conversationId, begin: RUN } });
+    return conversationId;
+  };
+  const [older, newer] = [await begin(), await begin()];
+  for (const [conversationId, dueAt] of [[newer, 10] as const, [older, 20] as const]) {
+    const message = { conversationId, status: "waiting", attempts: 0, interruptions: 0 } as const;
+    const event = { ...QUESTION, choices: [], askedAt: 1, kind: "event" as const, key: "ci", dueAt };
+    await ownership.record({
+      shard: 0,
+      message: { ...message, nextAttemptAt: dueAt, lastError: null },
+      run: { conversationId, decisions: [event] },
+    });
+  }
+  const person = new Client({ connectionString: url });
+  await person.connect();
+  t.onTestFinished(() => person.end());
+  const blocked = async () => {
+    await person.query("select pg_stat_clear_snapshot()"); // within a transaction the view is remembered
+    return (await person.query(BLOCKED)).rows.length;
+  };
+
+  await person.query("begin");
+  await person.query("select 1 from inbox where conversation_id = $1 for update", [older]);
+  const told = store.runs.signal("ci", { value: 1, at: 5 });
+  await vi.waitUntil(async () => (await blocked()) === 1, { timeout: 20_000 });
+  const woken = ownership.wakeDue(30);
+  await vi.waitUntil(async () => (await blocked()) === 2, { timeout: 20_000 });
+  await person.query("commit");
+
+  expect(await Promise.all([told, woken])).toEqual([2, 0]);
 });
