@@ -30,7 +30,7 @@ export interface InboxEntry {
   isTold?: boolean;
   /** Left to another process. */
   isForgotten?: boolean;
-  /** What its run waits for has come while it was in memory. */
+  /** Handed out as pending while it was worked on: what its run waits for has come, or a person has it tried again. */
   isWoken?: boolean;
 }
 

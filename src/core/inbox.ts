@@ -346,6 +346,8 @@ export class Inbox {
       this.#options.overload.ended();
       this.#taking.ended(entry);
       this.#backlog.ended(entry.message.conversationId);
+      // Perhaps a person has had it tried again by now: the database knows.
+      if (entry.isWoken) this.#backlog.fallBehind();
     }
     return undefined;
   }
