@@ -16,8 +16,8 @@ export interface Accepted {
 export interface GatewayContext {
   /**
    * Stores a message. Resolves after the commit: acknowledge the platform only then, so that a crash before
-   * makes it send again. Rejects with a `RobsonError`; `STOPPING`, `OVERLOADED`, `STORE_UNAVAILABLE` and
-   * `STORE_BUSY` are worth another try (a `TryLaterError` says when), everything else is not.
+   * makes it send again. Rejects with a `RobsonError`; `STOPPING`, `OVERLOADED`, `LEASE_LOST` and each `STORE_…` but
+   * `STORE_REFUSED_ROW` are worth another try (a `TryLaterError` says when), everything else is not.
    * With `RATE_LIMITED` and `CHANNEL_NOT_ALLOWED` it
    * is for the asker to send it again: acknowledge the platform.
    */

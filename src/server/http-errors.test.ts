@@ -41,6 +41,8 @@ test.each<[ErrorCode, number, string | null]>([
   ["STOPPING", 503, "2"],
   ["LEASE_LOST", 503, "2"],
   ["STORE_FULL", 503, "30"],
+  ["STORE_READ_ONLY", 503, "5"],
+  ["STORE_UNREADABLE", 503, "30"],
 ])("%s is answered %i with Retry-After %s", async (code, status, retryAfter) => {
   const answer = await answerTo(new RobsonError(code, "Cannot do it", { hint: "Do that" }));
 

@@ -44,6 +44,9 @@ const ANSWERS: Partial<Record<ErrorCode, HttpAnswer>> = {
   // Another process has taken over, and answers at the same address soon.
   LEASE_LOST: { status: 503, retryAfterSeconds: 2 },
   STORE_FULL: { status: 503, retryAfterSeconds: 30 },
+  // While a standby becomes the primary, say, or a password or a right of the database user changes: it passes too.
+  STORE_READ_ONLY: { status: 503, retryAfterSeconds: 5 },
+  STORE_UNREADABLE: { status: 503, retryAfterSeconds: 30 },
 };
 
 /** The answer to a request that failed. Logs what its reader is not told. */

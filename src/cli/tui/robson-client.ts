@@ -63,6 +63,8 @@ export function refusedForGood(error: unknown): boolean {
       "STORE_UNAVAILABLE",
       "STORE_BUSY",
       "STORE_FULL",
+      "STORE_READ_ONLY",
+      "STORE_UNREADABLE",
       "STOPPING",
       "LEASE_LOST",
       "RATE_LIMITED",
