@@ -106,6 +106,37 @@ test("a user who may not create tables is told so", async (t) => {
   });
 });
 
+test("whoever gets no connection, no schema, no SSL or a read-only database is told what to do", async (t) => {
+  const { url, name } = await createDatabase(t);
+  const client = await connect(t, url);
+  const role = `guest_${name}`;
+  await client.query(`create role ${role} login`);
+  t.onTestFinished(async () => void (await client.query(`drop role ${role}`)));
+  const asGuest = new URL(url);
+  asGuest.username = role;
+  const refusalAfter = async (...changes: string[]) => {
+    for (const change of changes) await client.query(`alter role ${role} ${change}`);
+    return refusal(openStore(asGuest.href));
+  };
+
+  expect(await refusalAfter("connection limit 0")).toMatchObject({
+    code: "STORE_UNAVAILABLE",
+    hint: expect.stringContaining("max_connections"),
+  });
+  expect(await refusalAfter("connection limit -1", "set search_path = nowhere")).toMatchObject({
+    code: "STORE_READ_ONLY",
+    hint: expect.stringContaining("search_path"),
+  });
+  expect(await refusalAfter("set default_transaction_read_only = on")).toMatchObject({
+    code: "STORE_READ_ONLY",
+    hint: expect.stringContaining("default_transaction_read_only"),
+  });
+  expect(await refusal(openStore(`${url}?sslmode=no-verify`))).toMatchObject({
+    code: "STORE_UNAVAILABLE",
+    hint: expect.stringContaining("sslmode"),
+  });
+});
+
 test("a server that stops while a store is open makes every call fail clearly, and none ends the process", async (t) => {
   const server = await startPostgres({ isDurable: false, maxConnections: 20 });
   t.onTestFinished(() => server.stop());

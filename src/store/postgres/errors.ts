@@ -15,16 +15,16 @@ export function toStoreError(error: unknown, location: string): RobsonError {
     new RobsonError(code, `Cannot ${what} the database ${location}: ${reason}`, { hint, cause: error });
   const state = sqlState(error);
   // Classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
-  if (state === undefined)
-    return make("STORE_UNAVAILABLE", "reach", "Check that the server runs and can be reached");
+  if (state === undefined) return make("STORE_UNAVAILABLE", "reach", hintOfNoAnswer(reason));
   if (state.startsWith("28"))
     return make("STORE_UNREADABLE", "log in to", "Check user and password of its URL");
-  if (state === "3D000") return make("STORE_UNREADABLE", "open", "Create it first: createdb NAME"); // Not a row's fault: a table is not as this program made it.
+  if (state === "3D000") return make("STORE_UNREADABLE", "open", "Create it first: createdb NAME");
+  // Not a row's fault: a table is not as this program made it.
   if (/^42(P|7|8)/.test(state)) return make("STORE_UNREADABLE", "use", "Give Robson a database of its own");
-  if (state === "42501")
-    return make("STORE_READ_ONLY", "use", "Grant this user the right to create and write tables");
-  if (state === "25006")
-    return make("STORE_READ_ONLY", "write to", "It is read-only now; connect to the primary server");
+  if (state === "08P01" && reason.includes("startup parameter"))
+    return make("STORE_UNREADABLE", "use", POOLER);
+  if (state === "42501" || state === "3F000") return make("STORE_READ_ONLY", "use", RIGHTS);
+  if (state === "25006") return make("STORE_READ_ONLY", "write to", PRIMARY);
   if (state === "53100") return make("STORE_FULL", "write to", "Free space on its disk");
   if (state.startsWith("40") || state === "55P03" || state === "57014") {
     return make("STORE_BUSY", "write to", "Another transaction stood in the way; try again");
@@ -36,7 +36,22 @@ export function toStoreError(error: unknown, location: string): RobsonError {
       "Report this with the row's ids; its neighbours are stored",
     );
   }
+  if (state === "53300") return make("STORE_UNAVAILABLE", "connect to", CONNECTIONS);
+  if (/^57P0[123]$/.test(state)) return make("STORE_UNAVAILABLE", "use", "Wait until its server has started");
   return make("STORE_UNAVAILABLE", "use", "Look in the server's log");
+}
+
+const RIGHTS =
+  "Grant this user the right to create and write tables, and usage of a schema that is in its search_path";
+const PRIMARY =
+  "It is read-only now; connect to the primary server, or see who has set default_transaction_read_only";
+const CONNECTIONS =
+  "Each process uses up to 8: raise max_connections of the server, or the limit of this user or database, or run fewer";
+const POOLER = "Have the pooler ignore it, as PgBouncer with ignore_startup_parameters = statement_timeout";
+
+function hintOfNoAnswer(reason: string): string {
+  if (!reason.includes("SSL")) return "Check that the server runs and can be reached";
+  return "Set up SSL on the server, or take what asks for it (sslmode, ssl) out of the database's URL";
 }
 
 /** One line; where every address of a host was tried, what each of them answered. */
