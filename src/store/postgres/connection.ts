@@ -75,6 +75,29 @@ export function createPool(url: string, { isPatient = false } = {}): pg.Pool {
   return pool;
 }
 
+/**
+ * Whether a pooler stands in between: it tells another process id than the server does. Each transaction may have another
+ * connection of the server then, so that no statement is known by a name that a former one gave it.
+ */
+export async function isBehindPooler(pool: pg.Pool): Promise<boolean> {
+  const client = await pool.connect();
+  const { rows } = await client
+    .query<{ pid: number }>("select pg_backend_pid() as pid")
+    .finally(() => client.release());
+  const { processID } = client as unknown as { processID: number };
+  return rows[0]?.pid !== processID;
+}
+
+/** A statement as it may be run: where it is to have no name, it is parsed and planned each time. */
+export function maybeUnnamed<Statement extends { name: string }>(
+  statement: Statement,
+  isUnnamed: boolean,
+): Omit<Statement, "name"> {
+  if (!isUnnamed) return statement;
+  const { name, ...rest } = statement;
+  return rest;
+}
+
 /** Says goodbye, and hangs up where nobody answers: a peer that is gone must not hold up a stop. */
 export async function endClient(client: pg.Client): Promise<void> {
   const timer = setTimeout(() => hangUp(client), END_TIMEOUT_MS);

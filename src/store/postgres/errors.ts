@@ -21,8 +21,8 @@ export function toStoreError(error: unknown, location: string): RobsonError {
   if (state === "3D000") return make("STORE_UNREADABLE", "open", "Create it first: createdb NAME");
   // Not a row's fault: a table is not as this program made it.
   if (/^42(P|7|8)/.test(state)) return make("STORE_UNREADABLE", "use", "Give Robson a database of its own");
-  if (state === "08P01" && reason.includes("startup parameter"))
-    return make("STORE_UNREADABLE", "use", POOLER);
+  if (state === "08P01" && /startup parameter|pooling mode/.test(reason))
+    return make("STORE_UNREADABLE", "use", reason.includes("mode") ? POOL_MODE : POOLER);
   if (state === "42501" || state === "3F000") return make("STORE_READ_ONLY", "use", RIGHTS);
   if (state === "25006") return make("STORE_READ_ONLY", "write to", PRIMARY);
   if (state === "53100") return make("STORE_FULL", "write to", "Free space on its disk");
@@ -48,6 +48,7 @@ const PRIMARY =
 const CONNECTIONS =
   "Each process uses up to 8: raise max_connections of the server, or the limit of this user or database, or run fewer";
 const POOLER = "Have the pooler ignore it, as PgBouncer with ignore_startup_parameters = statement_timeout";
+const POOL_MODE = "Give Robson a pool with pool_mode = session, or connect to the server directly";
 
 function hintOfNoAnswer(reason: string): string {
   if (!reason.includes("SSL")) return "Check that the server runs and can be reached";

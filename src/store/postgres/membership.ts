@@ -281,6 +281,8 @@ export class Membership {
     await this.#options.pool
       .query("update processes set has_session = 1 where id = $1", [this.processId])
       .catch(() => undefined);
+    // So that one of them watches it.
+    await this.#notifyMembers();
   }
 
   #beatLater(): void {
@@ -324,9 +326,9 @@ export class Membership {
   }
 }
 
-/** The next one in the ring of all processes; undefined for who is alone. */
+/** The next one in the ring of all processes whose lock says that they live; undefined for who is alone. */
 function nextAfter(processId: number, peers: Peer[]): number | undefined {
-  const others = peers.map(({ id }) => id).filter((id) => id !== processId);
+  const others = peers.filter(({ id, has_session }) => id !== processId && has_session).map(({ id }) => id);
   return others.find((id) => id > processId) ?? others[0];
 }
 

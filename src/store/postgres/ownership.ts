@@ -21,6 +21,7 @@ import {
   toStoredMessage,
 } from "../rows.ts";
 import { endRunsOfTheDead, hasRunSince } from "../run-ends.ts";
+import { isBehindPooler } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
 import { Membership } from "./membership.ts";
 import { readPeers } from "./peers.ts";
@@ -39,7 +40,9 @@ const DEFAULTS = { exclusiveGateways: [], workers: "", leaseMs: 10_000, clock: s
 /** Joins the processes that own the database's open work. */
 export async function own(options: PostgresOwnOptions): Promise<Ownership> {
   try {
-    return createOwnership(await Membership.join({ ...DEFAULTS, ...options }), options);
+    const hasPooler = await isBehindPooler(options.pool);
+    const membership = await Membership.join({ ...DEFAULTS, ...options });
+    return createOwnership(membership, { ...options, hasPooler });
   } catch (error) {
     throw toStoreError(error, options.location);
   }
@@ -51,10 +54,13 @@ export async function ownerNames(db: Pool | Client): Promise<string[]> {
   return alive.map(({ name }) => name);
 }
 
-function createOwnership(membership: Membership, { pool, url, location }: PostgresOwnOptions): Ownership {
+function createOwnership(
+  membership: Membership,
+  { pool, url, location, hasPooler }: PostgresOwnOptions & { hasPooler: boolean },
+): Ownership {
   const { processId: epoch, gatewayIds } = membership;
   const idOf = (gateway: string) => Number(gatewayIds.get(gateway));
-  const writer = new PostgresWriter({ url, location, epoch, idOf, pool });
+  const writer = new PostgresWriter({ url, location, epoch, hasPooler, idOf, pool });
   const read = async <Row extends object>(text: string, values: unknown[]): Promise<Row[]> => {
     try {
       return (await pool.query(text, values)).rows;

@@ -17,6 +17,8 @@ export interface Peer {
   gateway_ids: number[];
   /** It stops: what it lets go is for the others. */
   is_leaving: number;
+  /** Its connection is its own: others may judge it by its lock. */
+  has_session: number;
   /** It had a lock, which is free now. */
   lost_lock: boolean;
   /** By the server's clock. */
@@ -34,7 +36,7 @@ const HAS_LOCK = `exists (select from pg_locks l where l.locktype = 'advisory' a
 /** All processes that have their row, in the order of their joining. */
 export async function readPeers(db: Pool | Client): Promise<Peer[]> {
   const { rows } = await db.query<Peer>(
-    `select p.id, p.name, p.host, p.pid, p.workers, p.gateway_ids, p.is_leaving, p.expires_at < now() as is_expired,
+    `select p.id, p.name, p.host, p.pid, p.workers, p.gateway_ids, p.is_leaving, p.has_session, p.expires_at < now() as is_expired,
        p.has_session = 1 and not ${HAS_LOCK} as lost_lock from processes p order by p.id`,
   );
   return rows;

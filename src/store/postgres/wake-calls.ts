@@ -4,8 +4,9 @@
  * NOTIFY holds one lock of the whole server until it is on the disk, so that no two of them share a flush
  * (PostgreSQL, commands/async.c). What is said while a call is under way is the next one's.
  */
-import type { Pool } from "pg";
+import type { Pool, QueryConfig } from "pg";
 import type { WokenFor } from "../../core/store.ts";
+import { maybeUnnamed } from "./connection.ts";
 
 /** The channel of these calls. */
 export const WAKE_CHANNEL = "robson_wake";
@@ -41,11 +42,13 @@ export function readCalls(
 
 export class WakeCalls {
   readonly #pool: Pool;
+  readonly #say: QueryConfig;
   readonly #waiting = new Set<string>();
   #underWay: Promise<void> | undefined;
 
-  constructor(pool: Pool) {
+  constructor(pool: Pool, { hasPooler = false } = {}) {
     this.#pool = pool;
+    this.#say = maybeUnnamed(SAY, hasPooler);
   }
 
   /** A crash before it is said, or a call that is lost, is made good by the owner's fallback poll. */
@@ -66,7 +69,7 @@ export class WakeCalls {
     while (this.#waiting.size > 0) {
       const payload = this.#waiting.size > MAX_NAMED ? "" : [...this.#waiting].join(",");
       this.#waiting.clear();
-      await this.#pool.query({ ...SAY, values: [WAKE_CHANNEL, payload] }).catch(() => undefined);
+      await this.#pool.query({ ...this.#say, values: [WAKE_CHANNEL, payload] }).catch(() => undefined);
     }
   }
 }

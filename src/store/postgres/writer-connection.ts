@@ -8,7 +8,7 @@ import type { RunChange } from "../../core/run-store.ts";
 import type { AcceptedByOwner, StoredEvent } from "../../core/store.ts";
 import { deliveryClosed, leaseLost } from "../owner-errors.ts";
 import { locksOf, writeRun } from "../run-changes.ts";
-import { connect, endClient } from "./connection.ts";
+import { connect, endClient, maybeUnnamed } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
 import { findKnown } from "./known-message.ts";
 import type { WakeCalls } from "./wake-calls.ts";
@@ -27,6 +27,8 @@ export interface WriterConnectionOptions {
   url: string;
   location: string;
   epoch: number;
+  /** Whether its statements have no names (connection.ts). */
+  hasPooler: boolean;
   idOf(gateway: string): number;
   wakeCalls: WakeCalls;
 }
@@ -63,7 +65,7 @@ export class WriterConnection {
   ): Promise<Row[]> {
     try {
       const client = await this.#connected();
-      return (await client.query<Row>({ ...statement, values })).rows;
+      return (await client.query<Row>({ ...maybeUnnamed(statement, this.#options.hasPooler), values })).rows;
     } catch (cause) {
       throw this.#failed(cause);
     }
@@ -127,7 +129,7 @@ export class WriterConnection {
       batch.map(({ operation }) => operation),
       this.#options,
     );
-    const { rows } = await client.query<WayResult>(query);
+    const { rows } = await client.query<WayResult>(maybeUnnamed(query, this.#options.hasPooler));
     const result = rows[0];
     if (!result?.is_owner) throw leaseLost(this.#options.location);
     const written = readWayResult(result);

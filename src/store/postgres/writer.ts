@@ -24,6 +24,8 @@ export interface WriterOptions {
   url: string;
   location: string;
   epoch: number;
+  /** Whether a pooler stands before the server. */
+  hasPooler: boolean;
   idOf(gateway: string): number;
   /** For what is not written, but said: that others have to look. */
   pool: Pool;
@@ -38,7 +40,7 @@ export class PostgresWriter {
   #idleCallbacks: (() => void)[] = [];
 
   constructor(options: WriterOptions) {
-    const wakeCalls = new WakeCalls(options.pool);
+    const wakeCalls = new WakeCalls(options.pool, options);
     this.#wakeCalls = wakeCalls;
     this.#connections = Array.from(
       { length: WRITER_CONNECTIONS },
