@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { sql } from "kysely";
-import { describe, expect, test } from "vitest";
+import { Client } from "pg";
+import { describe, expect, test, vi } from "vitest";
 import type { Placement } from "../core/store.ts";
 import { aMessage, echoWorker } from "../testing/builders.ts";
 import { type DatabaseKind, databaseKinds } from "../testing/databases.ts";
@@ -144,6 +145,24 @@ test("a row that the target refuses undoes the move, which is run again when it 
   await write("update rate_limits set subject = 'mended' where id = 1");
   await move(source, target);
   expect(await contents(there)).toEqual(await contents(before));
+});
+
+test("a time limit that a database sets on everyone's statements does not end a move that has to wait", async (t) => {
+  const [source, target] = [await sqlite.create(t), await postgres.create(t)];
+  for (const location of [source, target]) await (await openStore(location)).close();
+  const client = new Client({ connectionString: target });
+  await client.connect();
+  t.onTestFinished(() => client.end());
+  await client.query(`alter database ${new URL(target).pathname.slice(1)} set statement_timeout = '100ms'`);
+  await client.query("begin; lock table conversations");
+
+  const moving = move(source, target);
+  moving.catch(() => undefined);
+  await vi.waitUntil(async () => (await client.query("select from pg_locks where not granted")).rowCount);
+  await client.query("select pg_sleep(0.3)");
+  await client.query("commit");
+
+  expect((await moving).tables).toHaveLength(MOVED_TABLES.length);
 });
 
 test("between two databases of one kind nothing is moved, and the hint names the tool", async (t) => {

@@ -45,6 +45,10 @@ function settings(url: string): pg.ClientConfig {
 
 const PATIENCE = { query_timeout: 0, statement_timeout: 0, idle_in_transaction_session_timeout: 0 };
 
+/** What a role or a database may have set for everyone; servers of different ages know different ones of them. */
+export const HAVE_PATIENCE = `select set_config(name, '0', false) from pg_settings
+  where name in ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')`;
+
 /** A connection of its own; `isPatient`: its statements may take for ever. */
 export async function connect(
   url: string,
@@ -60,10 +64,11 @@ export async function connect(
   // Without a listener a connection that breaks would end the process; the query under way says what is wrong.
   client.on("error", () => undefined);
   await client.connect();
+  if (isPatient) await client.query(HAVE_PATIENCE);
   return client;
 }
 
-/** `isPatient`: the statements of its connections may take for ever. */
+/** `isPatient`: the statements of its connections may take for ever, once `HAVE_PATIENCE` was run on them. */
 export function createPool(url: string, { isPatient = false } = {}): pg.Pool {
   const patience = isPatient ? PATIENCE : {};
   const all = { ...settings(url), ...patience };

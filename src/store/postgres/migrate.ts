@@ -13,7 +13,7 @@ import {
   pending,
 } from "../migrations/compatibility.ts";
 import { type Migrated, needsMigration, stopOthersFirst } from "../migrations/outcome.ts";
-import { createPool } from "./connection.ts";
+import { createPool, HAVE_PATIENCE } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
 
 /** Any number that no other program takes in this database; held while migrating. */
@@ -86,6 +86,7 @@ async function applyPending(
   transaction: Transaction<unknown>,
   { location, program, query }: MigrationTarget & { query: Query },
 ): Promise<Migrated> {
+  await query(HAVE_PATIENCE);
   await query("select pg_advisory_xact_lock($1)", [MIGRATION_LOCK]);
   await query(`set local lock_timeout = ${TABLE_LOCK_TIMEOUT_MS}`);
   await query("create table if not exists robson_schema (version integer not null)");
