@@ -1,4 +1,6 @@
 /** What becomes of shards when the answer of the database is lost. How a cluster works: core/cluster.test.ts. */
+import { once } from "node:events";
+import { type AddressInfo, createServer, connect as dial } from "node:net";
 import { Client } from "pg";
 import { expect, type TestContext, test, vi } from "vitest";
 import { createDatabase } from "../../testing/postgres/database.ts";
@@ -11,15 +13,15 @@ const PATIENTLY = { timeout: 20_000, interval: 10 };
 /** Processes on a new database, and a client of another program on it. */
 async function openCluster(t: TestContext) {
   const { url } = await createDatabase(t);
-  const join = async (owner: string) => {
-    const store = await openStore(url);
+  const join = async (owner: string, through = url) => {
+    const store = await openStore(through);
     t.onTestFinished(() => store.close());
     return store.own({ owner, gateways: ["a"], now: 0 });
   };
   const other = new Client({ connectionString: url });
   await other.connect();
   t.onTestFinished(() => other.end());
-  return { join, other };
+  return { url, join, other };
 }
 
 test("shards whose letting go is cut off are not held meanwhile, and are free in the end", async (t) => {
@@ -129,3 +131,36 @@ test("a process that froze in the middle of a transaction is taken over from, li
 
   expect(next.holds(null, 1)).toBe(true);
 });
+
+test("on a server of an age that does not know every setting, processes wait for each other's end too", async (t) => {
+  const { url, join, other } = await openCluster(t);
+  const older = await startOlderServer(t, url);
+  const waiting = "select from pg_locks where locktype = 'advisory' and not granted";
+
+  await join("first", older);
+  await join("second", older);
+
+  await vi.waitUntil(async () => (await other.query(waiting)).rowCount === 2, PATIENTLY);
+});
+
+/** The server as one from before PostgreSQL 14, which knows no setting of that name. */
+async function startOlderServer(t: TestContext, databaseUrl: string): Promise<string> {
+  const url = new URL(databaseUrl);
+  const { port, hostname } = url;
+  const server = createServer((client) => {
+    const upstream = dial(Number(port), hostname);
+    for (const socket of [client, upstream]) socket.on("error", () => socket.destroy());
+    const renamed = (chunk: Buffer) =>
+      chunk
+        .toString("latin1")
+        .replaceAll("client_connection_check_interval", "client_connection_check_unknown_");
+    client.on("data", (chunk) => upstream.write(renamed(chunk), "latin1"));
+    upstream.pipe(client);
+    client.on("close", () => upstream.destroy());
+    upstream.on("close", () => client.destroy());
+  }).listen(0, "127.0.0.1");
+  t.onTestFinished(() => void server.close());
+  await once(server, "listening");
+  url.port = String((server.address() as AddressInfo).port);
+  return url.href;
+}

@@ -51,8 +51,10 @@ export class PeerWatch {
     this.#client = connecting;
     try {
       const client = await connecting;
-      // Should this process be killed: the server is not to wait on in its name.
-      await client.query("set client_connection_check_interval = '5s'");
+      // Should this process be killed: the server is not to wait on in its name. Before PostgreSQL 14 it cannot be told.
+      await client.query(
+        "select set_config(name, '5s', false) from pg_settings where name = 'client_connection_check_interval'",
+      );
       await client.query(`set lock_timeout = ${WAIT_MS}`);
       await client.query(waitForLockOf(peerId));
     } catch {
