@@ -4,6 +4,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { Client } from "pg";
 import { expect, type TestContext, test, vi } from "vitest";
 import { openStore } from "../src/store/open-store.ts";
+import { aMessage } from "../src/testing/builders.ts";
 import { createDatabase, startPostgres } from "../src/testing/postgres/index.ts";
 import { refusal, SECRET } from "./bad-databases.fixture.ts";
 
@@ -135,6 +136,40 @@ test("whoever gets no connection, no schema, no SSL or a read-only database is t
     code: "STORE_UNAVAILABLE",
     hint: expect.stringContaining("sslmode"),
   });
+});
+
+test("with however few connections, a process either says so at its start or accepts", async (t) => {
+  const { url, name } = await createDatabase(t);
+  const client = await connect(t, url);
+  const role = `few_${name}`;
+  await client.query(`create role ${role} login`);
+  t.onTestFinished(async () => void (await client.query(`drop owned by ${role}; drop role ${role}`)));
+  await client.query(`grant all on schema public to ${role}`);
+  const asFew = new URL(url);
+  asFew.username = role;
+  await (await openStore(asFew.href)).close();
+  let starts = 0;
+
+  for (let limit = 1; limit <= 8; limit += 1) {
+    await client.query(`alter role ${role} connection limit ${limit}`);
+    const store = await openStore(asFew.href);
+    try {
+      const ownership = await store.own({ owner: `${limit}`, gateways: ["a"], now: 0 });
+      starts += 1;
+      await ownership.accept(aMessage({ gateway: "a" }), { shard: 0, status: "pending", attempts: 0 });
+    } catch (error) {
+      expect(error).toMatchObject({
+        code: "STORE_UNAVAILABLE",
+        hint: expect.stringContaining("max_connections"),
+      });
+      expect(starts).toBe(0);
+    } finally {
+      await store.close();
+      const gone = `select from pg_stat_activity where usename = '${role}'`;
+      await vi.waitUntil(async () => (await client.query(gone)).rowCount === 0, 20_000);
+    }
+  }
+  expect(starts).toBeGreaterThan(0);
 });
 
 test("a server that stops while a store is open makes every call fail clearly, and none ends the process", async (t) => {

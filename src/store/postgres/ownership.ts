@@ -37,12 +37,17 @@ export interface PostgresOwnOptions extends OwnOptions {
 /** Where whoever owns does not say so: no gateway for one listener, no workers, 10 s, the system's clock. */
 const DEFAULTS = { exclusiveGateways: [], workers: "", leaseMs: 10_000, clock: systemClock };
 
-/** Joins the processes that own the database's open work. */
+/** Joins the processes that own the database's open work. Whoever gets too few connections to write leaves again. */
 export async function own(options: PostgresOwnOptions): Promise<Ownership> {
   try {
     const hasPooler = await isBehindPooler(options.pool);
     const membership = await Membership.join({ ...DEFAULTS, ...options });
-    return createOwnership(membership, { ...options, hasPooler });
+    const { processId: epoch, gatewayIds } = membership;
+    const idOf = (gateway: string) => Number(gatewayIds.get(gateway));
+    const writer = new PostgresWriter({ ...options, epoch, hasPooler, idOf });
+    const ownership = createOwnership(membership, { ...options, writer, idOf });
+    await writer.open().catch((error) => ownership.release().then(() => Promise.reject(error)));
+    return ownership;
   } catch (error) {
     throw toStoreError(error, options.location);
   }
@@ -54,13 +59,16 @@ export async function ownerNames(db: Pool | Client): Promise<string[]> {
   return alive.map(({ name }) => name);
 }
 
+interface OwnershipParts extends PostgresOwnOptions {
+  writer: PostgresWriter;
+  idOf(gateway: string): number;
+}
+
 function createOwnership(
   membership: Membership,
-  { pool, url, location, hasPooler }: PostgresOwnOptions & { hasPooler: boolean },
+  { pool, location, writer, idOf }: OwnershipParts,
 ): Ownership {
   const { processId: epoch, gatewayIds } = membership;
-  const idOf = (gateway: string) => Number(gatewayIds.get(gateway));
-  const writer = new PostgresWriter({ url, location, epoch, hasPooler, idOf, pool });
   const read = async <Row extends object>(text: string, values: unknown[]): Promise<Row[]> => {
     try {
       return (await pool.query(text, values)).rows;

@@ -42,6 +42,10 @@ export class WriterConnection {
     this.#options = options;
   }
 
+  async open(): Promise<void> {
+    await this.#connected();
+  }
+
   async close(): Promise<void> {
     await this.#connecting?.catch(() => undefined);
     await this.#end();

@@ -48,6 +48,11 @@ export class PostgresWriter {
     );
   }
 
+  /** Throws where the server gives it no connections: rather at once than at the first write. */
+  async open(): Promise<void> {
+    await Promise.all(this.#connections.map((connection) => connection.open()));
+  }
+
   accept(
     shard: number,
     accept: Extract<WayOperation, { accept: unknown }>["accept"],
