@@ -9,6 +9,7 @@ import { RobsonError, WorkerError } from "./errors.ts";
 import { LazySignal } from "./lazy-signal.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
+import { named } from "./named.ts";
 import type { EventToStore } from "./outbox-entry.ts";
 import { EVENT_KINDS, type EventKind, isFinal } from "./process-event.ts";
 import { Suspended } from "./run.ts";
@@ -64,8 +65,8 @@ export class Attempt {
   #endedBy: RobsonError | undefined;
   #isClosed = false;
   #wasTooLate = false;
-  /** Refused was an event of a worker that perhaps did not await it. */
-  #tooManyEvents: RobsonError | undefined;
+  /** Why an event was refused, perhaps one of a worker that did not await it. */
+  #refused: RobsonError | undefined;
 
   constructor(options: AttemptOptions) {
     this.#options = options;
@@ -204,7 +205,7 @@ export class Attempt {
       const result = await handle(this.#contextFor(text));
       this.#steps?.check();
       // What was refused may be the answer: done without a word is not what its worker meant.
-      if (this.#tooManyEvents) throw this.#tooManyEvents;
+      if (this.#refused && this.#lacksAnswer) throw this.#refused;
       if (typeof result === "string" && this.#emitCount === 0 && !this.#endedBy) this.#warnOfSilence(worker);
       over.resolve(result);
     } catch (error) {
@@ -214,6 +215,11 @@ export class Attempt {
     }
     cancel();
     this.#underWay = undefined;
+  }
+
+  /** Whether it has no answer, or perhaps not all of it. */
+  get #lacksAnswer(): boolean {
+    return this.finalEvents.length === 0 || this.#emitCount >= this.#options.limits.maxEventsPerMessage;
   }
 
   #remembered(storing: Promise<void>): Promise<void> {
@@ -247,26 +253,39 @@ export class Attempt {
 
   #toEvent(kind: EventKind, content: string): Omit<EventToStore, "sequence"> {
     const { limits, clock } = this.#options;
-    if (!EVENT_KINDS.includes(kind)) {
-      throw new WorkerError(`Cannot emit an event of kind "${kind}"`, {
-        retry: "never",
-        hint: `The kinds are ${EVENT_KINDS.join(", ")}`,
-      });
-    }
-    if (typeof content !== "string") {
-      throw new WorkerError(`Cannot emit an event whose content is ${named(content)}, not text`, {
-        retry: "never",
-        hint: 'Pass a text, as in emit("completed", "Done")',
-      });
-    }
-    if (this.#emitCount >= limits.maxEventsPerMessage) {
-      this.#tooManyEvents ??= tooManyEvents(limits);
-      throw this.#tooManyEvents;
+    const refusal = whyRefused({ kind, content, count: this.#emitCount }, limits);
+    if (refusal) {
+      this.#refused ??= refusal;
+      throw refusal;
     }
     this.#emitCount += 1;
     const text = within(toStorable(content), limits.maxContentBytes);
     return { kind, content: text, worker: this.#worker, createdAt: clock.now() };
   }
+}
+
+function whyRefused(
+  { kind, content, count }: { kind: unknown; content: unknown; count: number },
+  limits: Limits,
+): RobsonError | undefined {
+  const refusal = (message: string, hint: string) => new WorkerError(message, { retry: "never", hint });
+  if (!EVENT_KINDS.some((known) => known === kind)) {
+    return refusal(
+      `Cannot emit an event of kind "${String(kind)}"`,
+      `The kinds are ${EVENT_KINDS.join(", ")}`,
+    );
+  }
+  if (typeof content !== "string") {
+    return refusal(
+      `Cannot emit an event whose content is ${named(content)}, not text`,
+      'Pass a text, as in emit("completed", "Done")',
+    );
+  }
+  if (count < limits.maxEventsPerMessage) return undefined;
+  return refusal(
+    `Cannot emit more than ${limits.maxEventsPerMessage} events for one message`,
+    "The limit is maxEventsPerMessage",
+  );
 }
 
 /** What an emit gets that is stored with the message's end. */
@@ -281,23 +300,9 @@ const ENDED = new RobsonError("WORKER_ENDED", "The attempt is over", {
   hint: "Nothing is to be done: handle() has returned",
 });
 
-/** What a value is, without showing it. */
-function named(value: unknown): string {
-  if (value === null) return "null";
-  if (Array.isArray(value)) return "an array";
-  return typeof value === "object" ? "an object" : String(typeof value);
-}
-
 function attemptIsOver(): RobsonError {
   return new RobsonError("WORKER_ENDED", "Cannot emit: the attempt is over", {
     hint: "Await every emit before handle() returns",
-  });
-}
-
-function tooManyEvents({ maxEventsPerMessage }: Limits): RobsonError {
-  return new WorkerError(`Cannot emit more than ${maxEventsPerMessage} events for one message`, {
-    retry: "never",
-    hint: "The limit is maxEventsPerMessage",
   });
 }
 

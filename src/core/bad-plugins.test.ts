@@ -146,6 +146,19 @@ test.each([
   ]);
 });
 
+test("an answer that is refused and that nobody awaits is a failure, not an end without a word", async (t) => {
+  const gateway = fakeGateway();
+  const worker = aWorker(async (_message, _args, { emit }) => void emit("done" as "completed", "hello"));
+  const { idle } = await startTestLoop(t, { gateways: [gateway], workers: [worker] });
+
+  await gateway.say("anything");
+  await idle();
+
+  expect(gateway.texts()).toEqual([
+    expect.stringContaining('failed: I could not do this: Cannot emit an event of kind "done"'),
+  ]);
+});
+
 test("a worker that returns its answer instead of emitting it is named in the log", async (t) => {
   const warnings: object[] = [];
   const gateway = fakeGateway();
