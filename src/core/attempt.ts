@@ -203,7 +203,7 @@ export class Attempt {
   ): Promise<void> {
     try {
       const result = await handle(this.#contextFor(text));
-      this.#steps?.check();
+      if (this.#steps) await this.#endSteps(this.#steps, worker);
       // What was refused may be the answer: done without a word is not what its worker meant.
       if (this.#refused && this.#lacksAnswer) throw this.#refused;
       if (typeof result === "string" && this.#emitCount === 0 && !this.#endedBy) this.#warnOfSilence(worker);
@@ -220,6 +220,19 @@ export class Attempt {
   /** Whether it has no answer, or perhaps not all of it. */
   get #lacksAnswer(): boolean {
     return this.finalEvents.length === 0 || this.#emitCount >= this.#options.limits.maxEventsPerMessage;
+  }
+
+  /** A question that its worker did not await is a wait all the same; a step that still works is its worker's mistake. */
+  async #endSteps(steps: Steps, worker: Worker): Promise<void> {
+    const { conversationId, log } = this.#options;
+    await steps.asked();
+    steps.check();
+    const [step] = steps.underWay;
+    if (step === undefined || this.#endedBy) return;
+    log.warn(
+      { conversationId, worker: worker.name, step },
+      "worker returned before its step had ended, which is not stored; await every step",
+    );
   }
 
   #remembered(storing: Promise<void>): Promise<void> {

@@ -57,6 +57,7 @@ export interface StepContext {
 export interface Effect<T> {
   /** By which it is found again: a branch's name, a marker. The same in every attempt. */
   key: string;
+  /** What is there, or undefined; `null` and `false` are refused, for they would be taken for what is there. */
   find(): Promise<T | undefined>;
   make(): Promise<T>;
 }

@@ -4,7 +4,6 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Clock } from "./clock.ts";
-import { WorkerError } from "./errors.ts";
 import type { Limits } from "./limits.ts";
 import type { EventToStore } from "./outbox-entry.ts";
 import type { Answer, Effect, Json, Question, RunContext, StepContext } from "./run.ts";
@@ -17,7 +16,18 @@ import type {
   RunDetails,
   StepRecord,
 } from "./run-store.ts";
-import { byteLength, toStorable } from "./text.ts";
+import {
+  checkedEvent,
+  checkedQuestion,
+  checkedWait,
+  checkFound,
+  checkName,
+  checkWork,
+  describedEffect,
+  stepInvalid,
+  toResult,
+} from "./step-checks.ts";
+import { toStorable } from "./text.ts";
 
 /** Where a crash test may pull the plug: before and after each commit and each effect. */
 export type Probe = (point: string) => Promise<void> | void;
@@ -51,6 +61,9 @@ const QUESTIONS_PER_ROUND = 2 ** 20;
 /** The places of what is told at once, by its instant in milliseconds; beyond those of the steps. */
 const FIRST_TOLD = 2 ** 50;
 
+/** What is to be waited for. */
+type Wanted = Omit<NewDecision, "name" | "askedAt" | "dueAt"> & { timeoutMs: number | undefined };
+
 /** The step whose work is being done; what waits inside of it must not be taken for its end. */
 interface Place {
   outer: Place | undefined;
@@ -72,7 +85,10 @@ interface Loaded {
 export class Steps implements Omit<RunContext, "round"> {
   readonly #options: StepsOptions;
   readonly #names = new Set<string>();
-  readonly #underWay = new Set<Promise<unknown>>();
+  /** The steps at work, by their names. */
+  readonly #underWay = new Map<Promise<unknown>, string>();
+  /** Questions, sleeps and waits of which it is not known yet whether they are over. */
+  readonly #asking = new Set<Promise<unknown>>();
   /** What the run waits for, once it does. */
   readonly #awaited: NewDecision[] = [];
   /** The notes that a step of this attempt has read: a step beside it does not read them too. */
@@ -112,33 +128,56 @@ export class Steps implements Omit<RunContext, "round"> {
 
   /** Resolves when no step is at work any more: what one has done beside the one that waits is stored. */
   async settled(): Promise<void> {
-    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay.keys());
+  }
+
+  /** The steps that are at work. */
+  get underWay(): string[] {
+    return [...this.#underWay.values()];
+  }
+
+  /** Resolves when it is known of everything that was asked whether it is waited for, awaited by its worker or not. */
+  async asked(): Promise<void> {
+    while (this.#asking.size > 0) await Promise.allSettled(this.#asking);
   }
 
   step<T>(name: string, work: (step: StepContext) => Promise<T>): Promise<T> {
-    return this.#once(name, (loaded) => this.#work(name, { loaded, work }));
+    return this.#once(name, (loaded) => {
+      checkWork(name, work);
+      return this.#work(name, { loaded, work });
+    });
   }
 
   effect<T>(name: string, effect: (step: StepContext) => Effect<T>): Promise<T> {
     return this.#once(name, (loaded) => this.#work(name, { loaded, effect }));
   }
 
-  async ask(name: string, { text, choices = [], timeoutMs }: Question): Promise<Answer | undefined> {
-    const decision = await this.#await(name, { kind: "question", text, choices, key: null, timeoutMs });
-    if (decision.answer === null) return undefined;
-    return { value: String(JSON.parse(decision.answer)), by: decision.answeredBy ?? "" };
+  ask(name: string, question: Question): Promise<Answer | undefined> {
+    return this.#await(name, {
+      wanted() {
+        const { text, choices, timeoutMs } = checkedQuestion(name, question);
+        return { kind: "question", text, choices, key: null, timeoutMs };
+      },
+      read: ({ answer, answeredBy }) =>
+        answer === null ? undefined : { value: String(JSON.parse(answer)), by: answeredBy ?? "" },
+    });
   }
 
-  async sleep(name: string, ms: number): Promise<void> {
-    await this.#await(name, { kind: "sleep", text: "", choices: [], key: null, timeoutMs: ms });
+  sleep(name: string, ms: number): Promise<void> {
+    return this.#await(name, {
+      wanted: () => ({ kind: "sleep", text: "", choices: [], key: null, timeoutMs: checkedWait(name, ms) }),
+      read: () => undefined,
+    });
   }
 
-  async waitFor(
-    name: string,
-    { key, timeoutMs }: { key: string; timeoutMs?: number },
-  ): Promise<Json | undefined> {
-    const decision = await this.#await(name, { kind: "event", text: "", choices: [], key, timeoutMs });
-    return decision.answer === null ? undefined : (JSON.parse(decision.answer) as Json);
+  waitFor(name: string, event: { key: string; timeoutMs?: number }): Promise<Json | undefined> {
+    return this.#await(name, {
+      wanted() {
+        const { key, timeoutMs } = checkedEvent(name, event);
+        return { kind: "event", text: "", choices: [], key, timeoutMs };
+      },
+      read: ({ answer }) => (answer === null ? undefined : (JSON.parse(answer) as Json)),
+    });
   }
 
   /** Runs `work` under a name that is used once, and remembers it as long as it is under way. */
@@ -150,7 +189,7 @@ export class Steps implements Omit<RunContext, "round"> {
       this.check();
       return work(loaded);
     })();
-    this.#underWay.add(result);
+    this.#underWay.set(result, name);
     const forget = () => void this.#underWay.delete(result);
     result.then(forget, forget);
     return result;
@@ -181,7 +220,7 @@ export class Steps implements Omit<RunContext, "round"> {
       notesRead: this.#notesRead,
       tell: (content) => this.#tell(content),
     });
-    const effect = how.effect?.(record);
+    const effect = how.effect && describedEffect(name, { describe: how.effect, step: record });
     const intended = effect && ({ step: name, key: toStorable(effect.key), outcome: "intended" } as const);
     await probe?.(`${name}: before`);
     await store({
@@ -191,7 +230,7 @@ export class Steps implements Omit<RunContext, "round"> {
     await probe?.(`${name}: begun`);
     const place: Place = { outer: inStep.getStore(), isWaiting: false };
     const working = inStep.run(place, async () =>
-      effect ? adoptOrMake(effect) : { value: await how.work?.(record), outcome: undefined },
+      effect ? adoptOrMake(name, effect) : { value: await how.work?.(record), outcome: undefined },
     );
     working.catch(record.leaveNotes);
     const { value, outcome } = await working;
@@ -199,7 +238,7 @@ export class Steps implements Omit<RunContext, "round"> {
     // What waits beside it is no reason to do it twice.
     if (place.isWaiting) throw suspended();
     this.#options.signal().throwIfAborted();
-    const result = this.#toResult(name, value);
+    const result = toResult(name, { value, maxBytes: limits.maxStepResultBytes });
     const firstSequence = FIRST_STEP_EVENT + ordinal * EVENTS_PER_STEP;
     await store({
       events: record.events.map((event, index) => ({ ...event, sequence: firstSequence + index })),
@@ -215,12 +254,21 @@ export class Steps implements Omit<RunContext, "round"> {
     return JSON.parse(result) as T;
   }
 
-  async #await(
+  /** Whoever does not await it must not end the process when the run waits: `asked` and `check` see to it that it does. */
+  #await<T>(
     name: string,
-    wanted: Omit<NewDecision, "name" | "askedAt" | "dueAt"> & { timeoutMs: number | undefined },
-  ): Promise<DecisionRecord> {
+    { wanted, read }: { wanted(): Wanted; read(decision: DecisionRecord): T },
+  ): Promise<T> {
+    const result = this.#decide(name, wanted).then(read);
+    this.#asking.add(result);
+    const forget = () => void this.#asking.delete(result);
+    result.then(forget, forget);
+    return result;
+  }
+
+  async #decide(name: string, wanted: () => Wanted): Promise<DecisionRecord> {
     this.#take(name);
-    const { timeoutMs, ...decision } = wanted;
+    const { timeoutMs, ...decision } = wanted();
     const loaded = await this.#load();
     const { at } = loaded;
     const known = loaded.decisions.get(name);
@@ -241,12 +289,7 @@ export class Steps implements Omit<RunContext, "round"> {
   }
 
   #take(name: string): void {
-    if (typeof name !== "string" || name.trim() === "" || name !== toStorable(name)) {
-      throw stepInvalid(
-        `A step's name is text, not ${JSON.stringify(name)}`,
-        'Name it, as in step("clone", …)',
-      );
-    }
+    checkName(name);
     if (this.#names.has(name)) {
       throw stepInvalid(
         `There are two steps of the name "${name}" in this run`,
@@ -254,16 +297,6 @@ export class Steps implements Omit<RunContext, "round"> {
       );
     }
     this.#names.add(name);
-  }
-
-  #toResult(name: string, value: unknown): string {
-    const { maxStepResultBytes } = this.#options.limits;
-    const text = jsonOf(name, value);
-    if (byteLength(text) <= maxStepResultBytes) return text;
-    throw stepInvalid(
-      `The result of the step "${name}" has ${byteLength(text)} bytes, and the limit maxStepResultBytes is ${maxStepResultBytes}`,
-      "Keep in a file what is large, and return where it is; or raise limits.max_step_result_bytes in robson.toml",
-    );
   }
 
   #load(): Promise<Loaded> {
@@ -336,31 +369,17 @@ class StepReport implements StepContext {
   };
 }
 
-async function adoptOrMake<T>(effect: Effect<T>): Promise<{ value: T; outcome: "found" | "made" }> {
+async function adoptOrMake<T>(
+  name: string,
+  effect: Effect<T>,
+): Promise<{ value: T; outcome: "found" | "made" }> {
   const found = await effect.find();
+  checkFound(name, found);
   if (found !== undefined) return { value: found, outcome: "found" };
   return { value: await effect.make(), outcome: "made" };
 }
 
-/** `undefined` is stored as null: a step that only does something has a result too. */
-function jsonOf(name: string, value: unknown): string {
-  try {
-    const text = JSON.stringify(value ?? null);
-    if (text !== undefined) return toStorable(text);
-  } catch {
-    // A cycle, or a BigInt.
-  }
-  throw stepInvalid(
-    `The result of the step "${name}" is nothing that JSON can hold`,
-    "Return text, numbers, lists and plain objects",
-  );
-}
-
-function stepInvalid(message: string, hint: string): WorkerError {
-  return new WorkerError(message, { code: "STEP_INVALID", retry: "never", hint });
-}
-
-function tooManySteps(limit: number): WorkerError {
+function tooManySteps(limit: number): Error {
   return stepInvalid(
     `A run has no more than ${limit} steps`,
     "The limit is maxStepsPerRun; raise limits.max_steps_per_run in robson.toml, or do more in one step",

@@ -132,8 +132,8 @@ export const MUTANTS: Mutant[] = [
   {
     name: "what a step has said is stored before its result",
     file: "core/steps.ts",
-    from: "const result = this.#toResult(name, value);",
-    to: `const result = this.#toResult(name, value);
+    from: "const result = toResult(name, { value, maxBytes: limits.maxStepResultBytes });",
+    to: `const result = toResult(name, { value, maxBytes: limits.maxStepResultBytes });
       await store({ events: record.events.map((event, n) => ({ ...event, sequence: 2 ** 45 + ordinal * 2 ** 31 + n })), run: {} });`,
     store: "memory",
     maxSeeds: 400,
