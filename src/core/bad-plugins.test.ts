@@ -49,6 +49,40 @@ describe("a gateway whose targets are wrong", () => {
   });
 });
 
+test.for<[string, unknown]>([
+  ["undefined", undefined],
+  ["a text", "C1"],
+  ["a promise", Promise.resolve(["C1"])],
+  ["an array with a number", [7]],
+])("targets that are %s are told by the gateway's name", async ([what, targets], t) => {
+  const gateway = fakeGateway({ targets: () => targets as never });
+  const { idle, store } = await startTestLoop(t, { gateways: [gateway], workers: [echo] });
+
+  const { conversationId } = await gateway.say("/echo hello");
+  await idle();
+
+  const lastError = `targets() of gateway "fake" has answered ${what}, not a list of texts`;
+  expect(await store.conversation(conversationId)).toMatchObject({ status: "pending", lastError });
+});
+
+test.for<[string, unknown]>([
+  ["an array", []],
+  ["a text", "no"],
+  ["undefined", undefined],
+])("a find that answers with %s does not count as delivered", async ([what, answer], t) => {
+  const gateway = fakeGateway({ failures: 1, find: async () => answer as never });
+  const { idle, clock, store } = await startTestLoop(t, { gateways: [gateway], workers: [echo] });
+
+  const { conversationId } = await gateway.say("/echo hello");
+  await idle();
+  await clock.advance(SECOND_MS);
+  await idle();
+
+  const [event] = await store.events(conversationId);
+  const lastError = `find() of gateway "fake" has answered ${what}, not true or false`;
+  expect(event?.deliveries).toMatchObject([{ status: "pending", lastError }]);
+});
+
 describe("what a worker throws", () => {
   test.for<[string, unknown, string]>([
     ["an object without any text", Object.create(null), "something was thrown that has no text"],

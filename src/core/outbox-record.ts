@@ -4,6 +4,9 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Admission } from "./backlog.ts";
+import { RobsonError } from "./errors.ts";
+import type { Gateway } from "./gateway.ts";
+import { named } from "./named.ts";
 import { type EventToStore, newDelivery, type OutboxEntry, type Target, toNewEntry } from "./outbox-entry.ts";
 import { type ShardKey, shardOf, threadKey } from "./shards.ts";
 import type { Change, NewEvent, StoredDelivery, StoredMessage } from "./store.ts";
@@ -15,6 +18,22 @@ export interface Targets {
 }
 
 export const NOWHERE: Targets = { targets: [] };
+
+/** What a gateway's `targets` has answered. */
+export function checkedTargets({ name }: Pick<Gateway, "name">, targets: unknown): string[] {
+  const refuse = (why: string) =>
+    new RobsonError(
+      "GATEWAY_INVALID",
+      `targets() of gateway "${name}" has answered ${why}, not a list of texts`,
+      {
+        hint: "Return channels or addresses at once, as in targets: ({ channelId }) => [channelId]",
+      },
+    );
+  if (!Array.isArray(targets)) throw refuse(named(targets));
+  const wrong = targets.findIndex((target) => typeof target !== "string");
+  if (wrong === -1) return targets;
+  throw refuse(`an array with ${named(targets[wrong])}`);
+}
 
 export type ChangeWithEvents = Pick<Change, "message" | "failure" | "hint" | "run"> & {
   events: EventToStore[];

@@ -19,6 +19,7 @@ import {
 } from "./outbox-entry.ts";
 import {
   type ChangeWithEvents,
+  checkedTargets,
   NOWHERE,
   type Recording,
   type RecordToDeliver,
@@ -317,7 +318,7 @@ export class Outbox {
     const { gateway: name } = message;
     const gateway = gateways.get(name);
     if (!gateway?.targets) return { targets: [{ gateway: name, target: message.channelId }] };
-    const targets = gateway.targets(toReceived(message));
+    const targets = checkedTargets(gateway, gateway.targets(toReceived(message)));
     if (targets.length === 0 && gateway.hasSubscribers) return { targets: [], subscribersOf: name };
     // Twice the same target would be the same delivery, and refused.
     return { targets: [...new Set(targets.map(toStorable))].map((target) => ({ gateway: name, target })) };

@@ -8,6 +8,7 @@ import type { Gateway } from "./gateway.ts";
 import { LazySignal, onAbort } from "./lazy-signal.ts";
 import type { Limits } from "./limits.ts";
 import type { Delivery } from "./message-event.ts";
+import { named } from "./named.ts";
 import type { StoredDelivery } from "./store.ts";
 
 export interface SendOptions {
@@ -69,7 +70,8 @@ interface Sending {
 async function send(gateway: Gateway, { delivery, lazy, settle }: Sending): Promise<void> {
   try {
     lazy.throwIfAborted();
-    const isThere = delivery.attempt > 1 && gateway.find && (await gateway.find(delivery, lazy));
+    const isThere =
+      delivery.attempt > 1 && gateway.find && answered(gateway, await gateway.find(delivery, lazy));
     // An answer that comes after the attempt's time is of no use: the next attempt may be under way.
     lazy.throwIfAborted();
     if (!isThere) await gateway.send(delivery, lazy);
@@ -77,6 +79,15 @@ async function send(gateway: Gateway, { delivery, lazy, settle }: Sending): Prom
   } catch (error) {
     settle(toFailed(error));
   }
+}
+
+/** An empty list of findings is no "no": taken for an answer, it would leave the delivery unsent. */
+function answered({ name }: Gateway, isThere: unknown): boolean {
+  if (typeof isThere === "boolean") return isThere;
+  throw new DeliveryError(`find() of gateway "${name}" has answered ${named(isThere)}, not true or false`, {
+    retry: "later",
+    hint: "Return whether the platform has the delivery",
+  });
 }
 
 const DELIVERED: SendOutcome = { kind: "delivered" };
