@@ -5,8 +5,10 @@
  */
 import type { Access } from "./access.ts";
 import type { Clock } from "./clock.ts";
+import { hasCode } from "./errors.ts";
 import type { Accepted } from "./gateway.ts";
 import type { Limits } from "./limits.ts";
+import type { Logger } from "./logger.ts";
 import type { InboundMessage } from "./message-event.ts";
 import { toNewMessage } from "./new-message.ts";
 import type { Overload } from "./overload.ts";
@@ -25,6 +27,7 @@ export interface AdmissionOptions {
   access: Access;
   clock: Clock;
   limits: Limits;
+  log: Logger;
   isControl(content: string): boolean;
   store(message: NewMessage, admitted: Admitted): Promise<Accepted>;
 }
@@ -36,12 +39,25 @@ export class Admission {
     this.#options = options;
   }
 
-  /** See `GatewayContext.accept`. */
-  async accept(gateway: string, inbound: InboundMessage): Promise<Accepted> {
-    const { overload, access, clock, limits, store } = this.#options;
-    const message = toNewMessage({ gateway, inbound, limits, now: clock.now() });
-    const isControl = this.#options.isControl(message.content);
-    overload.admit({ isControl });
+  /** See `GatewayContext.accept`. A gateway that does not await it must not end the process when a stranger's message is refused. */
+  accept(gateway: string, inbound: InboundMessage): Promise<Accepted> {
+    const { overload, clock, limits, log } = this.#options;
+    try {
+      const message = toNewMessage({ gateway, inbound, limits, now: clock.now() });
+      const isControl = this.#options.isControl(message.content);
+      overload.admit({ isControl });
+      return this.#admit(message, isControl);
+    } catch (error) {
+      if (hasCode(error, "MESSAGE_INVALID", "MESSAGE_TOO_LARGE"))
+        log.info({ gateway, code: error.code, error: error.message }, "message refused");
+      const refused = Promise.reject(error);
+      refused.catch(ignore);
+      return refused;
+    }
+  }
+
+  async #admit(message: NewMessage, isControl: boolean): Promise<Accepted> {
+    const { overload, access, store } = this.#options;
     let isOpen = false;
     try {
       const asked = access.ask(message, { isControl });
@@ -58,3 +74,5 @@ export class Admission {
     }
   }
 }
+
+const ignore = () => undefined;

@@ -1,9 +1,10 @@
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, type TestContext, test } from "vitest";
 import { aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
 import { DeliveryError, WorkerError } from "./errors.ts";
+import type { GatewayContext } from "./gateway.ts";
 import { silentLogger } from "./logger.ts";
 import { defineWorker } from "./worker.ts";
 
@@ -48,6 +49,47 @@ describe("a gateway whose targets are wrong", () => {
     expect(await store.conversation(conversationId)).toMatchObject({ status: "done" });
   });
 });
+
+test.for<[string, unknown]>([
+  ["it is undefined", undefined],
+  ["it is a text", "hello"],
+  ["its content is undefined, not text", { channelId: "C1" }],
+  ["its channelId is undefined, not text", { content: "hello" }],
+  ["its channelId is a number, not text", { content: "hello", channelId: 7 }],
+  ["its isAddressed is a text, not true or false", { content: "hello", channelId: "C1", isAddressed: "no" }],
+])(
+  "a message that a gateway hands over is refused and logged, also where it is not awaited: %s",
+  async ([why, given], t) => {
+    const { unhandled } = keepUnhandled(t);
+    const lines: object[] = [];
+    const log = { ...silentLogger, info: (fields: object, text: string) => lines.push({ ...fields, text }) };
+    const gateway = fakeGateway();
+    const listening = Promise.withResolvers<GatewayContext>();
+    const careless = {
+      ...gateway,
+      start(context: GatewayContext) {
+        listening.resolve(context);
+        return gateway.start(context);
+      },
+    };
+    const { idle, store } = await startTestLoop(t, { gateways: [careless], workers: [echo], log });
+    const { accept } = await listening.promise;
+
+    void accept(given as never);
+    await new Promise((resolve) => setImmediate(resolve));
+    await idle();
+
+    expect(unhandled).toEqual([]);
+    const error = `Cannot accept a message: ${why}`;
+    expect(lines).toContainEqual({
+      gateway: "fake",
+      code: "MESSAGE_INVALID",
+      error,
+      text: "message refused",
+    });
+    expect(await store.conversation(1)).toBeUndefined();
+  },
+);
 
 test.for<[string, unknown]>([
   ["undefined", undefined],
@@ -246,10 +288,7 @@ test("a worker whose args are no schema is refused at once", () => {
 });
 
 test("an emit that nobody awaits and that is refused does not end the process", async (t) => {
-  const unhandled: unknown[] = [];
-  const keep = (reason: unknown) => void unhandled.push(reason);
-  process.on("unhandledRejection", keep);
-  t.onTestFinished(() => void process.off("unhandledRejection", keep));
+  const { unhandled } = keepUnhandled(t);
   const gateway = fakeGateway();
   const emitted = Promise.withResolvers<void>();
   const worker = aWorker(async (_message, _args, { emit }) => {
@@ -272,3 +311,12 @@ test("an emit that nobody awaits and that is refused does not end the process", 
   expect(unhandled).toEqual([]);
   expect(gateway.texts()).toEqual(["completed: done"]);
 });
+
+/** What would end the process. */
+function keepUnhandled(t: TestContext) {
+  const unhandled: unknown[] = [];
+  const keep = (reason: unknown) => void unhandled.push(reason);
+  process.on("unhandledRejection", keep);
+  t.onTestFinished(() => void process.off("unhandledRejection", keep));
+  return { unhandled };
+}

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { RobsonError } from "./errors.ts";
 import type { Limits } from "./limits.ts";
 import type { InboundMessage } from "./message-event.ts";
+import { named } from "./named.ts";
 import type { NewMessage } from "./store.ts";
 import { byteLength, toStorable } from "./text.ts";
 
@@ -15,23 +16,29 @@ interface Inbound {
 
 /** A message as it will be stored, or `MESSAGE_INVALID` / `MESSAGE_TOO_LARGE`. */
 export function toNewMessage({ gateway, inbound, limits, now }: Inbound): NewMessage {
+  if (typeof inbound !== "object" || inbound === null) {
+    throw invalid(`it is ${named(inbound)}`, "Pass { content, channelId, … }");
+  }
+  const isAddressed: unknown = inbound.isAddressed ?? true;
+  if (typeof isAddressed !== "boolean") {
+    throw invalid(
+      `its isAddressed is ${named(isAddressed)}, not true or false`,
+      "Pass isAddressed as a boolean",
+    );
+  }
   const id = (field: string, value: string | undefined) =>
-    checkedText({
-      field,
-      value: value ?? "",
-      maxBytes: limits.maxIdBytes,
-      limit: "maxIdBytes",
-      key: "max_id_bytes",
-    });
+    checkedText({ ...idOf(field, limits), value: value ?? "" });
   if (typeof inbound.content === "string" && inbound.content.trim() === "") {
-    throw new RobsonError("MESSAGE_INVALID", "Cannot accept a message: its content is empty", {
-      hint: "Leave it out in the gateway, or pass what there is to say about it, such as the names of its attachments",
-    });
+    throw invalid(
+      "its content is empty",
+      "Leave it out in the gateway, or pass what there is to say about it, such as the names of its attachments",
+    );
   }
   return {
     id: randomUUID(),
     gateway,
-    channelId: id("channelId", inbound.channelId),
+    // Not "" where there is none: an answer could go nowhere.
+    channelId: checkedText({ ...idOf("channelId", limits), value: inbound.channelId }),
     threadTs: id("threadTs", inbound.threadTs),
     userId: id("userId", inbound.userId),
     role: "user",
@@ -42,11 +49,19 @@ export function toNewMessage({ gateway, inbound, limits, now }: Inbound): NewMes
       limit: "maxContentBytes",
       key: "max_content_bytes",
     }),
-    isAddressed: inbound.isAddressed ?? true,
+    isAddressed,
     idempotencyKey:
       inbound.idempotencyKey === undefined ? null : id("idempotencyKey", inbound.idempotencyKey),
     createdAt: now,
   };
+}
+
+function idOf(field: string, { maxIdBytes: maxBytes }: Inbound["limits"]) {
+  return { field, maxBytes, limit: "maxIdBytes", key: "max_id_bytes" };
+}
+
+function invalid(why: string, hint: string): RobsonError {
+  return new RobsonError("MESSAGE_INVALID", `Cannot accept a message: ${why}`, { hint });
 }
 
 function checkedText(check: {
@@ -59,13 +74,7 @@ function checkedText(check: {
 }): string {
   const { field, value, maxBytes, limit, key } = check;
   if (typeof value !== "string") {
-    throw new RobsonError(
-      "MESSAGE_INVALID",
-      `Cannot accept a message: its ${field} is ${typeof value}, not text`,
-      {
-        hint: `Pass ${field} as a string`,
-      },
-    );
+    throw invalid(`its ${field} is ${named(value)}, not text`, `Pass ${field} as a string`);
   }
   const text = toStorable(value);
   // A unit of UTF-16 takes three bytes of UTF-8 at the most: few texts need to be counted.
