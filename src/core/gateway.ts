@@ -5,6 +5,8 @@
 import { RobsonError } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 import type { Delivery, InboundMessage, ReceivedMessage } from "./message-event.ts";
+import { named } from "./named.ts";
+import { misspelt } from "./nearest.ts";
 
 /** What became of a message that was handed over. */
 export interface Accepted {
@@ -80,21 +82,38 @@ export interface Gateway {
 
 /** Checks a gateway's shape at once, so that a mistake shows where it was made. */
 export function defineGateway<G extends Gateway>(gateway: G): G {
+  if (typeof gateway !== "object" || gateway === null) {
+    throw invalid(
+      `Cannot define a gateway: it is ${named(gateway)}`,
+      `Look at where it is imported from; ${SHAPE}`,
+    );
+  }
   if (typeof gateway.name !== "string" || !/^[a-z][a-z0-9_.:-]{0,62}$/.test(gateway.name)) {
     throw new RobsonError("GATEWAY_INVALID", `Cannot define a gateway named "${gateway.name}"`, {
       hint: "Use a lower-case letter, then letters, digits or one of _ . : - (63 characters at most)",
     });
   }
+  const refuse = (why: string, hint: string) =>
+    invalid(`Cannot define gateway "${gateway.name}": ${why}`, hint);
   for (const part of ["start", "send"] as const) {
-    if (typeof gateway[part] !== "function") {
-      throw new RobsonError(
-        "GATEWAY_INVALID",
-        `Cannot define gateway "${gateway.name}": it has no ${part}()`,
-        {
-          hint: "A gateway is { name, start({ accept, signal }), send(delivery, { signal }) }",
-        },
-      );
-    }
+    if (typeof gateway[part] !== "function") throw refuse(`it has no ${part}()`, `Add it: ${SHAPE}`);
   }
+  for (const part of ["find", "targets"] as const) {
+    if (gateway[part] === undefined || typeof gateway[part] === "function") continue;
+    throw refuse(`its ${part} is ${named(gateway[part])}`, `Make ${part} a function, or leave it out`);
+  }
+  for (const part of FLAGS) {
+    if (gateway[part] === undefined || typeof gateway[part] === "boolean") continue;
+    throw refuse(`its ${part} is ${named(gateway[part])}`, "Give true or false, or leave it out");
+  }
+  const slip = misspelt(gateway, [...FLAGS, "defaultChannelId"]);
+  if (slip) throw refuse(`it has no setting "${slip.written}"`, `Did you mean "${slip.meant}"?`);
   return gateway;
+}
+
+const SHAPE = "a gateway is { name, start({ accept, signal }), send(delivery, { signal }) }";
+const FLAGS = ["hasSubscribers", "isExclusive", "isPublic", "showsRefusals", "isLocal"] as const;
+
+function invalid(message: string, hint: string): RobsonError {
+  return new RobsonError("GATEWAY_INVALID", message, { hint });
 }

@@ -13,6 +13,22 @@ export function nearest(written: string, known: readonly string[]): string | und
   return best !== undefined && best.distance <= maxDistance(written) ? best.name : undefined;
 }
 
+/** A property that none of `known` is and that lies near to one which is absent: its writer meant that one. */
+export function misspelt(
+  value: object,
+  known: readonly string[],
+): { written: string; meant: string } | undefined {
+  const absent = known.filter((name) => name.length >= MIN_MISSPELT_LETTERS && !(name in value));
+  for (const written of Object.keys(value)) {
+    const meant = known.includes(written) ? undefined : nearest(written, absent);
+    if (meant !== undefined) return { written, meant };
+  }
+  return undefined;
+}
+
+/** Shorter names have neighbours that are names themselves. */
+const MIN_MISSPELT_LETTERS = 6;
+
 /** How many edits lie between two names, blind to case, `-` and `_`; of long ones only the beginning counts. */
 export function distanceBetween([written, name]: [written: string, name: string]): number {
   return edits(fold(written), fold(name));

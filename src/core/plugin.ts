@@ -8,6 +8,7 @@ import { messageOf, RobsonError } from "./errors.ts";
 import type { Gateway } from "./gateway.ts";
 import { HOOK_POINTS, type HookCallback, type HookPoint } from "./hooks.ts";
 import type { Logger } from "./logger.ts";
+import { named as namedValue } from "./named.ts";
 import { nearest } from "./nearest.ts";
 import type { Worker } from "./worker.ts";
 
@@ -36,6 +37,11 @@ export interface Plugin<Schema extends StandardSchema = StandardSchema> {
 export function definePlugin<Schema extends StandardSchema = StandardSchema>(
   plugin: Plugin<Schema>,
 ): Plugin<Schema> {
+  if (typeof plugin !== "object" || plugin === null) {
+    throw new RobsonError("PLUGIN_INVALID", `Cannot define a plugin: it is ${namedValue(plugin)}`, {
+      hint: "Look at where it is imported from; a plugin is { name, setup(host) }",
+    });
+  }
   const { name, config, setup } = plugin;
   if (typeof name !== "string" || !/^[a-zA-Z@][\w@/.:-]{0,99}$/.test(name)) {
     throw new RobsonError("PLUGIN_INVALID", `Cannot define a plugin named "${String(name)}"`, {
@@ -86,7 +92,6 @@ export interface PluginSetup extends Omit<PluginHost, "config"> {
 
 /** Runs the set-up. Throws `PLUGIN_INVALID`, or what a registration threw with the plugin's name before it. */
 export function setUpPlugin(plugin: Plugin, loop: PluginSetup): void {
-  definePlugin(plugin);
   if (loop.names.has(plugin.name)) {
     throw invalid(
       plugin,

@@ -15,7 +15,7 @@ import type { GatewayHealth } from "./gateway-supervisor.ts";
 import { HookRegistry } from "./hooks.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { type Logger, silentLogger } from "./logger.ts";
-import { type Plugin, setUpPlugin } from "./plugin.ts";
+import { definePlugin, type Plugin, setUpPlugin } from "./plugin.ts";
 import { Routing } from "./routing.ts";
 import type { Probe } from "./steps.ts";
 import type { Ownership, Store, UnregisteredWork } from "./store.ts";
@@ -92,14 +92,15 @@ export class SensoriumLoop {
 
   /** Adds a worker; the first that matches is asked first. Throws `WORKER_INVALID`. */
   registerWorker(worker: Worker): void {
-    this.#refuseWhileRunning("worker", worker.name);
-    this.#routing.register(defineWorker(worker));
+    const defined = defineWorker(worker);
+    this.#refuseWhileRunning("worker", defined.name);
+    this.#routing.register(defined);
   }
 
   /** Adds a gateway. Throws `GATEWAY_INVALID`, also for a second one of its name. */
   registerGateway(gateway: Gateway): void {
-    this.#refuseWhileRunning("gateway", gateway.name);
     defineGateway(gateway);
+    this.#refuseWhileRunning("gateway", gateway.name);
     if (this.#gateways.has(gateway.name)) {
       throw new RobsonError(
         "GATEWAY_INVALID",
@@ -117,6 +118,7 @@ export class SensoriumLoop {
    * `PLUGIN_INVALID` with the plugin's name, also for what its registrations throw.
    */
   use(plugin: Plugin, config?: unknown): void {
+    definePlugin(plugin);
     this.#refuseWhileRunning("plugin", plugin.name);
     setUpPlugin(plugin, {
       config,

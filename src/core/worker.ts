@@ -7,6 +7,8 @@ import type { LoopControl } from "./control.ts";
 import { RobsonError } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 import type { ReceivedMessage } from "./message-event.ts";
+import { named } from "./named.ts";
+import { misspelt } from "./nearest.ts";
 import type { KeyValues } from "./parse-kv.ts";
 import type { EventKind } from "./process-event.ts";
 import type { RunContext, RunRules } from "./run.ts";
@@ -86,6 +88,11 @@ export function defineWorker(worker: Worker): Worker;
 export function defineWorker(
   worker: Omit<Worker, "args" | "handle"> & { args?: unknown; handle: unknown },
 ): Worker {
+  if (typeof worker !== "object" || worker === null) {
+    throw new RobsonError("WORKER_INVALID", `Cannot define a worker: it is ${named(worker)}`, {
+      hint: "Look at where it is imported from; a worker is { name, description, example, handle }",
+    });
+  }
   const refuse = (why: string, hint: string) => {
     throw new RobsonError("WORKER_INVALID", `Cannot define worker "${worker.name}": ${why}`, { hint });
   };
@@ -96,22 +103,70 @@ export function defineWorker(
   }
   if (typeof worker.handle !== "function")
     refuse("it has no handle()", "Add async handle(message, args, context)");
-  if (worker.pattern !== undefined && worker.command !== undefined) {
+  for (const { part, isRight, kind } of KINDS) {
+    const value = worker[part];
+    if (value !== undefined && !isRight(value))
+      refuse(
+        `its ${part} is ${typeof value === "number" ? value : named(value)}`,
+        `Give ${kind}, or leave it out`,
+      );
+  }
+  const slip = misspelt(
+    worker,
+    KINDS.map(({ part }) => part),
+  );
+  if (slip) refuse(`it has no setting "${slip.written}"`, `Did you mean "${slip.meant}"?`);
+  refuseContradictions(worker, refuse);
+  return worker as Worker;
+}
+
+const isFunction = (value: unknown) => typeof value === "function";
+const isCount = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= 1;
+const isText = (value: unknown) => typeof value === "string" && value.trim() !== "";
+
+/** What may be left out, and what it has to be where it is not. */
+const KINDS: { part: keyof Worker; isRight(value: unknown): boolean; kind: string }[] = [
+  {
+    part: "pattern",
+    isRight: (value) => isText(value) || value instanceof RegExp,
+    kind: "a text or a RegExp",
+  },
+  { part: "command", isRight: isText, kind: 'a text, as in "/review"' },
+  {
+    part: "timeoutMs",
+    isRight: (value) => Number.isFinite(value) && Number(value) > 0,
+    kind: "milliseconds above 0",
+  },
+  { part: "maxAttempts", isRight: isCount, kind: "a whole number above 0" },
+  { part: "maxConcurrent", isRight: isCount, kind: "a whole number above 0" },
+  { part: "isControl", isRight: (value) => typeof value === "boolean", kind: "true or false" },
+  {
+    part: "run",
+    isRight: (value) => typeof value === "object" && value !== null,
+    kind: "rules, as in run: {}",
+  },
+  { part: "mayUse", isRight: isFunction, kind: "a function" },
+];
+
+function refuseContradictions(
+  { pattern, command, args }: { pattern?: unknown; command?: unknown; args?: unknown },
+  refuse: (why: string, hint: string) => void,
+): void {
+  if (pattern !== undefined && command !== undefined) {
     refuse("it has both a pattern and a command", "Keep one of the two");
   }
-  if (worker.args !== undefined && worker.command === undefined) {
+  if (args !== undefined && command === undefined) {
     refuse(
       "it has args but no command",
       "Typed arguments are what follows a command; add one, or leave args out",
     );
   }
-  if (worker.args !== undefined && !isSchema(worker.args)) {
+  if (args !== undefined && !isSchema(args)) {
     refuse(
       "its args are no schema",
       "Give one that follows Standard Schema, as z.object({ … }) of zod, or leave args out",
     );
   }
-  return worker as Worker;
 }
 
 function isSchema(args: unknown): boolean {
