@@ -47,7 +47,8 @@ const PRIMARY =
   "It is read-only now; connect to the primary server, or see who has set default_transaction_read_only";
 const CONNECTIONS =
   "Each process uses up to 8: raise max_connections of the server, or the limit of this user or database, or run fewer";
-const POOLER = "Have the pooler ignore it, as PgBouncer with ignore_startup_parameters = statement_timeout";
+const POOLER =
+  "Have the pooler ignore it, as PgBouncer with ignore_startup_parameters = statement_timeout, idle_in_transaction_session_timeout";
 const POOL_MODE = "Give Robson a pool with pool_mode = session, or connect to the server directly";
 
 function hintOfNoAnswer(reason: string): string {

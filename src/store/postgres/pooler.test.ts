@@ -61,7 +61,9 @@ test("what a pooler does not let through is said with how to set it", async (t) 
 
   expect(await refusedWith("unsupported startup parameter: statement_timeout")).toMatchObject({
     code: "STORE_UNREADABLE",
-    hint: expect.stringContaining("ignore_startup_parameters"),
+    hint: expect.stringContaining(
+      "ignore_startup_parameters = statement_timeout, idle_in_transaction_session_timeout",
+    ),
   });
   expect(await refusedWith("transaction blocks not allowed in statement pooling mode")).toMatchObject({
     code: "STORE_UNREADABLE",
