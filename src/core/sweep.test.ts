@@ -3,9 +3,10 @@ import { expect, test } from "vitest";
 import { openStore } from "../store/open-store.ts";
 import { aMessage } from "../testing/builders.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
-import { startInterferedLoop } from "../testing/interfered-loop.ts";
+import { keptLog, startInterferedLoop } from "../testing/interfered-loop.ts";
 import { aChange, anEvent } from "../testing/store-suite/set-up.ts";
 import { type TestEnd, temporaryFolder } from "../testing/temporary-folder.ts";
+import { RobsonError } from "./errors.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -28,6 +29,27 @@ test("what waits for gateways that nobody runs is looked at by one look at a tim
   expect(looks).toHaveLength(2);
   await clock.advance(MINUTE_MS);
   expect(looks).toHaveLength(3);
+});
+
+test("a database that is away while it is looked at is no fault of the program, and is looked at again", async (t) => {
+  const log = keptLog();
+  let looks = 0;
+  const { clock, loop } = await startInterferedLoop(t, {
+    gateways: [fakeGateway()],
+    log,
+    interfere: () => ({
+      async expireUnregistered() {
+        looks += 1;
+        throw new RobsonError("STORE_UNAVAILABLE", "Cannot reach the database");
+      },
+    }),
+  });
+
+  await clock.advance(MINUTE_MS);
+  await loop.idle();
+
+  expect(looks).toBe(2);
+  expect(log.lines.filter(({ level }) => level === "error")).toEqual([]);
 });
 
 test("open deliveries that take longer to read than a look is from the next are delivered all the same", async (t) => {

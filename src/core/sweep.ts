@@ -134,7 +134,8 @@ export class Sweep {
       for (const waiting of unregistered)
         log.warn(waiting, "open work waits for a gateway that does not run here");
     } catch (error) {
-      if (!this.#isStopped) onBug(error);
+      // Done at the next look.
+      if (!this.#isStopped && !isStoreTrouble(error)) onBug(error);
     } finally {
       this.#isExpiring = false;
     }
