@@ -172,7 +172,10 @@ test("between two databases of one kind nothing is moved, and the hint names the
     hint: expect.stringContaining("pg_dump"),
   });
   const missing = join(await temporaryFolder(t), "missing.db");
-  await expect(move(missing, "postgres://h/b")).rejects.toMatchObject({ code: "STORE_UNREADABLE" });
+  await expect(move(missing, "postgres://h/b")).rejects.toMatchObject({
+    code: "STORE_UNREADABLE",
+    hint: expect.stringContaining("There is no such file"),
+  });
 });
 
 test("an agent that starts on an SQLite file that is being moved is refused, and what is sent waits", async (t) => {

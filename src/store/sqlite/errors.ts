@@ -1,5 +1,6 @@
 /** What SQLite's result codes mean to us: the row's fault, a matter of time, or the machine's. */
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { RobsonError } from "../../core/errors.ts";
 
 // Primary result codes: https://www.sqlite.org/rescode.html
@@ -67,13 +68,7 @@ export function toStoreError(error: unknown, file: string): RobsonError {
     case SQLITE_FULL:
       return make("STORE_FULL", "write to", "Free space on its disk; nothing that was stored is damaged");
     case SQLITE_CANTOPEN:
-      return make(
-        "STORE_UNREADABLE",
-        "open",
-        isFolder(file)
-          ? "It is a folder; name a file in it, such as robson.db"
-          : "Create its folder, and make both readable and writable for this user",
-      );
+      return make("STORE_UNREADABLE", "open", hintToOpen(file));
     case SQLITE_CORRUPT:
       return make("STORE_UNREADABLE", "read", "Restore it from a backup; keep the damaged file");
     case SQLITE_NOTADB:
@@ -92,6 +87,13 @@ export function toStoreError(error: unknown, file: string): RobsonError {
     default:
       return make("STORE_UNAVAILABLE", "use", "Look at the disk's health and free space, then start again");
   }
+}
+
+function hintToOpen(file: string): string {
+  if (isFolder(file)) return "It is a folder; name a file in it, such as robson.db";
+  if (!existsSync(file) && isFolder(dirname(file)))
+    return "There is no such file: check its path, or make its folder writable for this user where it is to be created";
+  return "Create its folder, and make both readable and writable for this user";
 }
 
 function isFolder(path: string): boolean {
