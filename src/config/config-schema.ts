@@ -21,7 +21,10 @@ const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 const MAX_WHOLE_NUMBER = 2_147_483_647;
 
 const text = () => z.string().min(1);
-const wholeNumber = () => z.int().min(1).max(MAX_WHOLE_NUMBER);
+const wholeNumber = (minimum = 1) => z.int().min(minimum).max(MAX_WHOLE_NUMBER);
+
+/** A process gives its sign of life three times in a lease; with a shorter one, healthy processes take each other for frozen. */
+const MIN_LEASE_MS = 1000;
 
 /** What git takes as a branch's name, with places for the task: its key, which keeps the tasks apart, and its words. */
 const BRANCH_PATTERN =
@@ -63,7 +66,7 @@ export const configSchema = z
       max_body_bytes: wholeNumber().default(1024 * 1024),
       max_subscribers: wholeNumber().default(1000),
     }),
-    limits: limitsSection<Limits>(DEFAULT_LIMITS),
+    limits: limitsSection<Limits>(DEFAULT_LIMITS, { leaseMs: MIN_LEASE_MS }),
     log: section({
       level: z.enum(LOG_LEVELS).default("info"),
       file: text().optional(),
@@ -226,14 +229,14 @@ function gatesSection() {
   return section({ ...(Object.fromEntries(keys) as Shape), protect: z.array(text()).default([]) });
 }
 
-/** A section with one key for each limit: whole numbers from 1 on. */
-function limitsSection<Limits extends object>(defaults: Limits) {
+/** A section with one key for each limit: whole numbers from 1 on, or from its minimum. */
+function limitsSection<Limits extends object>(defaults: Limits, minimums: Partial<Limits> = {}) {
   type Shape = {
     [Name in keyof Limits as Name extends string ? SnakeCase<Name> : never]: z.ZodDefault<z.ZodInt>;
   };
   const keys = Object.entries(defaults).map(([name, value]) => [
     toSnakeCase(name),
-    wholeNumber().default(value),
+    wholeNumber(minimums[name as keyof Limits] as number | undefined).default(value),
   ]);
   return section(Object.fromEntries(keys) as Shape);
 }

@@ -123,6 +123,9 @@ test("a wrong type is refused with the key, the line, the value and what is expe
   expect(refusal("[server]\nport = 70000\n").message).toContain(
     "server.port is 70000, but must be a whole number of at most 65535",
   );
+  expect(refusal("limits.lease_ms = 50\n").message).toContain(
+    "limits.lease_ms is 50, but must be a whole number of at least 1000",
+  );
   expect(refusal("limits.stop_grace_ms = 1.5\n").message).toContain(
     "line 1, column 8: limits.stop_grace_ms is 1.5",
   );
