@@ -74,6 +74,25 @@ test("a second agent of a file is refused, and the first goes on", async () => {
   expect((await fetch(`${first.url}/readyz`)).status).toBe(200);
 });
 
+test("a second agent with other workers is refused on PostgreSQL, and the first goes on", async (t) => {
+  const database = ["--db", await DATABASES.PostgreSQL(t)];
+  const first = await startAgentProcess(aFolder(), ...database);
+  const worker =
+    '{ name: "other", description: "Another", example: "/other", command: "/other", handle() {} }';
+  const cwd = aFolder({
+    "robson.toml": '[[plugins]]\nuse = "./other.ts"\n',
+    "other.ts": `export const plugin = { name: "other", setup: (host) => host.registerWorker(${worker}) };\n`,
+  });
+
+  const second = await robson(cwd, "agent", "--json", ...database);
+
+  expect(second.exitCode).toBe(3);
+  expect(JSON.parse(second.stderr.trim().split("\n").at(-1) ?? "")).toMatchObject({ code: "WORKERS_DIFFER" });
+  expect((await fetch(`${first.url}/readyz`)).status).toBe(200);
+  first.child.kill("SIGTERM");
+  expect((await first.finished).exitCode).toBe(0);
+});
+
 test("a second agent of a PostgreSQL database works beside the first", async (t) => {
   const database = ["--db", await DATABASES.PostgreSQL(t)];
   const agents = [

@@ -49,10 +49,12 @@ export function reportError(error: unknown, options: ReportOptions): number {
   return exitCodeOf(known);
 }
 
+/** Other processes have the database, and this one does not fit beside them. */
+const OWNER_CODES: readonly ErrorCode[] = ["ALREADY_RUNNING", "LEASE_LOST", "WORKERS_DIFFER"];
+
 function exitCodeOf({ code }: RobsonError): number {
   if (USAGE_CODES.includes(code)) return EXIT.usage;
-  if (code.startsWith("STORE_") || code === "ALREADY_RUNNING" || code === "LEASE_LOST") return EXIT.database;
-  return EXIT.failed;
+  return code.startsWith("STORE_") || OWNER_CODES.includes(code) ? EXIT.database : EXIT.failed;
 }
 
 function print(error: RobsonError, io: CliIo): void {
