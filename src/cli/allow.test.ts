@@ -23,7 +23,10 @@ test("a gateway that is listed answers 403 until its channel is allowed, with th
     code: "CHANNEL_NOT_ALLOWED",
     hint: expect.stringContaining("robson allow add webhook team"),
   });
-  expect((await robson(cwd, "allow", "add", "webhook", "team")).stdout).toContain("is allowed now");
+  expect(await robson(cwd, "allow", "add", "webhook", "team")).toMatchObject({
+    stdout: expect.stringContaining("is allowed now"),
+    stderr: "",
+  });
   await expect.poll(async () => (await post(agent.url, message)).status, PATIENTLY).toBe(202);
   expect((await robson(cwd, "allow", "list")).stdout).toBe("webhook  team\n");
   expect((await robson(cwd, "--json", "allow", "list", "slack")).stdout).toBe("");
@@ -31,6 +34,7 @@ test("a gateway that is listed answers 403 until its channel is allowed, with th
   await expect.poll(async () => (await post(agent.url, message)).status, PATIENTLY).toBe(403);
 
   expect((await robson(cwd, "allow", "add", "No Gateway", "x")).exitCode).toBe(2);
+  expect((await robson(cwd, "allow", "add", "webhok", "team")).stderr).toContain('did you mean "webhook"?');
   agent.child.kill("SIGTERM");
   const { stderr } = await agent.finished;
   expect(stderr).toMatch(/telegrm.*\[access\] names a gateway that does not run here/);
