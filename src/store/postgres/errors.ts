@@ -37,10 +37,11 @@ export function toStoreError(error: unknown, location: string): RobsonError {
     );
   }
   if (state === "53300") return make("STORE_UNAVAILABLE", "connect to", CONNECTIONS);
-  if (/^57P0[123]$/.test(state)) return make("STORE_UNAVAILABLE", "use", "Wait until its server has started");
+  if (/^57P0[123]$/.test(state)) return make("STORE_UNAVAILABLE", "use", AGAIN);
   return make("STORE_UNAVAILABLE", "use", "Look in the server's log");
 }
 
+const AGAIN = "Its server stops, starts, or has ended this connection: try again once it runs";
 const RIGHTS =
   "Grant this user the right to create and write tables, and usage of a schema that is in its search_path";
 const PRIMARY =
