@@ -4,6 +4,7 @@ import type { Ownership } from "../../core/store.ts";
 import { aMessage } from "../../testing/builders.ts";
 import { createDatabase } from "../../testing/postgres/database.ts";
 import { openStore } from "../open-store.ts";
+import { createPool, isBehindPooler } from "./connection.ts";
 import { startTransactionPooler } from "./transaction-pooler.fixture.ts";
 
 const PATIENTLY = { timeout: 20_000, interval: 10 };
@@ -69,4 +70,18 @@ test("what a pooler does not let through is said with how to set it", async (t) 
     code: "STORE_UNREADABLE",
     hint: expect.stringContaining("pool_mode = session"),
   });
+});
+
+test("only where there is a pooler it is found, so that statements are planned once without", async (t) => {
+  const { url } = await createDatabase(t);
+  const pooler = await startTransactionPooler(url);
+  t.onTestFinished(() => pooler.close());
+  const found = async (location: string) => {
+    const pool = createPool(location);
+    t.onTestFinished(() => pool.end());
+    return isBehindPooler(pool);
+  };
+
+  expect(await found(url)).toBe(false);
+  expect(await found(pooler.url)).toBe(true);
 });
