@@ -191,8 +191,8 @@ export class MemoryTables {
       throw refused("an instant");
     if (change.lastError !== null) checkText(change.lastError);
     const row = this.inbox.get(conversationId);
-    // What is dead is a person's to bring back: a write that says otherwise comes too late.
-    if (!row || (row.status === "dead" && change.status !== "dead" && change.status !== "done")) return;
+    // What is dead, or discarded, is a person's to bring back: a write that says otherwise comes too late.
+    if (!row || (hasEnded(row.status) && change.status !== row.status && change.status !== "done")) return;
     // What waits is woken by what it waits for alone.
     if (row.status === "waiting" && isOpen(change.status)) return;
     if (!hasEnded(row.status) && hasEnded(change.status)) this.#countEnd(conversationId);

@@ -66,7 +66,7 @@ opened as (
     next_attempt_at = x.next_attempt_at, last_error = x.last_error,
     is_unowned = case when inbox.stopped_by is null or x.status = 'dead' then 0 else inbox.is_unowned end
   from ${rows(INBOX_CHANGES)}, lease where inbox.conversation_id = x.id
-    and (inbox.status <> 'dead' or x.status = 'dead')
+    and (inbox.status not in ('dead', 'done') or x.status = inbox.status)
     and (inbox.status <> 'waiting' or x.status in ('waiting', 'dead')))`,
   ],
   [

@@ -176,7 +176,7 @@ function prepareMessageWrites(db: DatabaseSync) {
     updateInbox:
       db.prepare(`update inbox set status = ?1, attempts = ?2, interruptions = ?3, next_attempt_at = ?4, last_error = ?5,
       is_unowned = case when stopped_by is null or ?1 = 'dead' then 0 else is_unowned end
-      where conversation_id = ?6 and (status <> 'dead' or ?1 = 'dead')
+      where conversation_id = ?6 and (status not in ('dead', 'done') or ?1 = status)
         and (status <> 'waiting' or ?1 in ('waiting', 'dead'))`),
     deleteInbox: db.prepare("delete from inbox where conversation_id = ?"),
   };

@@ -95,6 +95,11 @@ export function testDeadLetterEnds(setUp: SetUp): void {
     expect(await openWork(ownership)).toEqual({ messages: [], deliveries: [] });
     const closed = { status: "done", lastError: "no luck" };
     expect(await store.conversation(ofMessage.conversationId)).toMatchObject({ ...closed, attempts: 0 });
+    // Carried out late, or repeated.
+    for (const status of ["claimed", "dead"] as const) {
+      await ownership.record({ shard: 0, message: aChange(ofMessage.conversationId, { status }) });
+      expect(await store.conversation(ofMessage.conversationId)).toMatchObject({ ...closed, attempts: 0 });
+    }
     expect(await store.events(ofDelivery.conversationId)).toMatchObject([{ deliveries: [closed] }]);
   });
 
