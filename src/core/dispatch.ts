@@ -53,7 +53,8 @@ export interface DispatcherOptions extends Omit<EndOptions, "endWrites"> {
   access: Pick<Access, "mayBeWorkedOn">;
 }
 
-const SUSPECT = "suspect";
+/** A kind of turns that no worker's name can be. */
+const SUSPECT = "";
 const HELD: DispatchOutcome = { kind: "held" };
 
 export class Dispatcher {

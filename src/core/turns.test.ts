@@ -32,6 +32,28 @@ function oneAtATime() {
 }
 
 describe.each(databaseKinds)("a worker with maxConcurrent on $name", ({ create }) => {
+  test("handles what was interrupted often, whatever its name is", async (t) => {
+    const location = await create(t);
+    const store = await openStore(location);
+    const ownership = await store.own({ owner: "first", gateways: ["fake"], now: 0 });
+    const placed = { shard: 0, status: "claimed", attempts: 1 } as const;
+    const { conversationId } = await ownership.accept(aMessage({ gateway: "fake" }), placed);
+    const interrupted = { conversationId, status: "claimed", attempts: 2, interruptions: 1 } as const;
+    await ownership.record({ shard: 0, message: { ...interrupted, nextAttemptAt: null, lastError: null } });
+    await store.close();
+
+    const gateway = fakeGateway();
+    const worker = aWorker(async (_message, _args, { emit }) => emit("completed", "done"), {
+      ...{ name: "suspect", maxConcurrent: 1 },
+    });
+    const { clock } = await startTestLoop(t, { location, gateways: [gateway], workers: [worker] });
+    const told = async () => {
+      await clock.advance(60_000);
+      return gateway.texts();
+    };
+    await expect.poll(told, PATIENTLY).toEqual(["completed: done"]);
+  });
+
   test("handles no more at once; what waits for it holds no slot and counts no attempt", async (t) => {
     const slow = oneAtATime();
     const gateway = fakeGateway();
