@@ -308,6 +308,18 @@ describe("what memory knows of the threads with runs", () => {
     expect(await threads.mayHave(thread)).toBe(false);
   });
 
+  test("keeps a thread whose run has begun since the database was asked for those that are open there", () => {
+    const threads = of(async () => []);
+    threads.add(aRun(1));
+    const before = threads.addCount;
+    threads.add(aRun(2));
+
+    threads.clear(thread, before);
+    expect(threads.mayHave(thread)).toBe(true);
+    threads.clear(thread, threads.addCount);
+    expect(threads.mayHave(thread)).toBe(false);
+  });
+
   test("holds a thread until the last of its runs has ended, or its shard is left", () => {
     const threads = of(async () => []);
     for (const id of [1, 2]) threads.add(aRun(id));

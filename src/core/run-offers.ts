@@ -62,9 +62,10 @@ export class RunOffers {
     const { runThreads } = this.#options;
     const { gateway, channelId, threadTs } = entry.message;
     const thread = { gateway, channelId, threadTs };
+    const { addCount } = runThreads;
     const open = await this.#read((runs) => runs.runs({ isOpen: true, thread, limit: MAX_ASKED }));
     if (open.length === 0) {
-      runThreads.clear(thread);
+      runThreads.clear(thread, addCount);
       return undefined;
     }
     return (await this.#asAnswer(entry, open)) ?? (await this.#asNote(entry, open));

@@ -29,6 +29,7 @@ export class RunThreads {
   /** By the thread's key. */
   readonly #threads = new Map<string, Thread>();
   #isComplete = true;
+  #addCount = 0;
   #reading: Promise<void> | undefined;
   /** What has ended while the database was being read, and may still be among what it tells. */
   readonly #endedMeanwhile = new Set<number>();
@@ -44,8 +45,14 @@ export class RunThreads {
     return this.#threads.size > 0 && this.#threads.has(threadKey(thread));
   }
 
+  /** How often a run has begun or waited so far. */
+  get addCount(): number {
+    return this.#addCount;
+  }
+
   add(run: RunThread): void {
     const { conversationId, gateway } = run;
+    this.#addCount += 1;
     const key = threadKey(run);
     const known = this.#threads.get(key);
     if (known) known.runs.add(conversationId);
@@ -63,9 +70,9 @@ export class RunThreads {
     if (known?.runs.size === 0) this.#threads.delete(key);
   }
 
-  /** None is open there, by the database. */
-  clear(thread: Parameters<typeof threadKey>[0]): void {
-    this.#threads.delete(threadKey(thread));
+  /** None was open there by the database, which was asked when `addCount` was that: what has begun since it may not know. */
+  clear(thread: Parameters<typeof threadKey>[0], addCount: number): void {
+    if (addCount === this.#addCount) this.#threads.delete(threadKey(thread));
   }
 
   /** See `Holder`. */
