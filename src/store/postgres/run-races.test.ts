@@ -110,18 +110,81 @@ test("an event for several runs, told while their time comes, is taken, and so i
   const person = new Client({ connectionString: url });
   await person.connect();
   t.onTestFinished(() => person.end());
-  const blocked = async () => {
-    await person.query("select pg_stat_clear_snapshot()"); // within a transaction the view is remembered
-    return (await person.query(BLOCKED)).rows.length;
-  };
 
   await person.query("begin");
   await person.query("select 1 from inbox where conversation_id = $1 for update", [older]);
   const told = store.runs.signal("ci", { value: 1, at: 5 });
-  await vi.waitUntil(async () => (await blocked()) === 1, { timeout: 20_000 });
+  await vi.waitUntil(async () => (await blockedCount(person)) === 1, { timeout: 20_000 });
   const woken = ownership.wakeDue(30);
-  await vi.waitUntil(async () => (await blocked()) === 2, { timeout: 20_000 });
+  await vi.waitUntil(async () => (await blockedCount(person)) === 2, { timeout: 20_000 });
   await person.query("commit");
 
   expect(await Promise.all([told, woken])).toEqual([2, 0]);
 });
+
+test("what is taken from others meanwhile does not have a run's commit acknowledged before it is on the disk", async (t) => {
+  const { url } = await createDatabase(t);
+  const store = await openStore(url);
+  t.onTestFinished(() => store.close());
+  const ownership = await store.own({ owner: "first", gateways: ["a"], now: 0 });
+  const placed = { shard: 0, status: "claimed", attempts: 1 } as const;
+  const { conversationId: held } = await ownership.accept(aMessage({ gateway: "a" }), placed);
+  const { conversationId } = await ownership.accept(aMessage({ gateway: "a" }), placed);
+  await ownership.record({ shard: 0, run: { conversationId, begin: RUN } });
+  await store.insertUnowned(aMessage({ gateway: "a" }));
+  const [first, second] = [new Client({ connectionString: url }), new Client({ connectionString: url })];
+  for (const client of [first, second]) {
+    await client.connect();
+    t.onTestFinished(() => client.end());
+  }
+  await first.query(`create table commits (synchronous text);
+    create function note_commit() returns trigger language plpgsql as $$ begin
+      insert into commits values (current_setting('synchronous_commit')); return null; end $$;
+    create constraint trigger noted after insert on steps deferrable initially deferred
+      for each row execute function note_commit()`);
+  const lockMessage = (client: Client, id: number) =>
+    client.query(`begin; select 1 from inbox where conversation_id = ${id} for update`);
+  const blocked = async (count: number) =>
+    vi.waitUntil(async () => (await blockedCount(first)) === count, { timeout: 20_000 });
+
+  // A batch that is held up, so that the run is written over the connection that mostly is free.
+  await lockMessage(first, held);
+  await lockMessage(second, conversationId);
+  const message = { attempts: 1, interruptions: 0, nextAttemptAt: null, lastError: null } as const;
+  const isHeld = ownership.record({
+    shard: 0,
+    message: { ...message, conversationId: held, status: "claimed" },
+  });
+  await blocked(1);
+  const decisions = Array.from({ length: 20 }, (_, index) => ({
+    ...{
+      name: `nap ${index}`,
+      kind: "sleep" as const,
+      text: "",
+      choices: [],
+      key: null,
+      askedAt: 1,
+      dueAt: 9,
+    },
+  }));
+  const step = { name: "first", ordinal: 0, begunAt: 1, attempts: 1 };
+  const isWritten = ownership.record({
+    shard: 1,
+    message: { ...message, conversationId, status: "claimed" },
+    run: { conversationId, step, decisions },
+  });
+  await blocked(2);
+  const taken = ownership.takeUnowned(10);
+  await second.query("commit");
+
+  await isWritten;
+  expect(await taken).toHaveLength(1);
+  await first.query("commit");
+  await isHeld;
+  expect((await first.query("select synchronous from commits")).rows).toEqual([{ synchronous: "on" }]);
+});
+
+async function blockedCount(client: Client): Promise<number> {
+  await client.query("select pg_stat_clear_snapshot()"); // within a transaction the view is remembered
+  return (await client.query(BLOCKED)).rows.length;
+}

@@ -37,6 +37,8 @@ export class WriterConnection {
   readonly #options: WriterConnectionOptions;
   #client: Client | undefined;
   #connecting: Promise<Client> | undefined;
+  /** Set while a transaction of several statements is under way: what came in between would be a part of it. */
+  #transaction: Promise<void> | undefined;
 
   constructor(options: WriterConnectionOptions) {
     this.#options = options;
@@ -62,13 +64,17 @@ export class WriterConnection {
     if (client) await endClient(client);
   }
 
-  /** Runs a statement by its name, behind the batch under way. */
+  /** Runs a statement by its name, in a transaction of its own, behind the batch under way. */
   async ask<Row extends object>(
     statement: { name: string; text: string },
     values: unknown[],
   ): Promise<Row[]> {
     try {
-      const client = await this.#connected();
+      let client = await this.#connected();
+      while (this.#transaction) {
+        await this.#transaction;
+        client = await this.#connected();
+      }
       return (await client.query<Row>({ ...maybeUnnamed(statement, this.#options.hasPooler), values })).rows;
     } catch (cause) {
       throw this.#failed(cause);
@@ -104,6 +110,20 @@ export class WriterConnection {
     const client = await this.#connected();
     const run = batch[0] && runOf(batch[0].operation);
     if (!run) return this.#writeBatch(client, batch);
+    const ended = Promise.withResolvers<void>();
+    this.#transaction = ended.promise;
+    try {
+      await this.#writeInTransaction(client, { batch, run });
+    } finally {
+      this.#transaction = undefined;
+      ended.resolve();
+    }
+  }
+
+  async #writeInTransaction(
+    client: Client,
+    { batch, run }: { batch: Pending[]; run: RunChange },
+  ): Promise<void> {
     // The answers wait for the commit.
     const answers: (() => void)[] = [];
     const later = batch.map(
