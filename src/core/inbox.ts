@@ -13,6 +13,7 @@ import { type DispatchOutcome, type InboxEntry, stoppingError, toEntry, toStored
 import { byAcceptance, InboxLanes } from "./inbox-lanes.ts";
 import { IN_ORDER, type Lane } from "./lanes.ts";
 import type { Limits } from "./limits.ts";
+import { LoadedMessages } from "./loaded-messages.ts";
 import type { Logger } from "./logger.ts";
 import type { Overload } from "./overload.ts";
 import { Refusals } from "./refusals.ts";
@@ -55,8 +56,7 @@ export class Inbox {
   readonly #options: InboxOptions;
   readonly #lanes: InboxLanes;
   readonly #backlog: Backlog<StoredMessage>;
-  /** By conversation id, or by message id while that is not known. */
-  readonly #loaded = new Map<number | string, InboxEntry>();
+  readonly #loaded = new LoadedMessages();
   readonly #cancelRetries = new Map<number, () => void>();
   /** The shards of messages that are being stored, an object for each. */
   readonly #accepting = new Set<ShardKey>();
@@ -72,6 +72,7 @@ export class Inbox {
       limits,
       run: (entry, lane) => this.#run(entry, lane),
       onBug: options.onBug,
+      onHeldCount: () => this.#backlog.catchUp(),
     });
     this.#backlog = new Backlog({
       read: (page) => ownership.openMessages(page),
@@ -309,8 +310,10 @@ export class Inbox {
   }
 
   #roomTaken(): number {
+    const { limits } = this.#options;
+    if (this.#loaded.textLength >= limits.maxLoadedText) return Number.POSITIVE_INFINITY;
     const held = this.#cancelRetries.size + this.#lanes.heldCount;
-    return roomTaken({ loaded: this.#loaded.size, held, limits: this.#options.limits });
+    return roomTaken({ loaded: this.#loaded.size, held, limits });
   }
 
   #enterLater(entry: InboxEntry, at: number): void {

@@ -84,6 +84,37 @@ test("a held lane takes no slot, and all its items count as held, those that com
   expect(lanes.heldCount).toBe(0);
 });
 
+test("what waits behind the first of its lane counts as held, what waits for a slot does not", async () => {
+  const goOn = Promise.withResolvers<undefined>();
+  const { lanes } = lanesOf(() => goOn.promise, { slots: 1 });
+
+  for (const item of ["a", "b", "c"]) lanes.enter("one", item);
+  lanes.enter("two", "d");
+
+  expect(lanes.heldCount).toBe(2);
+  expect(lanes.remove((item) => item === "b" || item === "d")).toEqual(["b", "d"]);
+  expect(lanes.heldCount).toBe(1);
+  goOn.resolve(undefined);
+  await lanes.idle();
+  expect(lanes.heldCount).toBe(0);
+});
+
+test("whoever waits for fewer to be held is told when one has come to be the first of its lane, and when a lane is held", async () => {
+  const counts: number[] = [];
+  const { lanes, clock } = lanesOf(async (item) => (item === "b" && clock.now() === 0 ? 100 : undefined), {
+    slots: 1,
+    onHeldCount: () => counts.push(lanes.heldCount),
+  });
+
+  for (const item of ["a", "b", "c"]) lanes.enter("lane", item);
+  await lanes.idle();
+  expect(counts).toEqual([1, 2]);
+
+  await clock.advance(100);
+  await lanes.idle();
+  expect(counts).toEqual([1, 2, 0]);
+});
+
 test("an item that is not certain yet does not count as one that waits", async () => {
   const certain = new Set(["a", "c"]);
   const seen: boolean[] = [];

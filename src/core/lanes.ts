@@ -36,8 +36,8 @@ export interface LanesOptions<Item> {
   onBug(error: unknown, item: Item): void;
   /** Whether an item counts as one that waits; it may be in its lane before that is certain. Default: all do. */
   counts?(item: Item): boolean;
-  /** Called when a lane is held: its items take no room from those that can be worked on. */
-  onHold?(): void;
+  /** Called when `heldCount` has changed: what is held takes no room from what can be worked on, but has a limit too. */
+  onHeldCount?(): void;
 }
 
 export const IN_ORDER = "in order";
@@ -66,7 +66,8 @@ export class Lanes<Item> {
   #running = 0;
   #slotsTaken = 0;
   #aheadCount = 0;
-  #heldCount = 0;
+  #itemCount = 0;
+  #heldLanes = 0;
   #isStopped = false;
 
   constructor(options: LanesOptions<Item>) {
@@ -84,10 +85,10 @@ export class Lanes<Item> {
   }
 
   #enter(key: string, item: Item, isAhead: boolean): boolean {
+    this.#itemCount += 1;
     const known = this.#lanes.get(key);
     if (known) {
       known.items.push(item);
-      if (known.state === "held") this.#heldCount += 1;
       return false;
     }
     const items = [item];
@@ -142,9 +143,9 @@ export class Lanes<Item> {
     return [...this.#lanes.values()].flatMap(({ state, items }) => (state === "held" ? [] : items));
   }
 
-  /** How many items stand in lanes that are held. */
+  /** How many items have to wait, however many slots there are: their lane is held, or they are not its first. */
   get heldCount(): number {
-    return this.#heldCount;
+    return this.#itemCount - (this.#lanes.size - this.#heldLanes);
   }
 
   /** Runs the item that holds the lane again, before its time; one that runs will not hold it this time. */
@@ -189,7 +190,7 @@ export class Lanes<Item> {
       (stays ? kept : removed).push(item);
     }
     if (removed.length === countBefore) return;
-    if (lane.state === "held") this.#heldCount -= removed.length - countBefore;
+    this.#itemCount -= removed.length - countBefore;
     lane.items.splice(0, lane.items.length, ...kept);
     if (kept[0] === first) return;
     lane.isDue = false;
@@ -197,6 +198,7 @@ export class Lanes<Item> {
       // Whoever held the lane is gone.
       lane.cancelTimer?.();
       if (kept.length > 0) this.#unhold(lane);
+      else this.#heldLanes -= 1;
     } else if (kept.length === 0) this.#waiting.splice(this.#waiting.indexOf(lane), 1);
     if (kept.length === 0) this.#lanes.delete(lane.key);
   }
@@ -204,7 +206,7 @@ export class Lanes<Item> {
   #unhold(lane: LaneState<Item>): void {
     lane.cancelTimer?.();
     lane.cancelTimer = undefined;
-    this.#heldCount -= lane.items.length;
+    this.#heldLanes -= 1;
     lane.state = "waiting";
     this.#waiting.push(lane);
     this.#fillSlots();
@@ -284,26 +286,32 @@ export class Lanes<Item> {
       this.#hold(lane, outcome);
     } else {
       if (outcome === IN_ORDER) lane.items.sort(this.#options.compare);
-      else lane.items.shift();
+      else this.#leave(lane);
       lane.isDue = false;
       if (lane.items.length === 0) this.#lanes.delete(lane.key);
       else {
         lane.state = "waiting";
         this.#waiting.push(lane);
+        this.#options.onHeldCount?.();
       }
     }
     this.#fillSlots();
   }
 
+  #leave(lane: LaneState<Item>): void {
+    lane.items.shift();
+    this.#itemCount -= 1;
+  }
+
   #hold(lane: LaneState<Item>, until: number): void {
     lane.state = "held";
-    this.#heldCount += lane.items.length;
+    this.#heldLanes += 1;
     if (this.#isStopped) return;
     if (lane.isResumed) {
       this.#unhold(lane);
       return;
     }
-    this.#options.onHold?.();
+    this.#options.onHeldCount?.();
     if (until === Number.POSITIVE_INFINITY) return;
     lane.isDue = false;
     lane.cancelTimer = this.#options.clock.schedule(until, () => {

@@ -132,3 +132,65 @@ test("what waits for its retry takes no room, until maxHeld of it are in memory"
   expect(roomTaken({ loaded: 150, held: 99, limits })).toBe(51);
   expect(roomTaken({ loaded: 100, held: 100, limits })).toBe(Number.POSITIVE_INFINITY);
 });
+
+test("a thread with more messages than there is room for does not keep other threads' from being handled", async (t) => {
+  const gateway = fakeGateway();
+  const goOn = Promise.withResolvers<void>();
+  const slow = defineWorker({
+    ...{ name: "slow", description: "Waits", example: "/slow", command: "/slow" },
+    handle: async (_message, _args, { emit }) => goOn.promise.then(() => emit("completed", "slow")),
+  });
+  const options = { gateways: [gateway], workers: [slow, echo], limits: { maxLoaded: 10 } };
+  await startTestLoop(t, options);
+  for (let index = 0; index < 30; index += 1) await gateway.say("/slow", { threadTs: "flooded" });
+
+  for (let index = 0; index < 3; index += 1) await gateway.say("/echo other", { threadTs: `T${index}` });
+
+  const others = Array.from({ length: 3 }, () => "completed: other");
+  await expect.poll(() => gateway.texts(), PATIENTLY).toEqual(others);
+  goOn.resolve();
+  await expect.poll(() => gateway.texts().length, PATIENTLY).toBe(33);
+});
+
+test("a message with more events than there is room for does not keep others' answers from being delivered", async (t) => {
+  const goOn = Promise.withResolvers<void>();
+  const slow = fakeGateway({ name: "slow", onSend: () => goOn.promise });
+  const quick = fakeGateway({ name: "quick" });
+  const flood = defineWorker({
+    ...{ name: "flood", description: "Tells much", example: "/flood", command: "/flood" },
+    async handle(_message, _args, { emit }) {
+      for (let index = 0; index < 30; index += 1) await emit("progress", `${index}`);
+      await emit("completed", "flooded");
+    },
+  });
+  const options = { gateways: [slow, quick], workers: [flood, echo], limits: { maxLoaded: 10 } };
+  await startTestLoop(t, options);
+  await slow.say("/flood");
+  await expect.poll(() => slow.attempted.length, PATIENTLY).toBe(1);
+
+  for (let index = 0; index < 3; index += 1) await quick.say("/echo other", { threadTs: `T${index}` });
+
+  await expect.poll(() => quick.texts().length, PATIENTLY).toBe(3);
+  goOn.resolve();
+  await expect.poll(() => slow.texts().at(-1), PATIENTLY).toBe("completed: flooded");
+});
+
+test("messages with much text are read into memory as others end, and none is lost", async (t) => {
+  const gateway = fakeGateway();
+  const goOn = Promise.withResolvers<void>();
+  const slow = defineWorker({
+    ...{ name: "slow", description: "Waits", example: "/slow", command: "/slow" },
+    handle: async (_message, _args, { emit, text }) => goOn.promise.then(() => emit("completed", text)),
+  });
+  const { loop } = await startTestLoop(t, {
+    ...{ gateways: [gateway], workers: [slow] },
+    limits: { maxLoadedText: 5000, maxConcurrentMessages: 2 },
+  });
+  const numbers = Array.from({ length: 30 }, (_, index) => `${index + 10}`);
+  for (const number of numbers) await gateway.say(`/slow ${"x".repeat(1000)}${number}`, { threadTs: number });
+
+  expect(loop.health().openMessages).toBeLessThan(10);
+  goOn.resolve();
+  const answered = () => gateway.texts().map((text) => text.slice(-2));
+  await expect.poll(() => answered().toSorted(), PATIENTLY).toEqual(numbers);
+});

@@ -17,8 +17,10 @@ export interface Limits {
   maxConcurrentSendsPerTarget: number;
   /** How many open messages, and how many open deliveries, are held in memory; the rest wait in the database. */
   maxLoaded: number;
-  /** How many more of each that wait for their next attempt are held in memory. */
+  /** How many more of each that wait for their next attempt, or behind others of their thread, are held in memory. */
   maxHeld: number;
+  /** How much text all of the messages, and all of the deliveries, in memory may have, in characters. */
+  maxLoadedText: number;
   /** How many messages may be open in the database; beyond it new ones are refused, control commands at twice it. */
   maxOpenMessages: number;
   /** How many messages of this process may wait for their commit; beyond it as above. */
@@ -80,6 +82,7 @@ export const DEFAULT_LIMITS: Limits = {
   maxConcurrentSendsPerTarget: 16,
   maxLoaded: 10_000,
   maxHeld: 100_000,
+  maxLoadedText: 128 * 1024 * 1024,
   maxOpenMessages: 100_000,
   maxWaitingAccepts: 4096,
   maxMessageAttempts: 5,

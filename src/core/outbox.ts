@@ -64,6 +64,8 @@ export class Outbox {
   /** The shards of events that are being stored, or have yet to be read, with their deliveries; an object for each. */
   readonly #recording = new Set<ShardKey>();
   #loadedCount = 0;
+  /** How much text these hold, in UTF-16 units. */
+  #loadedText = 0;
 
   constructor(options: OutboxOptions) {
     const { ownership, gateways, limits } = options;
@@ -78,7 +80,7 @@ export class Outbox {
       idOf: (delivery) => delivery.eventId,
       keyOf: idOf,
       load: (delivery) => this.#load(delivery),
-      loadedCount: () => roomTaken({ loaded: this.#loadedCount, held: this.#heldCount(), limits }),
+      loadedCount: () => this.#roomTaken(),
       maxLoaded: limits.maxLoaded,
       onLive: () => undefined,
       onReadError: options.onReadError,
@@ -238,7 +240,7 @@ export class Outbox {
         this.#options.onBug(error);
       },
       counts: ({ isStored }) => isStored,
-      onHold: () => this.#backlog.catchUp(),
+      onHeldCount: () => this.#backlog.catchUp(),
     });
   }
 
@@ -326,7 +328,7 @@ export class Outbox {
 
   /** Takes the place in the lane; when the lane is free, the commit counts the attempt that begins after it. */
   #enterNew(entry: OutboxEntry): void {
-    this.#loadedCount += 1;
+    this.#arrive(entry);
     const begins = this.#lanes.get(entry.delivery.gateway)?.enterAhead(entry.key, entry) ?? false;
     const turn = this.#turnOf(entry);
     if (!(begins && this.#turns.takeIfFree(turn))) return;
@@ -346,10 +348,17 @@ export class Outbox {
     for (const lanes of this.#lanes.values()) lanes.resume(laneKey);
   }
 
-  #heldCount(): number {
-    let count = 0;
-    for (const lanes of this.#lanes.values()) count += lanes.heldCount;
-    return count;
+  #roomTaken(): number {
+    const { limits } = this.#options;
+    if (this.#loadedText >= limits.maxLoadedText) return Number.POSITIVE_INFINITY;
+    let held = 0;
+    for (const lanes of this.#lanes.values()) held += lanes.heldCount;
+    return roomTaken({ loaded: this.#loadedCount, held, limits });
+  }
+
+  #arrive({ delivery }: OutboxEntry): void {
+    this.#loadedCount += 1;
+    this.#loadedText += delivery.content.length;
   }
 
   #load(delivery: StoredDelivery): void {
@@ -358,7 +367,7 @@ export class Outbox {
     const entry = toLoadedEntry(delivery);
     if (!(lanes && this.#holds(entry))) return;
     this.#loaded.add(entry.id);
-    this.#loadedCount += 1;
+    this.#arrive(entry);
     lanes.enter(entry.key, entry);
     this.#giveWay(entry);
   }
@@ -378,6 +387,7 @@ export class Outbox {
     this.#giveTurn(entry);
     this.#loaded.delete(entry.id);
     this.#loadedCount -= 1;
+    this.#loadedText -= entry.delivery.content.length;
     this.#backlog.ended(entry.id);
   }
 }

@@ -212,7 +212,7 @@ test("a backlog far larger than what memory may hold is worked off in order", as
     location,
     gateways: [gateway],
     workers: [echo],
-    limits: { maxLoaded: 100, maxConcurrentMessages: 5 },
+    limits: { maxLoaded: 100, maxHeld: 100, maxConcurrentMessages: 5 },
   });
   let mostLoaded = 0;
   const late = Array.from({ length: 50 }, (_, index) =>
