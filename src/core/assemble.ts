@@ -145,6 +145,7 @@ async function waitAfterReadError(error: unknown, options: ReadError): Promise<v
   const { failures, clock, random, limits, log, signal } = options;
   const { backoffBaseMs: baseMs, maxDatabaseBackoffMs: maxMs } = limits;
   const waitMs = backoffMs({ attempts: failures, baseMs, maxMs, maxRetryAfterMs: 0, random });
-  log.warn({ failures, waitMs, error: messageOf(error) }, "database refused a read; trying again");
+  const level = failures === 1 ? "warn" : "debug";
+  log[level]({ failures, waitMs, error: messageOf(error) }, "database refused a read; trying again");
   await wait(clock, waitMs, signal);
 }

@@ -66,6 +66,7 @@ async function waitToTryAgain(
   const { backoffBaseMs, maxDatabaseBackoffMs: maxMs } = limits;
   const baseMs = Math.min(backoffBaseMs, 50);
   const waitMs = backoffMs({ attempts, baseMs, maxMs, maxRetryAfterMs: 0, random });
-  log.warn({ attempts, waitMs, error: messageOf(error) }, "database refused a write; trying again");
+  // Whatever waits is refused again and again: that the database takes no writes is said once, by `StoreHealth`.
+  log.debug({ attempts, waitMs, error: messageOf(error) }, "database refused a write; trying again");
   await wait(clock, waitMs, signal).catch(() => undefined);
 }

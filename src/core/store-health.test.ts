@@ -1,6 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
-import { echoWorker as echo } from "../testing/builders.ts";
+import { aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
 import { temporaryFolder } from "../testing/temporary-folder.ts";
@@ -10,7 +10,7 @@ test("a loop whose database takes no writes is not ready, says why once, and is 
   const gateway = fakeGateway();
   const said: string[] = [];
   const say = (_fields: object, message: string) => void said.push(message);
-  const log = { debug: say, info: say, warn: say, error: say };
+  const log = { debug: () => undefined, info: say, warn: say, error: say };
   const { loop, clock, idle } = await startTestLoop(t, {
     location,
     gateways: [gateway],
@@ -31,4 +31,31 @@ test("a loop whose database takes no writes is not ready, says why once, and is 
   await clock.advance(5000); // the fallback poll tries
   await expect.poll(() => loop.health().isReady).toBe(true);
   expect(said).toContain("database takes writes again");
+}, 180_000);
+
+test("writes that wait for the database are no lines of the log, however many they are and however long it takes", async (t) => {
+  const location = `${await temporaryFolder(t)}/robson.db`;
+  const gateway = fakeGateway();
+  const said: string[] = [];
+  const say = (_fields: object, message: string) => void said.push(message);
+  const log = { debug: () => undefined, info: () => undefined, warn: say, error: say };
+  const goOn = Promise.withResolvers<void>();
+  const slow = aWorker(async (_message, _args, { emit }) =>
+    goOn.promise.then(() => emit("completed", "done")),
+  );
+  const { clock, idle } = await startTestLoop(t, { location, gateways: [gateway], workers: [slow], log });
+  for (let index = 0; index < 20; index += 1) await gateway.say("go", { threadTs: `T${index}` });
+  const foreign = new DatabaseSync(location);
+  t.onTestFinished(() => foreign.close());
+  foreign.exec("begin immediate");
+  goOn.resolve();
+
+  await expect.poll(() => said).toContain("database takes no writes");
+  for (let seconds = 0; seconds < 60; seconds += 10) await clock.advance(10_000);
+  expect(said).toEqual(["database takes no writes"]);
+
+  foreign.exec("rollback");
+  await clock.advance(10_000);
+  await idle();
+  expect(gateway.sent).toHaveLength(20);
 }, 180_000);
