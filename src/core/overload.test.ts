@@ -6,7 +6,7 @@ import { fakeGateway } from "../testing/fake-gateway.ts";
 import { keptLog, startInterferedLoop } from "../testing/interfered-loop.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
 import { createTestClock } from "../testing/test-clock.ts";
-import { silentLogger } from "./logger.ts";
+import { type Logger, silentLogger } from "./logger.ts";
 import { Overload } from "./overload.ts";
 
 const PATIENTLY = { timeout: 20_000 };
@@ -148,14 +148,14 @@ describe("the count of open messages", () => {
   const limits = { maxOpenMessages: 100, maxWaitingAccepts: 100 };
 
   /** What `admit` meets, over a database that says it holds `open` messages. */
-  function create(open: () => number) {
+  function create(open: () => number, log: Logger = silentLogger) {
     const clock = createTestClock();
     let counted = 0;
     const countOpen = async () => {
       counted += 1;
       return open();
     };
-    const overload = new Overload({ store: { countOpen }, clock, limits, log: silentLogger });
+    const overload = new Overload({ store: { countOpen }, clock, limits, log });
     const accept = () => {
       overload.admit({ isControl: false });
       overload.stored(true);
@@ -186,6 +186,25 @@ describe("the count of open messages", () => {
     await clock.advance(0);
 
     accept();
+  });
+
+  test("that stays at its limit is told of once, not with each message that ends and each that takes its place", () => {
+    const log = keptLog();
+    const { overload, accept } = create(() => 0, log);
+    for (let index = 0; index < 100; index += 1) accept();
+
+    for (let index = 0; index < 50; index += 1) {
+      expect(accept).toThrow("maxOpenMessages");
+      overload.ended();
+      accept();
+    }
+    expect(log.lines.map(({ message }) => message)).toEqual([
+      "too many messages; new ones are refused for now",
+    ]);
+
+    for (let index = 0; index < 20; index += 1) overload.ended();
+    accept();
+    expect(log.lines.at(-1)?.message).toBe("messages are accepted again");
   });
 
   test("does not forget what was accepted while the database was counted", async () => {

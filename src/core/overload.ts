@@ -24,6 +24,8 @@ const RETRY_OPEN_MS = 5000;
 const RETRY_WAITING_MS = 1000;
 /** How much more room control commands have. */
 const CONTROL_FACTOR = 2;
+/** The part of each limit that has to be free before it is said that messages are accepted again: at the limit itself, that changes with each of them. */
+const FREE_AGAIN = 0.1;
 
 export class Overload {
   readonly #options: OverloadOptions;
@@ -44,7 +46,7 @@ export class Overload {
     const factor = isControl ? CONTROL_FACTOR : 1;
     if (this.#waiting >= limits.maxWaitingAccepts * factor) throw this.#refuse("maxWaitingAccepts");
     if (this.#open + this.#waiting >= limits.maxOpenMessages * factor) throw this.#refuse("maxOpenMessages");
-    if (this.#isRefusing && !isControl) this.#relent();
+    if (this.#isRefusing && !isControl && this.#hasRoom()) this.#relent();
     this.#waiting += 1;
   }
 
@@ -96,6 +98,12 @@ export class Overload {
       hint: `Send it again in a while; the limit is limits.${key} in robson.toml`,
       retryAfterMs: isOpen ? RETRY_OPEN_MS : RETRY_WAITING_MS,
     });
+  }
+
+  #hasRoom(): boolean {
+    const { maxOpenMessages, maxWaitingAccepts } = this.#options.limits;
+    const isBelow = (count: number, max: number) => count < max * (1 - FREE_AGAIN);
+    return isBelow(this.#open + this.#waiting, maxOpenMessages) && isBelow(this.#waiting, maxWaitingAccepts);
   }
 
   #relent(): void {
