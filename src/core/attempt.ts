@@ -297,7 +297,7 @@ function whyRefused(
   if (count < limits.maxEventsPerMessage) return undefined;
   return refusal(
     `Cannot emit more than ${limits.maxEventsPerMessage} events for one message`,
-    "The limit is maxEventsPerMessage",
+    "Report less often, or raise limits.max_events_per_message in robson.toml",
   );
 }
 
@@ -333,7 +333,7 @@ function timedOut(worker: Worker, timeoutMs: number): RobsonError {
 /** The text, cut between characters where it is over the limit: an answer that is too long is still an answer. */
 function within(text: string, maxBytes: number): string {
   if (text.length * 3 <= maxBytes || byteLength(text) <= maxBytes) return text;
-  const note = "\n… (cut: the limit is maxContentBytes)";
+  const note = `\n… (cut: limits.max_content_bytes is ${maxBytes})`;
   const bytes = Buffer.from(text).subarray(0, Math.max(0, maxBytes - byteLength(note)));
   return new TextDecoder("utf-8").decode(bytes).replace(/\u{FFFD}+$/u, "") + note;
 }

@@ -105,9 +105,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
-  server.on("clientError", (error, socket) => {
+  server.on("clientError", (error: Error & { code?: string }, socket) => {
     const isAnswered = [...underWay].some((response) => response.socket === socket && response.headersSent);
-    refuseMalformed(error, { socket: socket as Socket, isAnswered });
+    const refusal = overLimit(error.code, options) ?? unreadable(error);
+    refuseMalformed(error, { socket: socket as Socket, isAnswered, refusal });
   });
   const listeningPort = await listen(server, { host, port });
   // Without a listener an accept() that fails, as for want of file descriptors, would end the process.
@@ -222,13 +223,13 @@ async function closeServer(
 /** What Node could not read as HTTP, answered in our shape. */
 function refuseMalformed(
   error: Error & { code?: string },
-  { socket, isAnswered }: { socket: Socket; isAnswered: boolean },
+  { socket, isAnswered, refusal }: { socket: Socket; isAnswered: boolean; refusal: RobsonError },
 ): void {
   if (error.code === "ECONNRESET" || !socket.writable || isAnswered) {
     socket.destroy();
     return;
   }
-  const body = errorBody(unreadable(error));
+  const body = errorBody(refusal);
   const head = [
     `HTTP/1.1 ${statusLineOf(error.code)}`,
     "connection: close",
@@ -244,9 +245,25 @@ function statusLineOf(code: string | undefined): string {
   return "400 Bad Request";
 }
 
+/** What went beyond a limit of the server, with its name; undefined where nothing did. */
+function overLimit(code: string | undefined, options: ServerOptions): RobsonError | undefined {
+  const { requestTimeout, headersTimeout } = httpLimits(options);
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
+    return new RobsonError("MESSAGE_INVALID", "Cannot read the request: it took too long to arrive", {
+      hint: `Send its headers within ${headersTimeout} ms, and all of it within ${requestTimeout} ms (server.request_timeout_ms)`,
+    });
+  }
+  if (code !== "HPE_HEADER_OVERFLOW") return undefined;
+  return new RobsonError(
+    "MESSAGE_INVALID",
+    `Cannot read the request: its headers are longer than ${MAX_HEADER_BYTES} bytes`,
+    { hint: "Send fewer or shorter headers; what is long belongs into the body" },
+  );
+}
+
 function unreadable(error: unknown): RobsonError {
   return new RobsonError("MESSAGE_INVALID", `Cannot read the request: ${messageOf(error)}`, {
-    hint: "Send a complete HTTP/1.1 request within the time-out and header limits of the server",
+    hint: "Send a complete HTTP/1.1 request",
     cause: error,
   });
 }
