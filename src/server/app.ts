@@ -56,11 +56,15 @@ export function createApp(options: AppOptions): Hono<Env> {
   const access = options.token === undefined ? refuseForeignPages() : requireToken(options.token);
   app.use((c, next) => (isSigned(c) ? next() : access(c, next)));
   const { maxRequestsPerMinute, clock } = options;
-  const callerOf = (c: Context) => (isSigned(c) ? "signature" : "token");
+  // Each kind of request, by the first part of its path, has a limit of its own: whoever sends too many messages can still
+  // ask how things are. Paths that nobody answers are one kind: there is no end of them.
+  const kindOf = (path: string) => (kinds.has(firstPart(path)) ? firstPart(path) : "");
+  const callerOf = (c: Context) => `${isSigned(c) ? "signature" : "token"} ${kindOf(c.req.path)}`;
   app.use(limitRate({ maxRequestsPerMinute, clock, callerOf }));
   app.use(limitConcurrency(options.maxConcurrentRequests));
   if (options.events) app.route("/", options.events.routes);
   for (const routes of [conversationRoutes(options.store), ...options.routes]) app.route("/", routes);
+  const kinds = new Set(app.routes.map(({ path }) => firstPart(path)));
 
   app.notFound((c) => {
     const error = new RobsonError("NOT_FOUND", `Cannot find ${c.req.method} ${c.req.path.slice(0, 100)}`, {
@@ -74,6 +78,10 @@ export function createApp(options: AppOptions): Hono<Env> {
     return errorResponse(error, options.log);
   });
   return app;
+}
+
+function firstPart(path: string): string {
+  return path.split("/", 2)[1] ?? "";
 }
 
 function readiness(c: Context, { isReady, reason }: Health): Response {

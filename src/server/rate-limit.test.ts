@@ -4,12 +4,14 @@ import { RobsonError } from "../core/errors.ts";
 import { createTestClock } from "../testing/test-clock.ts";
 import { startServer } from "./index.ts";
 
-const routes = new Hono().post("/message", (c) => {
-  const by = c.req.header("webhook-signature") ?? "token";
-  if (by === "v1,forged")
-    throw new RobsonError("UNAUTHORIZED", "Its signature is wrong", { hint: "Sign it" });
-  return c.json({ by });
-});
+const routes = new Hono()
+  .get("/status", (c) => c.json({}))
+  .post("/message", (c) => {
+    const by = c.req.header("webhook-signature") ?? "token";
+    if (by === "v1,forged")
+      throw new RobsonError("UNAUTHORIZED", "Its signature is wrong", { hint: "Sign it" });
+    return c.json({ by });
+  });
 
 async function start(options: { maxRequestsPerMinute?: number; signedPaths?: string[] }) {
   const clock = createTestClock();
@@ -74,4 +76,15 @@ test("a signature takes the place of the token only where a route checks it, and
   expect((await signed.post(signature, "/nowhere")).status).toBe(401);
   expect((await signed.post({ ...signature, authorization: "Bearer wrong" })).status).toBe(401);
   expect((await unsigned.post(signature)).status).toBe(401);
+});
+
+test("too many messages keep nobody from asking how things are, and paths that there are not have one limit", async () => {
+  const { post, url } = await start({ maxRequestsPerMinute: 2 });
+  const get = async (path: string) => (await fetch(url + path, { headers: token })).status;
+
+  for (let n = 0; n < 2; n += 1) await post(token);
+  expect((await post(token)).status).toBe(429);
+
+  expect(await get("/status")).toBe(200);
+  expect([await get("/no"), await get("/nothing"), await get("/nowhere")]).toEqual([404, 404, 429]);
 });

@@ -1,4 +1,4 @@
-/** How much one caller may ask: a bucket of tokens for each kind of credential, in the memory of this process. */
+/** How much one caller may ask: a bucket of tokens for each kind of credential and of request, in the memory of this process. */
 import type { Context, MiddlewareHandler } from "hono";
 import type { Clock } from "../core/clock.ts";
 import { hasCode } from "../core/errors.ts";
@@ -9,7 +9,7 @@ const MINUTE_MS = 60_000;
 export interface RateLimitOptions {
   maxRequestsPerMinute: number;
   clock: Clock;
-  /** Whose request it is; there are few of them. */
+  /** Whose request it is, and about what; there are few of them. */
   callerOf(c: Context): string;
 }
 
