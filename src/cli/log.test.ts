@@ -77,6 +77,20 @@ test("where a program reads stderr, and with --json, the log is JSON lines", () 
   }
 });
 
+test("half characters become U+FFFD, so that the log stays JSON; whole ones and what only looks like half stay", () => {
+  const { log, lines } = aLog();
+  log.warn(
+    { error: "half \ud800, whole \u{1f600}, typed \\ud800", of: { worker: "\udc00" } },
+    "failed \ud83d",
+  );
+  expect(lines[0]).not.toContain("\ud800,");
+  expect(JSON.parse(lines[0] ?? "")).toMatchObject({
+    error: "half \ufffd, whole \u{1f600}, typed \\ud800",
+    of: { worker: "\ufffd" },
+    msg: "failed \ufffd",
+  });
+});
+
 test("entries below the level are left out, and commands with words of their own log less", () => {
   const { log, lines } = aLog({ atLeast: "warn" });
   log.debug({}, "detail");

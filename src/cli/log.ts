@@ -80,7 +80,16 @@ function openLogFile(file: string): number {
 }
 
 function pinoOptions(level: LogLevel) {
-  return { level, base: null, formatters: { level: (label: string) => ({ level: label }) } };
+  const formatters = { level: (label: string) => ({ level: label }) };
+  return { level, base: null, formatters, hooks: { streamWrite: wellFormed } };
+}
+
+/** Half characters, as in the error of a worker, are no JSON to many that read it: `jq` stops at the first. */
+function wellFormed(line: string): string {
+  if (!line.includes("\\ud")) return line;
+  const toWellFormed = (_key: string, value: unknown) =>
+    typeof value === "string" ? value.toWellFormed() : value;
+  return `${JSON.stringify(JSON.parse(line), toWellFormed)}\n`;
 }
 
 const STYLES = { debug: "dim", info: "green", warn: "yellow", error: "red" } as const;
