@@ -28,7 +28,7 @@ import { storableThreadKey } from "./shards.ts";
 import type { Probe } from "./steps.ts";
 import { isStoreTrouble } from "./store-health.ts";
 import { Turns } from "./turns.ts";
-import type { Asker, Worker, WorkerContext } from "./worker.ts";
+import { type Asker, isShownTo, mayUse, type Worker, type WorkerContext } from "./worker.ts";
 
 export interface DispatcherOptions extends Omit<EndOptions, "endWrites"> {
   routing: Routing;
@@ -190,7 +190,7 @@ export class Dispatcher {
     const passedOn = isOffered === false ? undefined : await this.#offered(entry, { isOffered, maxAttempts });
     if (passedOn) return passedOn;
     const asker = toReceived(message);
-    const allowed = routes.filter(({ worker }) => worker.mayUse?.(asker) ?? true);
+    const allowed = routes.filter(({ worker }) => mayUse(worker, asker));
     const about = helpAbout(message.content);
     if (about !== undefined) {
       const workers = this.#workersFor(asker);
@@ -388,6 +388,6 @@ export class Dispatcher {
   }
 
   #workersFor(asker: Asker): Worker[] {
-    return this.#options.routing.workers.filter((worker) => worker.mayUse?.(asker) ?? true);
+    return this.#options.routing.workers.filter((worker) => isShownTo(worker, asker));
   }
 }

@@ -65,6 +65,33 @@ describe("a worker with mayUse", () => {
     expect(gateway.texts()).toEqual(["completed: I listen to all"]);
   });
 
+  test.for<[string, () => unknown]>([
+    ["a promise", async () => false],
+    ["a promise", () => Promise.reject(new Error("nobody is asked"))],
+    ["undefined", () => undefined],
+  ])(
+    "whose mayUse answers with %s is run for nobody, and takes nothing from /help",
+    async ([what, answer], t) => {
+      const gateway = fakeGateway();
+      const open = aWorker(async () => void ran.push("anyone"), {
+        name: "open",
+        command: "/open",
+        mayUse: answer as never,
+      });
+      const { idle, store } = await startTestLoop(t, { gateways: [gateway], workers: [open, echo] });
+      ran.length = 0;
+
+      await gateway.say("/open");
+      await gateway.say("/help");
+      await idle();
+
+      expect(ran).toEqual([]);
+      const lastError = `mayUse() of worker "open" has answered ${what}, not true or false`;
+      expect(await store.conversation(1)).toMatchObject({ status: "dead", lastError });
+      expect(gateway.texts()[1]).toContain("/echo hello");
+    },
+  );
+
   test("whose mayUse throws is not run, and the message is a dead letter", async (t) => {
     const gateway = fakeGateway();
     let runs = 0;

@@ -169,6 +169,30 @@ function refuseContradictions(
   }
 }
 
+/**
+ * Whether this asker may use the worker. Throws what its `mayUse` throws, and where that answers with neither true nor
+ * false: a promise would let everybody in, and so would nothing.
+ */
+export function mayUse(worker: Worker, asker: Asker): boolean {
+  const answer: unknown = worker.mayUse === undefined ? true : worker.mayUse(asker);
+  if (typeof answer === "boolean") return answer;
+  if (answer instanceof Promise) answer.catch(() => undefined); // whatever it comes to, it comes too late
+  throw new RobsonError(
+    "WORKER_INVALID",
+    `mayUse() of worker "${worker.name}" has answered ${named(answer)}, not true or false`,
+    { hint: "Make it a plain function that returns at once whether the asker may use the worker" },
+  );
+}
+
+/** The same for lists: a check that fails is told of when the worker is used, and takes nothing from the others. */
+export function isShownTo(worker: Worker, asker: Asker): boolean {
+  try {
+    return mayUse(worker, asker);
+  } catch {
+    return false;
+  }
+}
+
 function isSchema(args: unknown): boolean {
   return typeof (args as Partial<StandardSchema> | null)?.["~standard"]?.validate === "function";
 }

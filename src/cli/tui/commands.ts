@@ -4,7 +4,7 @@
  */
 import { type Argument, argumentShape } from "../../core/arguments/argument-shape.ts";
 import { usageOf } from "../../core/arguments/usage.ts";
-import type { Asker, Worker } from "../../core/worker.ts";
+import { type Asker, isShownTo, type Worker } from "../../core/worker.ts";
 import type { CommandHelp } from "../../gateways/tui/completion.ts";
 
 /** `/help` and the command of each worker that has one and may be used by whoever sits at the terminal. */
@@ -17,17 +17,8 @@ export function commandsOf(workers: readonly Worker[], asker: Asker): CommandHel
   };
   return [
     help,
-    ...workers.filter((worker) => isFor(worker, asker)).flatMap((worker) => commandOf(worker) ?? []),
+    ...workers.filter((worker) => isShownTo(worker, asker)).flatMap((worker) => commandOf(worker) ?? []),
   ];
-}
-
-/** A plugin's check that throws is told of when the command is used; the terminal starts all the same. */
-function isFor(worker: Worker, asker: Asker): boolean {
-  try {
-    return worker.mayUse?.(asker) ?? true;
-  } catch {
-    return false;
-  }
 }
 
 function commandOf({ command, args, example, description }: Worker): CommandHelp | undefined {

@@ -8,7 +8,7 @@ import type { Limits } from "../../core/limits.ts";
 import type { MessageFacts, OperatorRecords } from "../../core/operator-records.ts";
 import { isHelp, Routing } from "../../core/routing.ts";
 import type { StoredMessage } from "../../core/store.ts";
-import type { Asker, Worker } from "../../core/worker.ts";
+import { type Asker, mayUse, type Worker } from "../../core/worker.ts";
 import { parseLetterId } from "./letter-id.ts";
 
 /** How the workers that are registered now would take the message. */
@@ -84,7 +84,7 @@ export function routeFacts(message: StoredMessage, workers: readonly Worker[]): 
 /** A plugin's own rule may fail; what is on record is told all the same. */
 function allowed(worker: Worker, asker: Asker): Pick<RouteFact, "mayUse" | "mayUseError"> {
   try {
-    return { mayUse: worker.mayUse?.(asker) ?? true };
+    return { mayUse: mayUse(worker, asker) };
   } catch (error) {
     return { mayUse: false, mayUseError: messageOf(error) };
   }
