@@ -41,6 +41,8 @@ export interface OwnAnswer {
   isHint?: boolean;
 }
 
+type Dead = Pick<MessageChange, "nextAttemptAt" | "lastError"> & { status: "dead" };
+
 const ENDED: DispatchOutcome = { kind: "ended" };
 
 export class MessageEnd {
@@ -245,20 +247,33 @@ export class MessageEnd {
     const lastError = toStorable(messageOf(error));
     const events = [this.#ownEvent(failedText(entry.message, error))];
     const failure = this.#failure(entry, { error, worker, nextAt: null });
-    const dead = { status: "dead", nextAttemptAt: null, lastError } as const;
+    const dead: Dead = { status: "dead", nextAttemptAt: null, lastError };
     const run = await this.#runCut(entry, "dead", lastError);
     try {
       await this.record(entry, dead, { events, failure, ...run });
     } catch (cause) {
       // The loop stops while the database takes no writes: the next start takes it up, and tells its asker.
       if (hasCode(cause, "LEASE_LOST") || isStoreTrouble(cause)) throw cause;
-      // Perhaps it is the answer that cannot be stored, or has nowhere to go; or what its worker wants written.
-      await this.record(entry, dead, { failure, ...(run.run ? { run: { ...run.run, writes: [] } } : {}) });
+      await this.#deadAnyhow(entry, { dead, events, failure, ...(run.run && { run: run.run }) });
     }
     const { conversationId, gateway, attempts } = entry.message;
     this.#options.log.error({ conversationId, gateway, worker, attempts, error: lastError }, "message dead");
     this.#tellEnded(entry, { outcome: "dead", worker, error: lastError });
     return ENDED;
+  }
+
+  /** Perhaps it is what its worker wants written that cannot be stored; or the answer, or that has nowhere to go. */
+  async #deadAnyhow(
+    entry: InboxEntry,
+    { dead, run, ...more }: Pick<Change, "failure" | "run"> & { dead: Dead; events: EventToStore[] },
+  ): Promise<void> {
+    const cut = run ? { run: { ...run, writes: [] } } : {};
+    try {
+      if (run?.writes?.length) return await this.record(entry, dead, { ...more, ...cut });
+    } catch (cause) {
+      if (hasCode(cause, "LEASE_LOST") || isStoreTrouble(cause)) throw cause;
+    }
+    await this.record(entry, dead, { ...more, ...cut, events: [] });
   }
 
   /** Not the worker's: a dead letter that is retried must be able to emit its own first event. */

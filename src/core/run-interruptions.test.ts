@@ -241,6 +241,7 @@ describe.each(databaseKinds)("a run on $name", ({ create }) => {
     await idle();
     expect(await store.runs.run(conversationId)).toMatchObject({ status: "dead", reason: "no" });
     expect(await store.conversation(conversationId)).toMatchObject({ status: "dead" });
+    expect(gateway.texts()).toEqual([expect.stringContaining("failed: I could not do this: no")]);
   });
 
   test("whose channel is not allowed any more writes what belongs to that end", async (t) => {
