@@ -63,6 +63,14 @@ test("an error that comes again is told in full but once", () => {
   ]);
 });
 
+test("a failed attempt's stack follows its line, and is not told again", () => {
+  const { log, lines } = aLog({ isTerminal: true });
+  for (let attempt = 0; attempt < 2; attempt += 1)
+    log.warn({ error: "boom", stack: "TypeError: boom\n    at worker.ts:7" }, "message attempt failed");
+  expect(lines[0]).toContain("message attempt failed error=boom\nTypeError: boom\n    at worker.ts:7");
+  expect(lines[1]).not.toContain("worker.ts");
+});
+
 test("an error's stack follows its line", () => {
   const { log, lines } = aLog({ isTerminal: true });
   log.error({ err: new Error("boom") }, "a bug");

@@ -100,7 +100,10 @@ function prettyLines({ style }: Pick<CliIo, "style">): (json: string) => string 
   return (json) => {
     const entry = JSON.parse(json) as LogEntry;
     const { error } = entry;
-    if (error === former && error !== undefined) entry.error = "(as before)";
+    if (error === former && error !== undefined) {
+      entry.error = "(as before)";
+      delete entry.stack;
+    }
     former = error ?? former;
     return prettyLine(entry, { style });
   };
@@ -117,13 +120,13 @@ interface LogEntry {
 
 /** `12:03:59 info  listening  url=http://127.0.0.1:7420`; an error's stack follows on its own lines. */
 function prettyLine(entry: LogEntry, { style }: Pick<CliIo, "style">): string {
-  const { level, time, msg, err, stack = err?.stack, ...fields } = entry;
+  const { level, time, msg, err, stack = level === "error" ? err?.stack : undefined, ...fields } = entry;
   const clock = new Date(time).toTimeString().slice(0, 8);
   const details = Object.entries(fields).map(([name, value]) => `${name}=${show(value)}`);
   if (err?.message !== undefined) details.push(`error=${show(err.message)}`);
   const line = [style("dim", clock), style(STYLES[level], level.padEnd(5)), msg];
   if (details.length > 0) line.push(style("dim", details.join(" ")));
-  if (level === "error" && stack !== undefined) line.push(`\n${style("dim", stack)}`);
+  if (stack !== undefined) line.push(`\n${style("dim", stack)}`);
   return line.join(" ").replace(" \n", "\n");
 }
 

@@ -136,17 +136,18 @@ class DeliveryAttempt {
     this.#delivery.lastError = lastError;
     if (this.#isSuperseded()) return this.#supersede();
     const failures = this.#delivery.attempts - this.#delivery.interruptions;
-    if (outcome.retry === "never" || failures >= limits.maxDeliveryAttempts) return this.#giveUp(lastError);
+    if (outcome.retry === "never" || failures >= limits.maxDeliveryAttempts)
+      return this.#giveUp(lastError, outcome.more);
     const waitMs = retryWaitMs({ attempts: failures, outcome, options: this.#options });
     const nextRetryAt = clock.now() + waitMs;
     await this.#record({ status: "pending", nextRetryAt, lastError }, this.#failure(lastError, nextRetryAt));
-    this.#log("warn", "delivery attempt failed", { nextRetryAt, error: lastError });
+    this.#log("warn", "delivery attempt failed", { nextRetryAt, error: lastError, ...outcome.more });
     return clock.now() + waitMs;
   }
 
-  async #giveUp(lastError: string): Promise<undefined> {
+  async #giveUp(lastError: string, more: object = {}): Promise<undefined> {
     await this.#record({ status: "dead", nextRetryAt: null, lastError }, this.#failure(lastError));
-    this.#log("error", "delivery dead", { error: lastError });
+    this.#log("error", "delivery dead", { error: lastError, ...more });
     this.#tellEnded({ outcome: "dead", error: lastError });
   }
 

@@ -100,7 +100,8 @@ export class TryLaterError extends RobsonError {
 export type Retry = "later" | "never";
 
 export interface AttemptErrorOptions extends RobsonErrorOptions {
-  retry: Retry;
+  /** Default: `later`. */
+  retry?: Retry;
   /** How long the platform asked us to wait, in milliseconds. */
   retryAfterMs?: number | undefined;
   code?: ErrorCode;
@@ -113,14 +114,14 @@ class AttemptError extends RobsonError {
 
   constructor(code: ErrorCode, message: string, options: AttemptErrorOptions) {
     super(options.code ?? code, message, options);
-    this.retry = options.retry;
+    this.retry = options.retry ?? "later";
     this.retryAfterMs = options.retryAfterMs;
   }
 }
 
 /** Thrown by a gateway's `send`. Anything else that it throws counts as `retry: "later"`. */
 export class DeliveryError extends AttemptError {
-  constructor(message: string, options: AttemptErrorOptions) {
+  constructor(message: string, options: AttemptErrorOptions = {}) {
     super("DELIVERY_FAILED", message, options);
     this.name = "DeliveryError";
   }
@@ -128,7 +129,7 @@ export class DeliveryError extends AttemptError {
 
 /** Thrown by a worker that knows whether trying again can help. Anything else counts as `retry: "later"`. */
 export class WorkerError extends AttemptError {
-  constructor(message: string, options: AttemptErrorOptions) {
+  constructor(message: string, options: AttemptErrorOptions = {}) {
     super("WORKER_FAILED", message, options);
     this.name = "WorkerError";
   }
@@ -155,6 +156,12 @@ function textOf(error: unknown): string {
   } catch {
     return "something was thrown that has no text";
   }
+}
+
+/** `{ stack }` of an error that is none of ours, for the log: where a plugin's or a worker's code went wrong. */
+export function stackField(error: unknown): { stack?: string } {
+  if (!(error instanceof Error) || error instanceof RobsonError) return {};
+  return typeof error.stack === "string" ? { stack: error.stack.slice(0, MAX_ERROR_LENGTH) } : {};
 }
 
 /** Whether `error` is ours and carries one of these codes. */

@@ -4,7 +4,7 @@
  */
 import { backoffMs } from "./backoff.ts";
 import { type Clock, wait } from "./clock.ts";
-import { messageOf } from "./errors.ts";
+import { messageOf, stackField } from "./errors.ts";
 import type { Accepted, Gateway } from "./gateway.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
@@ -49,6 +49,7 @@ export class GatewaySupervisor {
       if (signal.aborted) break;
       this.health.state = "listening";
       const startedAt = clock.now();
+      let stack = {};
       try {
         await gateway.start({ accept, signal, log });
         if (signal.aborted) break;
@@ -56,13 +57,15 @@ export class GatewaySupervisor {
       } catch (error) {
         if (signal.aborted) break;
         this.health.lastError = messageOf(error);
+        stack = stackField(error);
       }
       // One that listened for long starts over with the short wait.
       if (clock.now() - startedAt > limits.maxBackoffMs) attempts = 1;
       const { backoffBaseMs: baseMs, maxGatewayBackoffMs: maxMs } = limits;
       const waitMs = backoffMs({ attempts, baseMs, maxMs, maxRetryAfterMs: 0, random });
       this.health.state = "waiting";
-      log.error({ gateway: gateway.name, attempts, waitMs, error: this.health.lastError }, "gateway ended");
+      const { lastError } = this.health;
+      log.error({ gateway: gateway.name, attempts, waitMs, error: lastError, ...stack }, "gateway ended");
       await wait(clock, waitMs, signal).catch(() => undefined);
     }
     this.health.state = "stopped";

@@ -221,6 +221,7 @@ test.each([
       plugin: "bad",
       hook: "message.accepted",
       error: "metrics are down",
+      stack: expect.stringContaining("hooks.test.ts"),
       count: 1,
       text: "hook failed",
     });

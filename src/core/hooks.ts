@@ -4,7 +4,7 @@
  * its calls. A fact is told at most once: who ends the process in between takes it along.
  */
 import type { Clock } from "./clock.ts";
-import { messageOf } from "./errors.ts";
+import { messageOf, stackField } from "./errors.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Delivery, ReceivedMessage } from "./message-event.ts";
@@ -145,7 +145,7 @@ class HookOwner {
       const result = callback();
       if (isThenable(result)) this.#await(point, result);
     } catch (error) {
-      this.#failures.add({ hook: point, error: messageOf(error) });
+      this.#failures.add({ hook: point, error: messageOf(error), ...stackField(error) });
     }
   }
 
@@ -165,7 +165,9 @@ class HookOwner {
     if (this.#callsUnderWay === 0) this.#idle = Promise.withResolvers<void>();
     this.#callsUnderWay += 1;
     Promise.resolve(result)
-      .catch((error: unknown) => this.#failures.add({ hook: point, error: messageOf(error) }))
+      .catch((error: unknown) =>
+        this.#failures.add({ hook: point, error: messageOf(error), ...stackField(error) }),
+      )
       .finally(() => {
         this.#callsUnderWay -= 1;
         if (this.#callsUnderWay === 0) this.#idle.resolve();

@@ -4,7 +4,7 @@ import { aWorker } from "../testing/builders.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
 import { temporaryFolder } from "../testing/temporary-folder.ts";
-import { DeliveryError } from "./errors.ts";
+import { DeliveryError, WorkerError } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 
 interface Line {
@@ -15,6 +15,7 @@ interface Line {
   deliveryId?: string;
   gateway?: string;
   attempts?: number;
+  stack?: string;
 }
 
 function aLog() {
@@ -34,6 +35,27 @@ function aLog() {
       .sort();
   return { log, lines, about };
 }
+
+test("an error that is none of ours is told with the place where it was thrown", async (t) => {
+  const { log, lines } = aLog();
+  const boom = () => {
+    throw new TypeError("boom");
+  };
+  const gateway = fakeGateway({ onSend: boom });
+  const throwing = aWorker(boom, { command: "/throw", name: "throwing" });
+  const failing = aWorker(() => Promise.reject(new WorkerError("no", { retry: "never" })));
+  const { idle } = await startTestLoop(t, { gateways: [gateway], workers: [throwing, failing], log });
+
+  await gateway.say("/throw");
+  await gateway.say("fail");
+  await idle();
+
+  const stackAt = (wanted: string, id: number) =>
+    lines.find(({ text, conversationId }) => text === wanted && conversationId === id)?.stack;
+  expect(stackAt("message attempt failed", 1)).toContain("log-lines.test.ts");
+  expect(stackAt("message dead", 2)).toBeUndefined();
+  expect(stackAt("delivery attempt failed", 2)).toContain("log-lines.test.ts");
+});
 
 test("what goes well is told from the acceptance to the delivery, each time with its ids", async (t) => {
   const { log, lines, about } = aLog();

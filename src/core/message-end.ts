@@ -4,7 +4,7 @@
  */
 import { backoffMs } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
-import { hasCode, messageOf, RobsonError, retryOf } from "./errors.ts";
+import { hasCode, messageOf, RobsonError, retryOf, stackField } from "./errors.ts";
 import type { HookRegistry, Hooks } from "./hooks.ts";
 import { type DispatchOutcome, type InboxEntry, runKey } from "./inbox-entry.ts";
 import type { Limits } from "./limits.ts";
@@ -186,7 +186,15 @@ export class MessageEnd {
     const change = { status: "pending", nextAttemptAt: at, lastError: toStorable(messageOf(error)) } as const;
     await this.record(entry, change, { failure: this.#failure(entry, { error, worker, nextAt: at }) });
     log.warn(
-      { conversationId, gateway, worker, attempts, nextAttemptAt: at, error: messageOf(error) },
+      {
+        conversationId,
+        gateway,
+        worker,
+        attempts,
+        nextAttemptAt: at,
+        error: messageOf(error),
+        ...stackField(error),
+      },
       "message attempt failed",
     );
     // Whoever has stopped it meanwhile does not wait for that attempt. Not `at`: the clock may have been set back.
@@ -257,7 +265,10 @@ export class MessageEnd {
       await this.#deadAnyhow(entry, { dead, events, failure, ...(run.run && { run: run.run }) });
     }
     const { conversationId, gateway, attempts } = entry.message;
-    this.#options.log.error({ conversationId, gateway, worker, attempts, error: lastError }, "message dead");
+    this.#options.log.error(
+      { conversationId, gateway, worker, attempts, error: lastError, ...stackField(error) },
+      "message dead",
+    );
     this.#tellEnded(entry, { outcome: "dead", worker, error: lastError });
     return ENDED;
   }

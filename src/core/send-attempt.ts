@@ -3,7 +3,7 @@
  * may have arrived, and told to send; within its time, and within the loop's.
  */
 import type { Clock } from "./clock.ts";
-import { DeliveryError, messageOf, type Retry, retryOf } from "./errors.ts";
+import { DeliveryError, messageOf, type Retry, retryOf, stackField } from "./errors.ts";
 import type { Gateway } from "./gateway.ts";
 import { LazySignal, onAbort } from "./lazy-signal.ts";
 import type { Limits } from "./limits.ts";
@@ -21,7 +21,13 @@ export interface SendOptions {
 
 export type SendOutcome =
   | { kind: "delivered" }
-  | { kind: "failed"; error: string; retry: Retry; retryAfterMs: number | undefined };
+  | {
+      kind: "failed";
+      error: string;
+      retry: Retry;
+      retryAfterMs: number | undefined;
+      more: { stack?: string };
+    };
 
 /** Never rejects. Whichever comes first decides: the gateway's end, its time-out, or the loop's. */
 export function attemptToSend(delivery: StoredDelivery, options: SendOptions): Promise<SendOutcome> {
@@ -93,7 +99,7 @@ function answered({ name }: Gateway, isThere: unknown): boolean {
 const DELIVERED: SendOutcome = { kind: "delivered" };
 
 function toFailed(error: unknown): SendOutcome {
-  return { kind: "failed", error: messageOf(error), ...retryOf(error) };
+  return { kind: "failed", error: messageOf(error), ...retryOf(error), more: stackField(error) };
 }
 
 /** The delivery as gateways and plugins see it. */

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { WorkerError } from "../core/errors.ts";
+import { silentLogger } from "../core/logger.ts";
 import { aWorker, echoWorker } from "./builders.ts";
 import { testWorker } from "./test-worker.ts";
 
@@ -85,4 +86,24 @@ test("a run is answered by its question's name, sleeps through, and waits for an
   ]);
   expect(await asker.run()).toMatchObject({ status: "done", steps: [{ name: "look" }] });
   await expect(asker.answer("sure", "yes")).rejects.toMatchObject({ code: "RUN_INVALID" });
+});
+
+test("what the worker throws is logged with its place where a log is given", async (t) => {
+  const stacks: unknown[] = [];
+  const warn = (fields: { stack?: string }) => stacks.push(fields.stack);
+  const log = { ...silentLogger, warn };
+  const worker = aWorker(async () => Promise.reject(new TypeError("boom")), { maxAttempts: 2 });
+
+  await testWorker(t, worker, { log }).say("anything");
+
+  expect(stacks).toEqual([expect.stringContaining("test-worker.test.ts")]);
+});
+
+test("an error without options is worth another attempt", async (t) => {
+  const worker = aWorker(async (_message, _args, { attempt, emit }) => {
+    if (attempt === 1) throw new WorkerError("not yet");
+    await emit("completed", "done");
+  });
+
+  expect(await testWorker(t, worker).say("anything")).toEqual([{ kind: "completed", content: "done" }]);
 });

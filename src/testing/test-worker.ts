@@ -1,5 +1,6 @@
 /** One worker, tested as an asker meets it: a message goes in, and what the asker gets comes out. */
 import { RobsonError } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
 import type { EventKind } from "../core/process-event.ts";
 import type { Json } from "../core/run.ts";
 import { chosen, openQuestion, wrongAnswer } from "../core/run-answer.ts";
@@ -34,11 +35,13 @@ export interface TestWorker {
 export interface TestWorkerOptions {
   /** How long one message may take, in real time. Default: 4 s, less than test runners wait. */
   maxWaitMs?: number;
+  /** Gets what the loop logs, as the stack of what the worker throws. Default: nobody; `console` will do. */
+  log?: Logger;
 }
 
 /** A loop with this worker alone; it starts with the first message and stops at the end of the test. */
 export function testWorker(t: TestEnd, worker: Worker, options: TestWorkerOptions = {}): TestWorker {
-  const { maxWaitMs = 4000 } = options;
+  const { maxWaitMs = 4000, log } = options;
   // Its events are read from the database: nothing has to be delivered.
   const gateway = fakeGateway({ targets: () => [] });
   let starting: Promise<TestLoop> | undefined;
@@ -47,7 +50,7 @@ export function testWorker(t: TestEnd, worker: Worker, options: TestWorkerOption
   const start = () => {
     // Nobody else writes to its database: there is nothing to look for while a run sleeps for a month.
     const limits = { fallbackPollMs: YEAR_MS };
-    starting ??= startTestLoop(t, { workers: [worker], gateways: [gateway], limits });
+    starting ??= startTestLoop(t, { workers: [worker], gateways: [gateway], limits, ...(log && { log }) });
     return starting;
   };
   const eventsAfter = async (running: TestLoop) => {
