@@ -21,3 +21,9 @@ test("robson/testing loads without a test runner, PostgreSQL or any development 
 
   expect(output.trim().split(" ")).toEqual(["re2js"]);
 });
+
+test("robson/testing has the agents that it can test", async () => {
+  const { acpAgent } = await import("./index.ts");
+
+  expect(acpAgent({ name: "mine", command: "./my-double" }).name).toBe("mine");
+});

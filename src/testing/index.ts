@@ -1,4 +1,13 @@
 /** What `robson/testing` exports: for the tests of workers and gateways, with any test runner. */
+export { type AcpAgentOptions, acpAgent } from "../workflow/agents/acp/index.ts";
+export type {
+  AgentEvent,
+  AgentOutcome,
+  AgentRequest,
+  AgentResult,
+  AgentUsage,
+  CodingAgent,
+} from "../workflow/coding-agent.ts";
 export { aDelivery, aMessage, aWorker, echoWorker } from "./builders.ts";
 export { type FakeGateway, type FakeGatewayOptions, fakeGateway } from "./fake-gateway.ts";
 export { startTestLoop, type TestLoop, type TestLoopOptions } from "./start-test-loop.ts";

@@ -56,7 +56,8 @@ function sessionChecks(kit: AgentKit): CheckOfScene[] {
       scene: "goes on",
       async on(bench) {
         const first = bench.endsAs(await bench.turn(), "done");
-        assert.ok(bench.has("first.txt") && !bench.has("second.txt"));
+        assert.ok(bench.has("first.txt"), "the first turn did not write first.txt");
+        assert.ok(!bench.has("second.txt"), "the first turn did the second one's work");
         const sessionId = first.sessionId ?? assert.fail("it has no session id");
 
         const second = await bench.turn({ resume: { sessionId, usage: first.usage } });
@@ -107,7 +108,7 @@ function outcomeChecks(kit: AgentKit): CheckOfScene[] {
         const turn = await bench.turn();
 
         bench.endsAs(turn, "done");
-        assert.ok(bench.has("edited.txt"));
+        assert.ok(bench.has("edited.txt"), "edited.txt is not in the checkout");
         assert.ok(waits(turn) > 0, "it waited without a word");
       },
     }),
