@@ -157,6 +157,26 @@ test("an interrupted command says that the message is kept", async () => {
   expect(stderr).toContain("Interrupted; the message is kept");
 });
 
+test("a command that is interrupted before its message is stored does not say that it is kept", async () => {
+  const cwd = aFolder({
+    "robson.toml": 'plugins = [{ use = "./slow.mjs" }]\n',
+    "slow.mjs": `
+      console.error("loading");
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      throw new Error("boom");
+    `,
+  });
+  const command = startRobson(cwd, ["send", "/echo hello"]);
+  await command.says(/loading/);
+  command.child.kill("SIGINT");
+
+  const { exitCode, stderr } = await command.finished;
+
+  expect(exitCode).toBe(130);
+  expect(stderr).toContain("Interrupted before the message was stored; send it again");
+  expect((await robson(cwd, "conversations", "list")).stdout).toBe("");
+});
+
 test("a command that waits in vain ends with 1", async () => {
   const cwd = await aFolderWithLongTask(1);
   const { exitCode, stderr } = await robson(cwd, "run-task", "DEMO-1", "--timeout", "1");

@@ -26,6 +26,8 @@ export interface SendMessageOptions {
   timeoutMs: number;
   /** Aborted when the user ends the command. */
   interrupted: AbortSignal;
+  /** Called once the message is stored. */
+  onStored?(): void;
   onEvent(event: EventRecord): void;
 }
 
@@ -63,6 +65,7 @@ export async function sendMessages(options: SendMessagesOptions): Promise<SentMe
     for (const [index, text] of texts.entries()) {
       const threadTs = threads[index % threads.length] ?? randomUUID();
       sent.push({ conversationId: await run.accept(inbound(text, threadTs)), status: "pending" });
+      options.onStored?.();
     }
     if (!run.isRunning && !options.isWaiting) return sent;
     for (const message of sent) {
@@ -82,6 +85,7 @@ export async function followMessage(
 ): Promise<SentMessage> {
   const { conversationId, store } = options;
   const run = new OwnLoop(options);
+  options.onStored?.();
   try {
     const afterEvent = (await store.events(conversationId)).at(-1)?.id;
     await run.startUnlessOwned();

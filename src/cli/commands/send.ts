@@ -45,7 +45,7 @@ export function followOpen(
   return printed(context, (shared) => followMessage({ ...options, ...shared }));
 }
 
-type Shared = Pick<SendMessageOptions, "store" | "config" | "log" | "interrupted" | "onEvent">;
+type Shared = Pick<SendMessageOptions, "store" | "config" | "log" | "interrupted" | "onStored" | "onEvent">;
 
 async function printed(
   { io, config, isJson }: CommandContext,
@@ -54,13 +54,17 @@ async function printed(
   const log = createLog({ io, config, isJson, atLeast: "warn" });
   const interrupted = io.catchSignals();
   let hasFailed = false;
+  let isStored = false;
+  const onStored = () => {
+    isStored = true;
+  };
   const onEvent = (event: EventRecord) => {
     hasFailed ||= event.kind === "failed";
     printEvent(event, { io, isJson });
   };
   try {
     const { conversationId, status } = await withStore(config, async (store) => {
-      const sent = await work({ store, config, log, interrupted, onEvent });
+      const sent = await work({ store, config, log, interrupted, onStored, onEvent });
       if (sent.status === "asking") await tellQuestion(sent.conversationId, { store, io, isJson });
       else if (hasFailed || sent.status === "dead")
         await tellRetry(sent.conversationId, { store, io, isJson });
@@ -70,7 +74,8 @@ async function printed(
     return hasFailed || status === "dead" || status === "asking" ? EXIT.failed : EXIT.ok;
   } catch (error) {
     if (!interrupted.aborted) throw error;
-    io.err("Interrupted; the message is kept, and the next `robson agent` goes on with it");
+    if (isStored) io.err("Interrupted; the message is kept, and the next `robson agent` goes on with it");
+    else io.err("Interrupted before the message was stored; send it again");
     return EXIT.interrupted;
   } finally {
     log.close();
