@@ -36,4 +36,19 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
 
     expect(JSON.parse(out.toString())).toEqual({ opened: 0, counted: 0, queried: true, letters: [] });
   });
+
+  test("an opened store can be printed, which calls nothing of it", async (t) => {
+    const unhandled: unknown[] = [];
+    const keep = (reason: unknown) => void unhandled.push(reason);
+    process.on("unhandledRejection", keep);
+    t.onTestFinished(() => void process.off("unhandledRejection", keep));
+    const store = await openStore(await create(t));
+
+    expect(JSON.parse(JSON.stringify(store.tasks))).toEqual({});
+    expect(String(store.tasks)).toBe("[object Object]");
+    await store.close();
+    await new Promise((resolve) => setImmediate(resolve));
+
+    expect(unhandled).toEqual([]);
+  });
 });

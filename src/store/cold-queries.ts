@@ -103,6 +103,10 @@ function later<T extends Asked<T>>(make: () => Promise<T>): T {
       made ??= make();
       return (await made)[name](...args);
     };
-  // Whoever awaits the object itself must not take it for a promise.
-  return new Proxy({} as T, { get: (_, name) => (name === "then" ? undefined : callOf(name as keyof T)) });
+  // Whoever awaits the object itself must not take it for a promise, and whoever prints it finds nothing to call.
+  const isNoMethod = (name: string | symbol) =>
+    typeof name === "symbol" || name === "then" || name === "toJSON" || name in Object.prototype;
+  return new Proxy({} as T, {
+    get: (target, name) => (isNoMethod(name) ? Reflect.get(target, name) : callOf(name as keyof T)),
+  });
 }
