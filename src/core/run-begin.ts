@@ -1,6 +1,7 @@
 /** How a run begins, or goes on: its row made from its worker's rules, and whether its worker still knows its steps. */
 import type { Clock } from "./clock.ts";
 import { WorkerError } from "./errors.ts";
+import { named } from "./named.ts";
 import type { NewRun, RunChange } from "./run-store.ts";
 import type { StoredMessage } from "./store.ts";
 import { preview, toStorable } from "./text.ts";
@@ -14,15 +15,24 @@ export function toNewRun(
   { name, run: rules = {} }: Worker,
   { args, content, clock }: { args: unknown; content: string; clock: Clock },
 ): NewRun {
-  const lane = rules.lane?.(args);
+  const lane = checkedText(name, { rule: "lane", text: rules.lane?.(args) });
+  const title = checkedText(name, { rule: "title", text: rules.title?.(args) });
   return {
     worker: name,
     version: rules.version ?? 1,
     isDetached: true,
     lane: lane === undefined ? null : preview(toStorable(lane), MAX_LANE),
-    title: titleOf(rules.title?.(args) ?? content),
+    title: titleOf(title ?? content),
     createdAt: clock.now(),
   };
+}
+
+function checkedText(worker: string, { rule, text }: { rule: string; text: unknown }): string | undefined {
+  if (text === undefined || typeof text === "string") return text;
+  throw new WorkerError(`${rule}() of the run of worker "${worker}" has answered ${named(text)}, not text`, {
+    retry: "never",
+    hint: "Make it a plain function that returns a text at once, or undefined",
+  });
 }
 
 /**

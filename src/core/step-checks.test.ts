@@ -124,6 +124,18 @@ test.for([null, false])("an effect whose find returns %s is neither adopted nor 
   expect(count).toBe(0);
 });
 
+test.for<["lane" | "title", string, unknown]>([
+  ["lane", "a number", 7],
+  ["lane", "a promise", Promise.resolve("release")],
+  ["title", "an object", {}],
+])("a %s that is %s is refused by name", async ([rule, what, answer], t) => {
+  const worker = { ...long(async () => undefined), run: { [rule]: () => answer } };
+
+  const [event] = await testWorker(t, worker).say("/long");
+
+  expect(event?.content).toContain(`${rule}() of the run of worker "w" has answered ${what}, not text`);
+});
+
 test("a sleep of a part of a millisecond ends", async (t) => {
   const told = await say(t, async ({ sleep, emit }) => {
     await sleep("a moment", 0.5);
