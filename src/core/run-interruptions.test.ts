@@ -4,12 +4,12 @@ import { openStore } from "../store/open-store.ts";
 import { aMessage, aWorker } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
-import { startInterferedLoop } from "../testing/interfered-loop.ts";
+import { startInterferedLoop, startLateLoop } from "../testing/interfered-loop.ts";
 import { startTestLoop, stopWithin, type TestLoopOptions } from "../testing/start-test-loop.ts";
 import type { TestEnd } from "../testing/temporary-folder.ts";
 import { WorkerError } from "./errors.ts";
 import type { RunRules } from "./run.ts";
-import type { Change } from "./store.ts";
+import type { MessageStatus } from "./store.ts";
 import type { Worker, WorkerContext } from "./worker.ts";
 
 const PATIENTLY = { timeout: 20_000, interval: 10 };
@@ -45,26 +45,12 @@ describe.each(databaseKinds)("a run on $name", ({ create }) => {
     { worker, meanwhile }: { worker: Worker; meanwhile(id: number): Promise<unknown> },
   ) {
     const gateway = fakeGateway();
-    let isOver = false;
-    let takings = 0;
-    const running = await startInterferedLoop(t, {
-      ...{ location: await create(t), gateways: [gateway], workers: [worker] },
-      interfere: (ownership) => ({
-        takeUnowned: async (limit) => {
-          const messages = await ownership.takeUnowned(limit);
-          takings += messages.length;
-          return messages;
-        },
-        record: async (change: Change) => {
-          const events = await ownership.record(change);
-          if (change.message?.status !== "waiting" || isOver) return events;
-          isOver = true;
-          await meanwhile(change.message.conversationId);
-          return events;
-        },
-      }),
+    const location = await create(t);
+    const statuses: MessageStatus[] = ["waiting"];
+    const running = await startLateLoop(t, {
+      ...{ location, gateways: [gateway], workers: [worker], statuses, meanwhile },
     });
-    return { ...running, gateway, takings: () => takings };
+    return { ...running, gateway };
   }
 
   test("that is answered before the loop knows that it waits goes on at once, whatever time it had", async (t) => {

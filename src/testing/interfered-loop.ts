@@ -5,7 +5,7 @@
 
 import type { Logger } from "../core/logger.ts";
 import { SensoriumLoop } from "../core/sensorium-loop.ts";
-import type { Ownership } from "../core/store.ts";
+import type { MessageStatus, Ownership } from "../core/store.ts";
 import { openStore } from "../store/open-store.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
 import type { TestLoopOptions } from "./start-test-loop.ts";
@@ -44,6 +44,40 @@ export async function startInterferedLoop(
   });
   await loop.start();
   return { loop, store, clock, idle: () => loop.idle() };
+}
+
+export interface LateLoopOptions extends Omit<InterferedLoopOptions, "interfere"> {
+  /** What a message becomes, for the first time, when `meanwhile` is done. */
+  statuses: MessageStatus[];
+  meanwhile(conversationId: number): Promise<unknown>;
+}
+
+/** A loop in which `meanwhile` is done when that is stored, before the loop knows of it. */
+export async function startLateLoop(
+  t: TestEnd,
+  { statuses, meanwhile, ...options }: LateLoopOptions,
+): Promise<InterferedLoop & { takings(): number }> {
+  let isOver = false;
+  let takings = 0;
+  const running = await startInterferedLoop(t, {
+    ...options,
+    interfere: (ownership) => ({
+      takeUnowned: async (limit) => {
+        const messages = await ownership.takeUnowned(limit);
+        takings += messages.length;
+        return messages;
+      },
+      record: async (change) => {
+        const events = await ownership.record(change);
+        const { conversationId, status } = change.message ?? {};
+        if (conversationId === undefined || !status || !statuses.includes(status) || isOver) return events;
+        isOver = true;
+        await meanwhile(conversationId);
+        return events;
+      },
+    }),
+  });
+  return { ...running, takings: () => takings };
 }
 
 export interface KeptLog extends Logger {
