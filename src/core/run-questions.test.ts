@@ -54,6 +54,29 @@ describe.each(databaseKinds)("questions of a run on $name", ({ create }) => {
     await expect.poll(() => gateway.texts(), PATIENTLY).toContain("completed: there, so, now");
   });
 
+  test.for([
+    ["are over after whole milliseconds", 1500.5, { dueAt: 1501 }],
+    ["may be over at once", -1, { dueAt: 0 }],
+    ["may be over in a time that no database holds", 1e300, { dueAt: expect.any(Number) }],
+  ] as const)("%s, however that was reckoned", async ([, timeoutMs, { dueAt }], t) => {
+    const { store, conversationId, clock, waitsFor } = await start(t, ({ ask }) =>
+      ask("sure", { text: "Sure?", timeoutMs }),
+    );
+    if (timeoutMs > 0) await waitsFor("sure");
+    const decision = async () => {
+      const found = (await store.runs.run(conversationId))?.decisions[0];
+      return found && { dueAt: (found.dueAt ?? Number.NaN) - clock.now() };
+    };
+    await expect.poll(decision, PATIENTLY).toEqual({ dueAt });
+  });
+
+  test("are refused where their time is none", async (t) => {
+    const { gateway } = await start(t, ({ ask }) => ask("sure", { text: "Sure?", timeoutMs: Number.NaN }));
+
+    const told = () => gateway.texts().at(-1);
+    await expect.poll(told, PATIENTLY).toContain('The wait of "sure" is NaN, not a number of milliseconds');
+  });
+
   test("are all shown when it goes on after its end, also those that are asked then for the first time", async (t) => {
     const { gateway, store, waitsFor, answer, conversationId } = await start(t, async ({ ask, round }) => {
       const first = round === 1 ? ["a", "b"] : ["a", "b", "c"];

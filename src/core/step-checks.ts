@@ -106,10 +106,12 @@ export function checkedEvent(name: string, event: unknown): { key: string; timeo
   );
 }
 
-/** A wait in whole milliseconds, at least as long as was asked for. */
+/** The longest wait that has an end: a thousand years. */
+const MAX_WAIT_MS = 1000 * 365 * 24 * 60 * 60_000;
+
+/** A wait in whole milliseconds, as a database takes it: at least as long as was asked for, as far as there is an end. */
 export function checkedWait(name: string, ms: unknown): number {
-  const wait = typeof ms === "number" ? Math.ceil(ms) : Number.NaN;
-  if (Number.isSafeInteger(wait)) return wait;
+  if (typeof ms === "number" && Number.isFinite(ms)) return Math.min(Math.max(0, Math.ceil(ms)), MAX_WAIT_MS);
   throw stepInvalid(
     `The wait of "${name}" is ${typeof ms === "number" ? ms : named(ms)}, not a number of milliseconds`,
     "Give it in milliseconds; leave timeoutMs out to wait without an end",
