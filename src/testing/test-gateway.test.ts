@@ -254,3 +254,54 @@ test("a gateway that leaves a server open fails at that", async (t) => {
 
   expect(found).toEqual(only);
 });
+
+test.for<[string, Partial<Gateway>, string, string]>([
+  [
+    "why nobody listens",
+    { start: () => Promise.reject(new Error("the token is empty")) },
+    "a message is acknowledged only after accept has resolved",
+    "; its start() has thrown: the token is empty",
+  ],
+  [
+    "that find answers with a list",
+    { find: async () => [] as never },
+    "find, where there is one, tells what has arrived and what has not",
+    "find answered an array about a delivery that has arrived, not true",
+  ],
+  [
+    "that find says yes to everything",
+    { find: async () => true },
+    "find, where there is one, tells what has arrived and what has not",
+    "find answered true about one that was never sent, not false",
+  ],
+  [
+    "that a send in a loop does not end",
+    { send: () => new Promise(() => undefined) },
+    "a message goes through a loop, and its answer arrives where it was written",
+    'The gateway "room" did not end a send within 300 ms',
+  ],
+  [
+    "that a send without a promise goes on",
+    { send: () => undefined as never },
+    "a send whose signal was aborted before fails and delivers nothing",
+    "send resolved although the platform did not take the delivery",
+  ],
+])("a check says %s", async ([_what, broken, name, expected], t) => {
+  const unhandled: unknown[] = [];
+  const keep = (reason: unknown) => void unhandled.push(reason);
+  process.on("unhandledRejection", keep);
+  t.onTestFinished(() => void process.off("unhandledRejection", keep));
+  const checks = gatewayChecks((room: Room) => ({ ...roomGateway(room), ...broken }), {
+    createPlatform: async () => new Room(),
+    maxWaitMs: 300,
+  });
+
+  const error = await checks
+    .find((check) => check.name === name)
+    ?.run()
+    .catch((thrown: unknown) => thrown);
+  await new Promise((resolve) => setTimeout(resolve, 350)); // what the check has left behind would reject by now
+
+  expect(String(error)).toContain(expected);
+  expect(unhandled).toEqual([]);
+});

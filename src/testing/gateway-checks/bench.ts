@@ -1,5 +1,6 @@
 /** Where one check runs: a platform, its gateway, and everything that the check made, ended in the reverse order. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "../../core/errors.ts";
 import type { Accepted, Gateway } from "../../core/gateway.ts";
 import { silentLogger } from "../../core/logger.ts";
 import type { Delivery, InboundMessage } from "../../core/message-event.ts";
@@ -48,6 +49,8 @@ export class Bench<Platform extends TestPlatform> implements TestEnd {
   readonly gateway: Gateway;
   readonly #maxWaitMs: number;
   readonly #ends: (() => Promise<void>)[] = [];
+  /** Why its listening ended the last time, if it did. */
+  #startError: unknown;
 
   constructor(kit: GatewayKit<Platform>, platform: Platform) {
     this.#maxWaitMs = kit.maxWaitMs;
@@ -74,6 +77,7 @@ export class Bench<Platform extends TestPlatform> implements TestEnd {
           await this.gateway.start({ accept, signal, log: silentLogger });
           if (signal.aborted) return;
         } catch (error) {
+          this.#startError = error;
           if (signal.aborted || starts >= MAX_STARTS) throw error;
         }
         await sleep(POLL_MS);
@@ -127,7 +131,8 @@ export class Bench<Platform extends TestPlatform> implements TestEnd {
     during?: () => Promise<void>;
   }): Promise<unknown> {
     const { delivery, signal = new AbortController().signal, during } = attempt;
-    const outcome = this.gateway.send(this.delivery(delivery), { signal }).then(
+    const send = async () => this.gateway.send(this.delivery(delivery), { signal });
+    const outcome = send().then(
       () => ({ hasArrived: true, error: undefined }),
       (error: unknown) => ({ hasArrived: false, error }),
     );
@@ -145,8 +150,13 @@ export class Bench<Platform extends TestPlatform> implements TestEnd {
   /** Rejects when it takes too long. */
   async within<T>(what: string, promise: Promise<T>): Promise<T> {
     const { promise: isOver, reject } = Promise.withResolvers<never>();
-    const why = `The gateway "${this.gateway.name}" did not ${what} within ${this.#maxWaitMs} ms`;
-    const timer = setTimeout(() => reject(new Error(why)), this.#maxWaitMs);
+    const tooLate = () => {
+      const cause = this.#startError;
+      const ended = cause === undefined ? "" : `; its start() has thrown: ${messageOf(cause)}`;
+      const why = `The gateway "${this.gateway.name}" did not ${what} within ${this.#maxWaitMs} ms${ended}`;
+      reject(new Error(why, { cause }));
+    };
+    const timer = setTimeout(tooLate, this.#maxWaitMs);
     try {
       return await Promise.race([promise, isOver]);
     } finally {

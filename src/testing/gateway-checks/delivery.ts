@@ -1,10 +1,17 @@
 /** The checks of the way out: arriving, being found, giving up, and what each trouble of the platform means. */
 import assert from "node:assert/strict";
 import { DeliveryError } from "../../core/errors.ts";
+import { named as nameOf } from "../../core/named.ts";
 import type { GatewayPart, PlatformTrouble, TestPlatform } from "../test-gateway.ts";
 import { type CheckOf, check, type GatewayKit } from "./bench.ts";
 
 const SENDING: GatewayPart[] = ["sending"];
+const SENT_ID = "00000000-0000-4000-8000-000000000001";
+const NOT_SENT_ID = "00000000-0000-4000-8000-000000000002";
+
+function named(value: unknown): string {
+  return typeof value === "boolean" ? String(value) : nameOf(value);
+}
 
 export function deliveryChecks<Platform extends TestPlatform>(kit: GatewayKit<Platform>): CheckOf[] {
   return [
@@ -41,10 +48,14 @@ export function deliveryChecks<Platform extends TestPlatform>(kit: GatewayKit<Pl
         const find = async (id: string) =>
           bench.within("end a find", Promise.resolve(gateway.find?.(bench.delivery({ id }), context)));
 
-        await bench.send({ id: "00000000-0000-4000-8000-000000000001" });
+        await bench.send({ id: SENT_ID });
 
-        assert.equal(await find("00000000-0000-4000-8000-000000000001"), true);
-        assert.equal(await find("00000000-0000-4000-8000-000000000002"), false);
+        const [sent, notSent] = [await find(SENT_ID), await find(NOT_SENT_ID)];
+        assert.ok(sent === true, `find answered ${named(sent)} about a delivery that has arrived, not true`);
+        assert.ok(
+          notSent === false,
+          `find answered ${named(notSent)} about one that was never sent, not false`,
+        );
       },
     }),
     check(kit, {

@@ -25,7 +25,7 @@ export function wholeChecks<Platform extends TestPlatform>(kit: GatewayKit<Platf
         });
 
         await bench.write({ id: "m1", content: "/echo there and back" });
-        await idle();
+        await bench.within("end a send", idle());
 
         await bench.until("deliver an answer", async () => (await bench.arrived()).length > 0);
         assert.deepEqual(
