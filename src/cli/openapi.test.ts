@@ -38,7 +38,8 @@ async function setUp() {
 test("the description has every route of the server, and no other", async () => {
   const options = await setUp();
   const gateway = configuredWebhook(options.config, options.store);
-  const server = await startHttp({ ...options, gateway, health: () => ({ isReady: true }) });
+  const http = { health: () => ({ isReady: true }), isControl: () => false };
+  const server = await startHttp({ ...options, gateway, ...http });
   onTestFinished(() => server.close());
 
   // Without the token: it says nothing that is not public.

@@ -54,6 +54,7 @@ export async function startAgent(options: {
     const listening = await startHttp({
       ...{ store, config, log, gateway },
       health: () => loop.health(),
+      isControl: (content) => loop.isControl(content),
       status: {
         ...{ store, process: ownerName(), limits: config.limits, workers: () => prepared.workers },
         health: () => loop.health(),

@@ -54,6 +54,8 @@ export interface StartHttpOptions {
   log: Logger;
   gateway: WebhookGateway;
   health: ServerOptions["health"];
+  /** See `SensoriumLoop`. */
+  isControl(content: string): boolean;
   /** How the loop is, for `GET /status`; left out where there is no loop. */
   status?: StatusOptions;
   /** Tells that events may have been stored; without it the streams look for them. */
@@ -62,7 +64,7 @@ export interface StartHttpOptions {
 
 /** A server that listens, with everything that Robson answers over HTTP. */
 export function startHttp(options: StartHttpOptions): Promise<RunningServer> {
-  const { store, config, log, gateway, health, status, onEvents } = options;
+  const { store, config, log, gateway, health, isControl, status, onEvents } = options;
   return startServer({
     ...config.server,
     token: config.secrets.token,
@@ -74,6 +76,6 @@ export function startHttp(options: StartHttpOptions): Promise<RunningServer> {
     signedPaths: gateway.signedPaths,
     api: () => [gateway.api(), runApi(), ...(status ? [statusApi()] : [])],
     events: { feed: store.feed, onEvents },
-    ...{ store, health, log: partLog(log, "http") },
+    ...{ store, health, isControl, log: partLog(log, "http") },
   });
 }

@@ -39,6 +39,11 @@ export class Admission {
     this.#options = options;
   }
 
+  /** See `SensoriumLoop`. */
+  isControl(content: string): boolean {
+    return this.#options.isControl(content);
+  }
+
   /** See `GatewayContext.accept`. A gateway that does not await it must not end the process when a stranger's message is refused. */
   accept(gateway: string, inbound: InboundMessage): Promise<Accepted> {
     const { overload, clock, limits, log } = this.#options;
@@ -46,7 +51,9 @@ export class Admission {
       const message = toNewMessage({ gateway, inbound, limits, now: clock.now() });
       const isControl = this.#options.isControl(message.content);
       overload.admit({ isControl });
-      return this.#admit(message, isControl);
+      const admitted = this.#admit(message, isControl);
+      admitted.catch(ignore);
+      return admitted;
     } catch (error) {
       if (hasCode(error, "MESSAGE_INVALID", "MESSAGE_TOO_LARGE"))
         log.info({ gateway, code: error.code, error: error.message }, "message refused");

@@ -63,17 +63,9 @@ test.for<[string, unknown]>([
     const { unhandled } = keepUnhandled(t);
     const lines: object[] = [];
     const log = { ...silentLogger, info: (fields: object, text: string) => lines.push({ ...fields, text }) };
-    const gateway = fakeGateway();
-    const listening = Promise.withResolvers<GatewayContext>();
-    const careless = {
-      ...gateway,
-      start(context: GatewayContext) {
-        listening.resolve(context);
-        return gateway.start(context);
-      },
-    };
-    const { idle, store } = await startTestLoop(t, { gateways: [careless], workers: [echo], log });
-    const { accept } = await listening.promise;
+    const { gateway, listening } = carelessGateway();
+    const { idle, store } = await startTestLoop(t, { gateways: [gateway], workers: [echo], log });
+    const { accept } = await listening;
 
     void accept(given as never);
     await new Promise((resolve) => setImmediate(resolve));
@@ -90,6 +82,30 @@ test.for<[string, unknown]>([
     expect(await store.conversation(1)).toBeUndefined();
   },
 );
+
+test("a message that comes too late ends no process whose gateway does not await it", async (t) => {
+  const { unhandled } = keepUnhandled(t);
+  const { gateway, listening } = carelessGateway();
+  const { loop } = await startTestLoop(t, { gateways: [gateway], workers: [echo] });
+  const { accept } = await listening;
+  await loop.stop();
+
+  void accept({ content: "hello", channelId: "C1" });
+  await new Promise((resolve) => setImmediate(resolve));
+
+  expect(unhandled).toEqual([]);
+});
+
+/** One whose `accept` is in the test's hands. */
+function carelessGateway() {
+  const gateway = fakeGateway();
+  const listening = Promise.withResolvers<GatewayContext>();
+  const start = (context: GatewayContext) => {
+    listening.resolve(context);
+    return gateway.start(context);
+  };
+  return { gateway: { ...gateway, start }, listening: listening.promise };
+}
 
 test.for<[string, unknown]>([
   ["undefined", undefined],

@@ -168,6 +168,11 @@ export class SensoriumLoop {
     return this.#stopping;
   }
 
+  /** Whether a text is for the loop itself or a control worker, as `/stop`: no limit of admission keeps it out. */
+  isControl(content: string): boolean {
+    return this.#routing.isControl(content);
+  }
+
   /** What is open, and how to stop it; undefined while the loop does not run. */
   get control(): LoopControl | undefined {
     return this.#running?.control;

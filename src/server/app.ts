@@ -8,6 +8,7 @@ import type { Clock } from "../core/clock.ts";
 import { RobsonError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import { carriesSignature, refuseForeignPages, requireToken } from "./access.ts";
+import { carriesControl } from "./control-messages.ts";
 import { type ConversationReader, conversationRoutes } from "./conversation-events.ts";
 import type { EventRoutes } from "./event-routes.ts";
 import { errorResponse } from "./http-errors.ts";
@@ -29,6 +30,8 @@ export interface AppOptions {
   clock: Clock;
   maxConcurrentRequests: number;
   maxRequestsPerMinute: number;
+  /** Whether a message is for the loop itself, as `/stop`. */
+  isControl(content: string): boolean;
   /** The stream of events, where there is one. */
   events: EventRoutes | undefined;
   /** Routes that check the signature of a request themselves, where it carries one instead of the token. */
@@ -56,11 +59,12 @@ export function createApp(options: AppOptions): Hono<Env> {
   const access = options.token === undefined ? refuseForeignPages() : requireToken(options.token);
   app.use((c, next) => (isSigned(c) ? next() : access(c, next)));
   const { maxRequestsPerMinute, clock } = options;
-  // Each kind of request, by the first part of its path, has a limit of its own: whoever sends too many messages can still
-  // ask how things are. Paths that nobody answers are one kind: there is no end of them.
+  // Each kind of request, by the first part of its path, has a limit of its own, and so have messages for the loop itself:
+  // whoever sends too many messages can still ask how things are, and stop them. Paths that nobody answers are one kind: there is no end of them.
   const kindOf = (path: string) => (kinds.has(firstPart(path)) ? firstPart(path) : "");
   const callerOf = (c: Context) => `${isSigned(c) ? "signature" : "token"} ${kindOf(c.req.path)}`;
-  app.use(limitRate({ maxRequestsPerMinute, clock, callerOf }));
+  const isUrgent = carriesControl(options.isControl);
+  app.use(limitRate({ maxRequestsPerMinute, clock, callerOf, isUrgent }));
   app.use(limitConcurrency(options.maxConcurrentRequests));
   if (options.events) app.route("/", options.events.routes);
   for (const routes of [conversationRoutes(options.store), ...options.routes]) app.route("/", routes);

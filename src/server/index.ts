@@ -39,6 +39,11 @@ export interface ServerOptions {
   maxConcurrentRequests?: number | undefined;
   /** Of one token, or of all who need none; beyond it requests get 429. Default: 6000. */
   maxRequestsPerMinute?: number | undefined;
+  /**
+   * Whether a message is for the loop itself, as `/stop`: those have a limit of their own of `maxRequestsPerMinute`.
+   * Default: none is; `SensoriumLoop.isControl` knows.
+   */
+  isControl?: ((content: string) => boolean) | undefined;
   /** How many streams of events may be open; beyond it they get 429. Default: 256. */
   maxEventStreams?: number | undefined;
   /** How much is held for the client of one stream; beyond it events are read again at his pace. Default: 1 MiB. */
@@ -88,6 +93,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     api: options.api ?? (() => []),
     maxConcurrentRequests: options.maxConcurrentRequests ?? DEFAULT_MAX_CONCURRENT_REQUESTS,
     maxRequestsPerMinute: options.maxRequestsPerMinute ?? DEFAULT_MAX_REQUESTS_PER_MINUTE,
+    isControl: options.isControl ?? (() => false),
   });
   // Leaves its faster Request and Response as the global ones, on purpose: a third less CPU per message.
   const answer = getRequestListener(app.fetch, {

@@ -6,14 +6,20 @@ import { startServer } from "./index.ts";
 
 const routes = new Hono()
   .get("/status", (c) => c.json({}))
-  .post("/message", (c) => {
+  .post("/message", async (c) => {
     const by = c.req.header("webhook-signature") ?? "token";
     if (by === "v1,forged")
       throw new RobsonError("UNAUTHORIZED", "Its signature is wrong", { hint: "Sign it" });
-    return c.json({ by });
+    return c.json({ by, body: await c.req.text() });
   });
 
-async function start(options: { maxRequestsPerMinute?: number; signedPaths?: string[] }) {
+interface Options {
+  maxRequestsPerMinute?: number;
+  signedPaths?: string[];
+  isControl?(content: string): boolean;
+}
+
+async function start(options: Options) {
   const clock = createTestClock();
   const server = await startServer({
     ...{ port: 0, routes: [routes], token: "s3cret", clock, ...options },
@@ -23,7 +29,9 @@ async function start(options: { maxRequestsPerMinute?: number; signedPaths?: str
   onTestFinished(() => server.close());
   const post = (headers: Record<string, string>, path = "/message") =>
     fetch(server.url + path, { method: "POST", headers });
-  return { clock, post, url: server.url };
+  const say = (body: RequestInit["body"]) =>
+    fetch(`${server.url}/message`, { method: "POST", headers: token, body, duplex: "half" } as RequestInit);
+  return { clock, post, say, url: server.url };
 }
 
 const token = { authorization: "Bearer s3cret" };
@@ -57,6 +65,21 @@ test("who signs and who brings the token have a limit each, and who brings nothi
   expect((await post(signature)).status).toBe(200);
   expect((await post(signature)).status).toBe(429);
   expect((await post(token)).status).toBe(200);
+});
+
+test("messages for the loop itself have a limit of their own, which is asked for when that of all is reached", async () => {
+  const isControl = (content: string) => content.startsWith("/stop");
+  const { say } = await start({ maxRequestsPerMinute: 1, isControl });
+  const stop = JSON.stringify({ content: "/stop 7" });
+
+  expect((await say("{}")).status).toBe(200);
+  for (const other of ["{}", '{"content": "/echo"}', '{"content": 7}', "[]", "null", "no JSON", null])
+    expect((await say(other)).status).toBe(429);
+  expect((await say(JSON.stringify({ content: `/stop ${"x".repeat(5000)}` }))).status).toBe(429);
+  expect((await say(new Blob([stop]).stream())).status).toBe(429); // chunked: its length is anybody's guess
+
+  expect(await (await say(stop)).json()).toEqual({ by: "token", body: stop });
+  expect((await say(stop)).status).toBe(429);
 });
 
 test("a signature that turns out to be wrong uses up nothing of those who sign", async () => {

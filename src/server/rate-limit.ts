@@ -11,21 +11,33 @@ export interface RateLimitOptions {
   clock: Clock;
   /** Whose request it is, and about what; there are few of them. */
   callerOf(c: Context): string;
+  /** Whether it has a limit of its own once that one is reached. */
+  isUrgent(c: Context): Promise<boolean>;
 }
 
 /** Refuses what goes beyond the limit. A bucket holds one minute's worth and is refilled evenly. */
-export function limitRate({ maxRequestsPerMinute, clock, callerOf }: RateLimitOptions): MiddlewareHandler {
+export function limitRate({
+  maxRequestsPerMinute,
+  clock,
+  callerOf,
+  isUrgent,
+}: RateLimitOptions): MiddlewareHandler {
   const buckets = new Map<string, { tokens: number; filledAt: number }>();
   const perMs = maxRequestsPerMinute / MINUTE_MS;
-  return async (c, next) => {
+  const refilled = (caller: string) => {
     const now = clock.now();
-    const caller = callerOf(c);
     const bucket = buckets.get(caller) ?? { tokens: maxRequestsPerMinute, filledAt: now };
     buckets.set(caller, bucket);
     // A clock that is set back takes nothing away.
-    const refilled = bucket.tokens + Math.max(0, now - bucket.filledAt) * perMs;
-    bucket.tokens = Math.min(maxRequestsPerMinute, refilled);
+    const tokens = bucket.tokens + Math.max(0, now - bucket.filledAt) * perMs;
+    bucket.tokens = Math.min(maxRequestsPerMinute, tokens);
     bucket.filledAt = now;
+    return bucket;
+  };
+  return async (c, next) => {
+    const caller = callerOf(c);
+    let bucket = refilled(caller);
+    if (bucket.tokens < 1 && (await isUrgent(c))) bucket = refilled(`${caller} urgent`);
     if (bucket.tokens < 1) {
       const waitMs = (1 - bucket.tokens) / perMs;
       throw new TooManyRequests(

@@ -23,7 +23,11 @@ export async function server({ io, config, isJson }: CommandContext): Promise<un
         signal: stop.signal,
         accept: (inbound) => admission.accept(gateway.name, inbound),
       });
-      const running = await startHttp({ store, config, log, gateway, health: () => ({ isReady: true }) });
+      const running = await startHttp({
+        ...{ store, config, log, gateway },
+        health: () => ({ isReady: true }),
+        isControl: (content) => admission.isControl(content),
+      });
       if (!interrupted.aborted)
         await new Promise((resolve) => interrupted.addEventListener("abort", resolve, { once: true }));
       log.info({}, "stopping; a second signal ends at once");
