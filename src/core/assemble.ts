@@ -121,7 +121,7 @@ export function assemble(options: AssembleOptions): Running {
     const accept = (message: InboundMessage) => admission.accept(gateway.name, message);
     return new GatewaySupervisor({ ...options, ...shared, gateway, accept, signal: listening.signal });
   });
-  const sweep: Sweep = new Sweep({ ...options, inbox, outbox });
+  const sweep: Sweep = new Sweep({ ...options, inbox, outbox, runThreads });
   // The loop's timers do not keep a process alive; the loop itself does.
   const keepAlive = setInterval(() => undefined, MAX_INTERVAL_MS);
   const gatewaysEnded = Promise.resolve();

@@ -4,6 +4,7 @@ import { openStore } from "../store/open-store.ts";
 import { aWorker } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
+import { keptLog } from "../testing/interfered-loop.ts";
 import { startTestLoop, type TestLoopOptions } from "../testing/start-test-loop.ts";
 import type { TestEnd } from "../testing/temporary-folder.ts";
 import { createTestClock } from "../testing/test-clock.ts";
@@ -303,9 +304,33 @@ describe("what memory knows of the threads with runs", () => {
     const threads = of(async () => (isAway ? Promise.reject(new Error("away")) : []));
     threads.reread();
     expect(await threads.mayHave(thread)).toBe(true);
+    threads.rereadIfFailed();
+    expect(await threads.mayHave(thread)).toBe(true);
     isAway = false;
-    threads.reread();
+    threads.rereadIfFailed();
     expect(await threads.mayHave(thread)).toBe(false);
+  });
+
+  test("is not read again where it has been read, and says nothing of a reading that a stop cuts off", async () => {
+    const page = Promise.withResolvers<RunThread[]>();
+    const log = keptLog();
+    let reads = 0;
+    const openThreads = () => {
+      reads += 1;
+      return reads === 1 ? Promise.resolve([]) : page.promise;
+    };
+    const threads = new RunThreads({ runs: { openThreads }, log, holds: () => true });
+    threads.reread();
+    await threads.mayHave(thread);
+    threads.rereadIfFailed();
+    expect(reads).toBe(1);
+
+    threads.reread();
+    await expect.poll(() => reads).toBe(2);
+    threads.stop();
+    page.reject(new Error("the pool has ended"));
+    expect(await threads.mayHave(thread)).toBe(true);
+    expect(log.lines).toEqual([]);
   });
 
   test("keeps a thread whose run has begun since the database was asked for those that are open there", () => {

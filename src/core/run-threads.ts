@@ -31,6 +31,9 @@ export class RunThreads {
   #isComplete = true;
   #addCount = 0;
   #reading: Promise<void> | undefined;
+  /** Whether the last reading did not come to its end. */
+  #hasFailed = false;
+  #isStopped = false;
   /** What has ended while the database was being read, and may still be among what it tells. */
   readonly #endedMeanwhile = new Set<number>();
 
@@ -97,12 +100,23 @@ export class RunThreads {
     });
   }
 
+  /** Reads again what the database did not tell the last time. */
+  rereadIfFailed(): void {
+    if (this.#hasFailed && !this.#reading) this.reread();
+  }
+
+  /** Reads no more. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
   /** Never rejects: what could not be read is asked for with each message. */
   async #read(): Promise<void> {
     const { runs, log, holds } = this.#options;
     try {
       this.#isComplete = true;
-      for (let after = 0; ; ) {
+      this.#hasFailed = false;
+      for (let after = 0; !this.#isStopped; ) {
         const page = await runs.openThreads({ after, limit: PAGE });
         for (const thread of page) {
           const isOurs = holds(thread.gateway, shardOf(threadKey(thread)));
@@ -113,6 +127,8 @@ export class RunThreads {
       }
     } catch (error) {
       this.#isComplete = false;
+      this.#hasFailed = true;
+      if (this.#isStopped) return;
       log.warn(
         { error: messageOf(error) },
         "cannot read which threads have runs; each message has them looked up",

@@ -286,12 +286,13 @@ export class SensoriumLoop {
   }
 
   async #stopRunning(running: Running): Promise<void> {
-    const { tenure, sweep, listening, inbox, outbox, dispatcher, grace, ownership } = running;
+    const { tenure, sweep, runThreads, listening, inbox, outbox, dispatcher, grace, ownership } = running;
     const endGrace = (reason: unknown) => {
       dispatcher.handBack();
       grace.abort(reason);
     };
     sweep.stop();
+    runThreads.stop();
     listening.abort(new Error("The loop is stopping"));
     inbox.stop();
     // Shards in which nothing is under way go to other processes at once.

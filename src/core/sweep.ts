@@ -7,6 +7,7 @@ import type { Inbox } from "./inbox.ts";
 import type { Limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Outbox } from "./outbox.ts";
+import type { RunThreads } from "./run-threads.ts";
 import type { Ownership, UnregisteredWork, WokenFor } from "./store.ts";
 import { isStoreTrouble } from "./store-health.ts";
 
@@ -14,6 +15,7 @@ export interface SweepOptions {
   ownership: Ownership;
   inbox: Inbox;
   outbox: Outbox;
+  runThreads: Pick<RunThreads, "rereadIfFailed">;
   clock: Clock;
   limits: Limits;
   log: Logger;
@@ -68,11 +70,12 @@ export class Sweep {
 
   #poll(): void {
     if (this.#isStopped) return;
-    const { clock, inbox, outbox, limits } = this.#options;
+    const { clock, inbox, outbox, runThreads, limits } = this.#options;
     if (clock.now() >= this.#sweepAt) {
       this.#sweepAt = clock.now() + SWEEP_EVERY_MS;
       outbox.readAgain();
       inbox.rereadIfUncertain();
+      runThreads.rereadIfFailed();
       void this.#expire();
     }
     void inbox.takeUnowned();

@@ -7,7 +7,7 @@ import { hasCode } from "./errors.ts";
 import type { InboxEntry } from "./inbox-entry.ts";
 import type { Limits } from "./limits.ts";
 import type { AcceptedByOwner, Ownership, StoredMessage } from "./store.ts";
-import type { StoreHealth } from "./store-health.ts";
+import { isStoreTrouble, type StoreHealth } from "./store-health.ts";
 
 export interface TakingOptions {
   ownership: Ownership;
@@ -135,7 +135,7 @@ export class Taking {
       storeHealth.failed(error);
       // What was taken is known to the database alone, if anything was.
       if (hasCode(error, "STORE_UNAVAILABLE")) fallBehind();
-      else if (!hasCode(error, "STORE_BUSY")) this.#options.onBug(error);
+      else if (!isStoreTrouble(error)) this.#options.onBug(error);
     }
   }
 
