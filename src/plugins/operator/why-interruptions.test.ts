@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { RobsonError } from "../../core/errors.ts";
 import { openStore } from "../../store/open-store.ts";
+import type { OpenedStore } from "../../store/opened-store.ts";
 import { aWorker, echoWorker } from "../../testing/builders.ts";
 import { databaseKinds } from "../../testing/databases.ts";
 import { fakeGateway } from "../../testing/fake-gateway.ts";
@@ -12,6 +13,11 @@ import { killedAt, told } from "./why.fixture.ts";
 
 const never = () => new Promise<never>(() => undefined);
 const PATIENTLY = { timeout: 20_000 };
+
+/** Until there is a dead letter: the server may take a moment to know that the owner before is dead. */
+async function untilDead({ operator }: OpenedStore): Promise<void> {
+  await expect.poll(async () => (await operator.deadLetters({ limit: 1 })).length, PATIENTLY).toBe(1);
+}
 
 describe.each(databaseKinds)("on $name", ({ create }) => {
   test("a process that is killed once, then again and again", async (t) => {
@@ -25,6 +31,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     await killedAt("handle", { location });
     const limits = { maxInterruptions: 3 };
     const loop = await startTestLoop(t, { location, gateways: [fakeGateway()], workers, limits });
+    await untilDead(loop.store);
     await loop.idle();
 
     expect(once).toMatchInlineSnapshot(`
@@ -54,7 +61,9 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     const store = await openStore(location);
     const open = await told({ store, clock: createTestClock(), workers });
     await store.close();
-    const loop = await startTestLoop(t, { location, gateways: [fakeGateway()], workers });
+    const gateway = fakeGateway();
+    const loop = await startTestLoop(t, { location, gateways: [gateway], workers });
+    await expect.poll(() => gateway.sent.length, PATIENTLY).toBe(1); // once the server knows that its owner is dead
     await loop.idle();
 
     expect(open).toMatchInlineSnapshot(`
@@ -112,9 +121,7 @@ describe.each(databaseKinds)("on $name", ({ create }) => {
     await killedAt("send", { location });
     const limits = { maxInterruptions: 2 };
     const loop = await startTestLoop(t, { location, gateways: [fakeGateway()], workers, limits });
-    await expect
-      .poll(async () => (await loop.store.operator.deadLetters({ limit: 1 })).length, PATIENTLY)
-      .toBe(1);
+    await untilDead(loop.store);
 
     expect(await told({ ...loop, workers, limits })).toMatchInlineSnapshot(`
       "message-1: "ask"
