@@ -70,6 +70,8 @@ export class SensoriumLoop {
   readonly #storeHealth: StoreHealth;
   #state: "new" | "running" | "stopping" | "stopped" = "new";
   #ownership: Ownership | undefined;
+  /** Set while the database is being taken over. */
+  #owning: Promise<Ownership> | undefined;
   #running: Running | undefined;
   #stopping: Promise<void> | undefined;
   #failure: unknown;
@@ -163,7 +165,7 @@ export class SensoriumLoop {
    * go of the database. Nothing is lost: what is open is taken up at the next start. Safe to call twice.
    */
   stop(): Promise<void> {
-    if (this.#state === "new") return this.#ownership?.release() ?? Promise.resolve();
+    if (this.#state === "new") return this.#letGo();
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }
@@ -219,7 +221,8 @@ export class SensoriumLoop {
 
   async #takeOver(): Promise<Ownership> {
     const gateways = [...this.#gateways.values()];
-    this.#ownership ??= await this.#store.own({
+    if (this.#ownership) return this.#ownership;
+    this.#owning ??= this.#store.own({
       owner: this.#owner,
       gateways: gateways.map(({ name }) => name),
       exclusiveGateways: gateways.filter(({ isExclusive }) => isExclusive).map(({ name }) => name),
@@ -228,7 +231,18 @@ export class SensoriumLoop {
       now: this.#clock.now(),
       clock: this.#clock,
     });
-    return this.#ownership;
+    try {
+      this.#ownership = await this.#owning;
+      return this.#ownership;
+    } finally {
+      this.#owning = undefined;
+    }
+  }
+
+  /** Of what was taken over, or is just being, when nothing has begun. */
+  async #letGo(): Promise<void> {
+    const ownership = this.#ownership ?? (await this.#owning?.catch(() => undefined));
+    await ownership?.release();
   }
 
   async #start(): Promise<void> {

@@ -42,6 +42,24 @@ describe.each(databaseKinds)("a stop while the loop starts, on $name", ({ create
   });
 });
 
+describe.each(databaseKinds)("a loop that owns the database and has not started, on $name", ({ create }) => {
+  test("takes it over once, however often that is asked for, and a stop lets it go, also while it is being taken", async (t) => {
+    const store = await openStore(await create(t));
+    t.onTestFinished(() => store.close());
+    const loop = new SensoriumLoop({ store, owner: "this one" });
+    await Promise.all([loop.own(), loop.own()]);
+    expect(await store.currentOwners()).toEqual(["this one"]);
+    await loop.stop();
+    expect(await store.currentOwners()).toEqual([]);
+
+    const next = new SensoriumLoop({ store });
+    const owned = next.own();
+    await next.stop();
+    await owned;
+    expect(await store.currentOwners()).toEqual([]);
+  });
+});
+
 describe.each(databaseKinds)("a delivery under way at a stop, on $name", ({ create }) => {
   /** A gateway that hangs until its signal is aborted. */
   const hanging = () =>
