@@ -132,7 +132,7 @@ test("Markdown in an answer is rendered", async (t) => {
 });
 
 test("running work is one block that changes, and a stop says what becomes of it", async (t) => {
-  const cwd = await aFolderWithLongTask(t, 3000);
+  const cwd = await aFolderWithLongTask(t, 8000);
   const terminal = startTerminal(t, { cwd, columns: 100 });
   await terminal.sees(READY);
 
@@ -144,7 +144,7 @@ test("running work is one block that changes, and a stop says what becomes of it
   await terminal.looksLike("running-with-progress");
 
   terminal.press(CTRL_C);
-  await terminal.sees("Stopping; work under way has 3 s to end.");
+  await terminal.sees("Stopping; work under way has 8 s to end.");
   await terminal.looksLike("stopping");
   expect(await terminal.exited).toBe(0);
   await terminal.looksLike("stopped");
