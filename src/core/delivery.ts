@@ -193,6 +193,7 @@ function toFailure(
 
 function toChange(delivery: StoredDelivery): DeliveryChange {
   const { eventId, gateway, target, status, attempts, interruptions, nextRetryAt } = delivery;
-  const { lastError, deliveredAt } = delivery;
-  return { eventId, gateway, target, status, attempts, interruptions, nextRetryAt, lastError, deliveredAt };
+  const { lastError, deliveredAt, round } = delivery;
+  const stands = { status, attempts, interruptions, nextRetryAt, lastError, deliveredAt };
+  return { eventId, gateway, target, ...stands, round };
 }

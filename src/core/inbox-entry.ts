@@ -74,6 +74,7 @@ export function toStored(message: NewMessage): StoredMessage {
     nextAttemptAt: null,
     lastError: null,
     stoppedBy: null,
+    round: 0,
   };
 }
 

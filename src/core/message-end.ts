@@ -217,8 +217,8 @@ export class MessageEnd {
     change: Partial<MessageChange> & { status: MessageStatus },
     more: Pick<Change, "failure" | "hint" | "run"> & { events?: EventToStore[] } = {},
   ): Promise<void> {
-    const { conversationId, attempts, interruptions, nextAttemptAt, lastError } = message;
-    const whole = { conversationId, attempts, interruptions, nextAttemptAt, lastError, ...change };
+    const { conversationId, attempts, interruptions, nextAttemptAt, lastError, round } = message;
+    const whole = { conversationId, attempts, interruptions, nextAttemptAt, lastError, round, ...change };
     const written = this.#options.outbox.record(message, { events: [], ...more, message: whole });
     return written.then(() => void Object.assign(message, change));
   }
@@ -247,8 +247,10 @@ export class MessageEnd {
   /** How the message's run stands from now on, to be written with the message; nothing where it has none. */
   #runStands({ message }: InboxEntry, value: RunStatus, reason: string | null): Pick<Change, "run"> {
     if (!message.run?.isOpen) return {};
-    const { conversationId } = message;
-    return { run: { conversationId, status: { value, reason, at: this.#options.clock.now() } } };
+    const { conversationId, run } = message;
+    return {
+      run: { conversationId, round: run.round, status: { value, reason, at: this.#options.clock.now() } },
+    };
   }
 
   async #dead(entry: InboxEntry, { error, worker }: { error: unknown; worker: string | null }) {

@@ -89,6 +89,7 @@ export function newDelivery(
     nextRetryAt: null,
     lastError: null,
     deliveredAt: null,
+    round: 0,
     kind: event.kind,
     content: event.content,
     createdAt: event.createdAt,
@@ -121,7 +122,10 @@ function laneOf({ gateway, target, threadTs }: StoredDelivery): string {
   return threadKey({ gateway, channelId: target, threadTs });
 }
 
-/** What tells a stored delivery from all others. */
-export function idOf({ eventId, gateway, target }: StoredDelivery): string {
-  return `${eventId}\0${gateway}\0${target}`;
+/**
+ * What tells a stored delivery from all others in memory. One that a person has tried again while its end was being
+ * written takes its place behind itself.
+ */
+export function idOf({ eventId, gateway, target, round }: StoredDelivery): string {
+  return `${eventId}\0${gateway}\0${target}\0${round}`;
 }

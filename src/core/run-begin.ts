@@ -44,7 +44,7 @@ export function withBegin(
   { run, worker, clock }: { run: Omit<RunChange, "conversationId">; worker: string | null; clock: Clock },
 ): RunChange {
   const { conversationId } = message;
-  if (message.run?.isOpen) return { ...run, conversationId };
+  if (message.run?.isOpen) return { ...run, conversationId, round: message.run.round };
   const begin = {
     worker: message.run?.worker ?? worker ?? "",
     version: message.run?.version ?? 1,

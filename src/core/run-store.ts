@@ -75,6 +75,8 @@ export interface OwnWrite {
 /** What changes in a run; committed with the `Change` that carries it. Writing it twice changes nothing more. */
 export interface RunChange {
   conversationId: number;
+  /** Which time that it was begun `status` speaks of, and `writes` with it: of an earlier one they change nothing. Default: any. */
+  round?: number;
   /** Begins it, or has one that has ended go on. Rejects with `RUN_EXISTS` while another open run has its lane. */
   begin?: NewRun & { round: number };
   step?: StepChange;

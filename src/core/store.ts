@@ -42,13 +42,18 @@ export interface StoredMessage extends NewMessage {
   lastError: string | null;
   /** Who wants it ended, while it is open: it is, before any worker has it. */
   stoppedBy: string | null;
+  /** How often a person has had it tried again after its end. */
+  round: number;
   /** In a page: nobody has taken it yet from the process that stored it. */
   isUnowned?: true;
   /** The long work that it has started. */
   run?: RunReference;
 }
 
-/** What becomes of a message; all its columns are set as given. */
+/**
+ * What becomes of a message; all its columns are set as given. One of an earlier round than the message is in changes
+ * nothing: it is written once more, or late, and a person has had the message tried again meanwhile.
+ */
 export interface MessageChange {
   conversationId: number;
   status: MessageStatus;
@@ -56,6 +61,8 @@ export interface MessageChange {
   interruptions: number;
   nextAttemptAt: number | null;
   lastError: string | null;
+  /** Of the message as it was read. Default: 0. */
+  round?: number;
 }
 
 export interface NewDelivery {
@@ -118,7 +125,10 @@ export interface DeliveryKey {
   target: string;
 }
 
-/** What becomes of a delivery; all its columns are set as given. */
+/**
+ * What becomes of a delivery; all its columns are set as given. Of an earlier round, only that it has arrived counts:
+ * see `MessageChange`.
+ */
 export interface DeliveryChange extends DeliveryKey {
   status: Status;
   attempts: number;
@@ -127,11 +137,14 @@ export interface DeliveryChange extends DeliveryKey {
   nextRetryAt: number | null;
   lastError: string | null;
   deliveredAt: number | null;
+  /** Of the delivery as it was read: how often a person has had it tried again. Default: 0. */
+  round?: number;
 }
 
 /** An open delivery with all that an attempt at it needs. */
 export interface StoredDelivery extends DeliveryChange {
   deliveryId: string;
+  round: number;
   kind: EventKind;
   content: string;
   createdAt: number;
@@ -223,7 +236,8 @@ export interface Ownership {
   accept(message: NewMessage, at: Placement): Promise<AcceptedByOwner>;
   /**
    * Resolves after the commit, with one entry for each of `change.events`. Rejects with `DELIVERY_CLOSED` for a
-   * delivery that someone else has closed meanwhile; that it has arrived is stored all the same.
+   * delivery that someone else has closed meanwhile, or that a person has had tried again since the change was made;
+   * that it has arrived is stored all the same.
    */
   record(change: Change): Promise<StoredEvent[]>;
   /** Open messages in the order of their ids, whoever stored them. Messages of no gateway are included. */
@@ -290,7 +304,7 @@ export interface OwnOptions {
   clock?: { now(): number };
 }
 
-export interface DeliveryRecord extends DeliveryChange {
+export interface DeliveryRecord extends Omit<DeliveryChange, "round"> {
   deliveryId: string;
 }
 
@@ -325,7 +339,10 @@ export interface Store {
   events(conversationId: number): Promise<EventRecord[]>;
   /** The oldest dead letters, messages and deliveries together. */
   deadLetters(options: { limit: number }): Promise<DeadLetter[]>;
-  /** Puts a dead letter back with all its attempts before it, and wakes the owner. False when it is none. */
+  /**
+   * Puts a dead letter back with all its attempts before it, in its next round, and wakes the owner. False when it is
+   * none.
+   */
   retryDeadLetter(letter: DeadLetter): Promise<boolean>;
   /** Closes a dead letter for good; its last error stays on record. False when it is none. */
   discardDeadLetter(letter: DeadLetter): Promise<boolean>;

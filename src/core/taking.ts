@@ -36,6 +36,12 @@ interface LeftMeanwhile {
   suspended: Set<number>;
 }
 
+/** It has ended since; unless a person has had it tried again after that. */
+function isOver({ conversationId, round }: StoredMessage, ended: LeftMeanwhile["ended"]): boolean {
+  const entry = ended.get(conversationId);
+  return entry !== undefined && entry.message.round >= round;
+}
+
 /** How many messages of other processes are taken over at once. */
 const MAX_TAKEN = 500;
 
@@ -128,7 +134,7 @@ export class Taking {
         // What is suspended by now may have been woken since, or have been read before: the database knows.
         if (messages.some(({ conversationId }) => suspended.has(conversationId))) fallBehind();
         for (const message of messages)
-          if (!(ended.has(message.conversationId) || suspended.has(message.conversationId))) load(message);
+          if (!(isOver(message, ended) || suspended.has(message.conversationId))) load(message);
         isMore = messages.length === limit;
       }
     } catch (error) {

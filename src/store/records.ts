@@ -4,6 +4,7 @@ import type { EventKind } from "../core/process-event.ts";
 import type { DeadLetter, DeliveryKey, EventRecord, StopRequest, Store } from "../core/store.ts";
 import { deliveredAtOf, type MessageRow, RUN_SELECTION, toDeliveryRecord, toStoredMessage } from "./rows.ts";
 import { endRunsOfTheDead } from "./run-ends.ts";
+import { keepRound, lastRoundOf } from "./run-rounds.ts";
 import type { Sql } from "./sql.ts";
 
 type Records = Pick<
@@ -30,9 +31,10 @@ export function createRecords(db: Sql, wake: (shard?: WrittenShard) => Promise<v
     },
     deadLetters: (options) => deadLetters(db, options),
     async retryDeadLetter(letter) {
-      const [rows] = await db.write([
-        letter.delivery ? retryDelivery(db, letter.delivery) : retryMessage(db, letter),
-      ]);
+      const queries = letter.delivery
+        ? [retryDelivery(db, letter.delivery)]
+        : [retryMessage(db, letter), keepRound(db, letter.conversationId)];
+      const [rows] = await db.write(queries);
       await wake();
       return (rows?.length ?? 0) > 0;
     },
@@ -60,6 +62,7 @@ async function conversation({ read }: Sql, conversationId: number) {
       "i.next_attempt_at",
       "i.last_error",
       "i.stopped_by",
+      "i.round",
     ])
     .leftJoin("runs as r", "r.conversation_id", "c.id")
     .select(RUN_SELECTION)
@@ -168,7 +171,7 @@ function retryMessage({ read }: Sql, { conversationId }: DeadLetter): CompiledQu
   return read
     .updateTable("inbox")
     .set({ status: "pending", attempts: 0, interruptions: 0, next_attempt_at: null })
-    .set({ is_unowned: 1, stopped_by: null })
+    .set({ is_unowned: 1, stopped_by: null, round: sql`1 + ${lastRoundOf(conversationId)}` })
     .where("conversation_id", "=", conversationId)
     .where("status", "=", "dead")
     .returning("conversation_id")
@@ -195,7 +198,7 @@ function endRun({ read }: Sql, { conversationId }: DeadLetter): CompiledQuery {
 function retryDelivery({ read }: Sql, key: DeliveryKey): CompiledQuery {
   return read
     .updateTable("process_event_deliveries")
-    .set({ status: "pending", attempts: 0, interruptions: 0, next_retry_at: null })
+    .set({ status: "pending", attempts: 0, interruptions: 0, next_retry_at: null, round: sql`round + 1` })
     .where(isDelivery(key))
     .where("status", "=", "dead")
     .returning("event_id")

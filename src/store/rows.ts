@@ -21,6 +21,7 @@ export interface MessageRow extends Omit<ConversationsTable, "id" | "shard"> {
   next_attempt_at: number | null;
   last_error: string | null;
   stopped_by: string | null;
+  round: number | null;
   /** In a page of the open work. */
   is_to_be_taken?: number;
   run_worker: string | null;
@@ -41,7 +42,8 @@ export const RUN_SELECTION = [
 export const RUN_COLUMNS = RUN_SELECTION.join(", ");
 
 /** A delivery joined with its gateway, its event and the event's conversation. */
-export interface DeliveryRow extends DeliveriesTable {
+export interface DeliveryRow extends Omit<DeliveriesTable, "round"> {
+  round: number;
   gateway: string;
   kind: string;
   content: string;
@@ -73,6 +75,7 @@ export function toStoredMessage(row: MessageRow): StoredMessage {
     nextAttemptAt: row.next_attempt_at,
     lastError: row.last_error,
     stoppedBy: row.stopped_by,
+    round: row.round ?? 0,
     ...(row.is_to_be_taken === 1 ? { isUnowned: true } : {}),
     ...(row.run_worker === null ? {} : { run: toRunReference(row, row.run_worker) }),
   };
@@ -89,7 +92,7 @@ function toRunReference(row: MessageRow, worker: string): RunReference {
 }
 
 /** How a delivery stands. */
-export function toDeliveryRecord(row: DeliveriesTable & { gateway: string }): DeliveryRecord {
+export function toDeliveryRecord(row: Omit<DeliveriesTable, "round"> & { gateway: string }): DeliveryRecord {
   return {
     eventId: row.event_id,
     gateway: row.gateway,
@@ -122,6 +125,7 @@ export function deliveredAtOf(
 export function toStoredDelivery(row: DeliveryRow): StoredDelivery {
   return {
     ...toDeliveryRecord(row),
+    round: row.round,
     kind: row.kind as EventKind,
     content: row.content,
     createdAt: row.created_at,

@@ -47,6 +47,7 @@ export function locksOf({ decisions = [] }: RunChange): Statement[] {
 /** Yields the statements in their order, and wants the rows of each. */
 export function* writeRun(change: RunChange): Generator<Statement, void, Rows> {
   const { conversationId: run, step, effect, decisions = [], notesTaken = [], writes = [], status } = change;
+  let isOfRound = true;
   if (change.begin) yield* begin(run, change.begin);
   if (step) {
     yield {
@@ -83,20 +84,23 @@ export function* writeRun(change: RunChange): Generator<Statement, void, Rows> {
       values: [run, note],
     };
   }
-  for (const write of writes) yield* ownWrite(write);
   if (status) {
-    // A write that comes late opens nothing that has ended, and what waits is woken by what it waits for. Its instant
-    // never goes back: by it is judged whose time is over, whichever process asks.
-    yield {
+    // A write that comes late opens nothing that has ended, and what waits is woken by what it waits for. Nor does it
+    // say anything of a run that a person has had go on since. Its instant never goes back: by it is judged whose time is
+    // over, whichever process asks.
+    const stands = yield {
       text: `update runs set status = $2, reason = $3,
         updated_at = case when updated_at > cast($4 as bigint) then updated_at else cast($4 as bigint) end,
         ended_at = case when $2 in ('open', 'waiting') then null else cast($4 as bigint) end
         where conversation_id = $1 and not ($2 in ('open', 'waiting') and ended_at is not null)
           and not ($2 = 'open' and exists (select 1 from inbox i
-            where i.conversation_id = runs.conversation_id and i.status = 'waiting'))`,
-      values: [run, status.value, status.reason, status.at],
+            where i.conversation_id = runs.conversation_id and i.status = 'waiting'))
+          and round = coalesce(cast($5 as integer), round) returning round`,
+      values: [run, status.value, status.reason, status.at, change.round ?? change.begin?.round ?? null],
     };
+    isOfRound = stands.length > 0;
   }
+  if (isOfRound) for (const write of writes) yield* ownWrite(write);
   // Answered before it began to wait: by an event that had come already, or by a change that was written twice. Or
   // somebody wants it ended, and what waits is not looked at.
   if (decisions.length > 0) {
@@ -115,8 +119,9 @@ function* begin(run: number, begin: NonNullable<RunChange["begin"]>): Generator<
   if (lane !== null) yield { text: LOCK_OF_LANE, values: [run, lane], isForPostgres: true };
   const rows = yield {
     text: `insert into runs (conversation_id, worker, version, is_detached, lane, title, status, round, created_at,
-        updated_at) select cast($1 as bigint), $2, cast($3 as integer), cast($4 as integer), $5, $6, 'open',
-        cast($7 as integer), cast($8 as bigint), cast($8 as bigint) where ${IS_OPEN} on conflict do nothing returning round`,
+        updated_at, message_round) select cast($1 as bigint), $2, cast($3 as integer), cast($4 as integer), $5, $6, 'open',
+        cast($7 as integer), cast($8 as bigint), cast($8 as bigint),
+        (select round from inbox where conversation_id = $1) where ${IS_OPEN} on conflict do nothing returning round`,
     values: [run, worker, version, isDetached ? 1 : 0, lane, title, round, createdAt],
   };
   if (rows.length > 0) return;

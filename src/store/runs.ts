@@ -11,6 +11,7 @@ import type {
 } from "../core/run-store.ts";
 import type { WrittenShard } from "./records.ts";
 import { LOCK_OF_KEY } from "./run-changes.ts";
+import { keepRound, lastRoundOf } from "./run-rounds.ts";
 import type { DecisionsTable, RunsTable } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 
@@ -51,12 +52,12 @@ export function createRunRecords(
     },
     async reopen(conversationId) {
       const ended = "exists (select 1 from runs r where r.conversation_id = c.id and r.ended_at is not null)";
-      const insert = sql`insert into inbox (conversation_id, status, attempts, is_unowned)
-        select c.id, 'pending', 0, 1 from conversations c where c.id = ${conversationId} and ${sql.raw(ended)}
+      const insert = sql`insert into inbox (conversation_id, status, attempts, is_unowned, round)
+        select c.id, 'pending', 0, 1, 1 + ${lastRoundOf(conversationId)} from conversations c where c.id = ${conversationId} and ${sql.raw(ended)}
         on conflict (conversation_id) do update set status = 'pending', attempts = 0, interruptions = 0,
-          next_attempt_at = null, stopped_by = null, is_unowned = 1
+          next_attempt_at = null, stopped_by = null, is_unowned = 1, round = excluded.round
         where inbox.status = 'dead' or inbox.status = 'done' returning conversation_id`;
-      const [rows] = await db.write([insert.compile(db.read)]);
+      const [rows] = await db.write([insert.compile(db.read), keepRound(db, conversationId)]);
       if (!rows?.length) return false;
       await wake();
       return true;
@@ -124,7 +125,7 @@ function runRows(read: Sql["read"]): SelectQueryBuilder<any, any, RunRow> {
     .select(["g.name as gateway", "c.gateway_channel_id", "c.thread_ts", "c.user_id", "i.stopped_by"]);
 }
 
-type RunRow = RunsTable & {
+type RunRow = Omit<RunsTable, "message_round"> & {
   gateway: string | null;
   gateway_channel_id: string;
   thread_ts: string;

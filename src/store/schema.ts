@@ -33,6 +33,8 @@ export interface InboxTable {
   is_unowned: number;
   /** Who wants it ended, while it is open. */
   stopped_by: string | null;
+  /** How often a person has had it tried again. */
+  round: Generated<number>;
 }
 
 export interface ProcessEventsTable {
@@ -78,6 +80,8 @@ export interface DeliveriesTable {
   delivered_at: number | null;
   /** Of a delivery that was made because someone subscribes. */
   subscriber_id: number | null;
+  /** How often a person has had it tried again. */
+  round: Generated<number>;
 }
 
 export interface TasksTable {
@@ -151,6 +155,8 @@ export interface RunsTable {
   created_at: number;
   updated_at: number;
   ended_at: number | null;
+  /** The latest round of its message, for when that has no row in `inbox` any more. */
+  message_round: Generated<number>;
 }
 
 export interface StepsTable {

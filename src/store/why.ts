@@ -42,7 +42,7 @@ function messageRow({ read }: Sql, conversationId: number) {
     .leftJoin("gateways as g", "g.id", "c.gateway_id")
     .selectAll("c")
     .select(["g.name as gateway", "i.status", "i.attempts", "i.interruptions"])
-    .select(["i.next_attempt_at", "i.last_error", "i.stopped_by", "i.is_unowned"])
+    .select(["i.next_attempt_at", "i.last_error", "i.stopped_by", "i.is_unowned", "i.round"])
     .leftJoin("runs as r", "r.conversation_id", "c.id")
     .select(RUN_SELECTION)
     .where("c.id", "=", conversationId)

@@ -21,6 +21,7 @@ import {
   testOwningAlone,
   testUnowned,
 } from "./store-suite/ownership.ts";
+import { testRounds } from "./store-suite/rounds.ts";
 import { testLateWords } from "./store-suite/run-late-words.ts";
 import { testRunRaces } from "./store-suite/run-races.ts";
 import { testRuns } from "./store-suite/runs.ts";
@@ -52,6 +53,7 @@ export function testStore(name: string, kind: StoreKind): void {
     testStops(setUp);
     testDeadLetters(setUp);
     testDeadLetterEnds(setUp);
+    testRounds(setUp);
     testRuns(setUp, kind);
     testRunRaces(setUp);
     testLateWords(setUp);

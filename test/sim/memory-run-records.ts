@@ -84,9 +84,18 @@ function reopen(tables: MemoryTables, id: number): boolean {
   const row = tables.inbox.get(id);
   if (ended === null || (row && row.status !== "dead" && row.status !== "done")) return false;
   const anew = { status: "pending", attempts: 0, interruptions: 0, nextAttemptAt: null } as const;
-  if (row) tables.update(row, { ...anew, stoppedBy: null, isUnowned: true });
-  else tables.inbox.set(id, { ...anew, lastError: null, stoppedBy: null, isUnowned: true, by: "" });
+  const round = nextRound(tables, id);
+  if (row) tables.update(row, { ...anew, stoppedBy: null, isUnowned: true, round });
+  else tables.inbox.set(id, { ...anew, lastError: null, stoppedBy: null, round, isUnowned: true, by: "" });
+  tables.ends.delete(id);
   return true;
+}
+
+/** Of a message that a person has tried again; none comes twice. */
+export function nextRound({ inbox, lastRounds }: MemoryTables, id: number): number {
+  const round = 1 + Math.max(inbox.get(id)?.round ?? 0, lastRounds.get(id) ?? 0);
+  lastRounds.set(id, round);
+  return round;
 }
 
 function detailsOf(tables: MemoryTables, id: number): RunDetails | undefined {

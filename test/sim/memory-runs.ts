@@ -38,7 +38,7 @@ export function changeRun(tables: MemoryTables, change: RunChange): void {
     throw new RobsonError("INTERNAL", `The store model knows no write of the kind "${kind}"`, {
       hint: "None",
     });
-  if (status) stand(tables, { ...status, conversationId });
+  if (status) stand(tables, { ...status, conversationId, round: change.round ?? begin?.round });
   if (decisions.length > 0) resumeIfAnswered(tables, { conversationId, decisions });
 }
 
@@ -178,10 +178,17 @@ function ask(tables: MemoryTables, { run, ...decision }: NewDecision & { run: nu
 
 function stand(
   tables: MemoryTables,
-  { conversationId, value, reason, at }: NonNullable<RunChange["status"]> & { conversationId: number },
+  {
+    conversationId,
+    value,
+    reason,
+    at,
+    round,
+  }: NonNullable<RunChange["status"]> & { conversationId: number; round?: number | undefined },
 ): void {
   const isOpen = value === "open" || value === "waiting";
   const known = tables.runs.get(conversationId);
+  if (known && known.round !== (round ?? known.round)) return;
   // A write that comes late opens nothing that has ended, and what waits is woken by what it waits for.
   if (isOpen && known?.endedAt != null) return;
   if (value === "open" && tables.inbox.get(conversationId)?.status === "waiting") return;

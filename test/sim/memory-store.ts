@@ -16,7 +16,7 @@ import type {
 import { checkGateway, checkGateways, leaseLost } from "../../src/store/owner-errors.ts";
 import { Connection, MEMORY_LOCATION, type MemoryDatabase, read } from "./memory-database.ts";
 import { MemoryMembership } from "./memory-membership.ts";
-import { allShards, createRunRecords } from "./memory-run-records.ts";
+import { allShards, createRunRecords, nextRound } from "./memory-run-records.ts";
 import { endRunsOfTheDead } from "./memory-runs.ts";
 import { deliveryKey, hasEnded, isOpen, type MemoryTables } from "./memory-tables.ts";
 import { createTaking } from "./memory-unowned.ts";
@@ -218,7 +218,7 @@ function eventsOf(tables: MemoryTables, conversationId: number): EventRecord[] {
     ...(deliveredAt === null ? {} : { deliveredAt }),
     deliveries: tables
       .deliveriesOf(eventId)
-      .map(({ by: _by, ...delivery }) => delivery)
+      .map(({ by: _by, round: _round, ...delivery }) => delivery)
       .sort((a, b) => a.gateway.localeCompare(b.gateway) || a.target.localeCompare(b.target)),
   }));
 }
@@ -246,12 +246,13 @@ function retry(tables: MemoryTables, { conversationId, delivery }: DeadLetter): 
   if (delivery) {
     const row = tables.deliveries.get(deliveryKey(delivery));
     if (row?.status !== "dead") return false;
-    tables.update(row, { ...anew, nextRetryAt: null });
+    tables.update(row, { ...anew, nextRetryAt: null, round: row.round + 1 });
     return true;
   }
   const row = tables.inbox.get(conversationId);
   if (row?.status !== "dead") return false;
-  tables.update(row, { ...anew, nextAttemptAt: null, isUnowned: true, stoppedBy: null });
+  const round = nextRound(tables, conversationId);
+  tables.update(row, { ...anew, nextAttemptAt: null, isUnowned: true, stoppedBy: null, round });
   tables.ends.delete(conversationId);
   return true;
 }

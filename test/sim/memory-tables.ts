@@ -32,6 +32,7 @@ export interface InboxRow {
   nextAttemptAt: number | null;
   lastError: string | null;
   stoppedBy: string | null;
+  round: number;
   isUnowned: boolean;
   /** Who wrote it last. */
   by: string;
@@ -43,6 +44,7 @@ export interface EventRow extends Omit<NewEvent, "deliveries" | "subscribersOf">
 }
 
 export interface DeliveryRow extends DeliveryChange {
+  round: number;
   deliveryId: string;
   by: string;
 }
@@ -63,6 +65,8 @@ export class MemoryTables {
   readonly signals = new Map<string, string>();
   /** How often a message became done or dead; a person's retry counts anew. */
   readonly ends = new Map<number, number>();
+  /** The latest round of a run's message. */
+  readonly lastRounds = new Map<number, number>();
   /** Messages and deliveries whose row is perhaps an older one than the last: a write of it came late. */
   readonly overwritten = new Set<number | string>();
   readonly #versions = new WeakMap<object, number>();
@@ -94,7 +98,7 @@ export class MemoryTables {
     this.conversations.set(conversationId, { ...message, conversationId, shard: at.shard });
     if (message.idempotencyKey !== null) this.#byKey.set(key, conversationId);
     const { status, attempts, isUnowned, by } = at;
-    const rest = { interruptions: 0, nextAttemptAt: null, lastError: null, stoppedBy: null };
+    const rest = { interruptions: 0, nextAttemptAt: null, lastError: null, stoppedBy: null, round: 0 };
     this.inbox.set(conversationId, { status, attempts, ...rest, isUnowned, by });
     return { conversationId, isDuplicate: false };
   }
@@ -119,9 +123,9 @@ export class MemoryTables {
     const row = this.conversations.get(conversationId);
     if (!row) return undefined;
     const { shard: _shard, ...message } = row;
-    const { status, attempts, interruptions, nextAttemptAt, lastError, stoppedBy } =
+    const { status, attempts, interruptions, nextAttemptAt, lastError, stoppedBy, round } =
       this.inbox.get(conversationId) ?? DONE;
-    const stands = { status, attempts, interruptions, nextAttemptAt, lastError, stoppedBy };
+    const stands = { status, attempts, interruptions, nextAttemptAt, lastError, stoppedBy, round };
     return { ...message, ...stands, ...referenceOf(this.runs.get(conversationId)) };
   }
 
@@ -185,14 +189,18 @@ export class MemoryTables {
     this.#undo.push(undo);
   }
 
-  #changeMessage({ conversationId, ...change }: MessageChange, by: string): void {
+  #changeMessage({ conversationId, round = 0, ...change }: MessageChange, by: string): void {
     checkWhole(change.attempts, change.interruptions);
     if (change.nextAttemptAt !== null && !Number.isSafeInteger(change.nextAttemptAt))
       throw refused("an instant");
     if (change.lastError !== null) checkText(change.lastError);
     const row = this.inbox.get(conversationId);
     // What is dead, or discarded, is a person's to bring back: a write that says otherwise comes too late.
-    if (!row || (hasEnded(row.status) && change.status !== row.status && change.status !== "done")) return;
+    if (
+      row?.round !== round ||
+      (hasEnded(row.status) && change.status !== row.status && change.status !== "done")
+    )
+      return;
     // What waits is woken by what it waits for alone.
     if (row.status === "waiting" && isOpen(change.status)) return;
     if (!hasEnded(row.status) && hasEnded(change.status)) this.#countEnd(conversationId);
@@ -211,13 +219,14 @@ export class MemoryTables {
     this.#undo.push(() => this.ends.set(conversationId, count));
   }
 
-  #changeDelivery(change: DeliveryChange, by: string): void {
+  #changeDelivery({ round = 0, ...change }: DeliveryChange, by: string): void {
     checkWhole(change.attempts, change.interruptions);
     if (change.lastError !== null) checkText(change.lastError);
     const row = this.deliveries.get(deliveryKey(change));
-    // What someone has closed, or what is dead, stays so, except that it may turn out to have arrived.
-    const isAllowed = row && (isOpen(row.status) || ["done", row.status].includes(change.status));
-    if (!row || !isAllowed) throw deliveryClosed();
+    // What someone has closed, or what is dead, stays so, and what is tried again open, except that it may turn out to
+    // have arrived.
+    const isOfRound = row?.round === round && (isOpen(row.status) || row.status === change.status);
+    if (!row || !(isOfRound || change.status === "done")) throw deliveryClosed();
     this.update(row, { ...change, by });
     const event = this.events.get(change.eventId);
     if (change.deliveredAt === null || !event) return;
@@ -250,7 +259,7 @@ export class MemoryTables {
     if (this.deliveries.has(key) || this.#deliveryIds.has(delivery.deliveryId))
       throw refused("a delivery that is there");
     const { gateway, target, deliveryId, status, attempts } = delivery;
-    const rest = { interruptions: 0, nextRetryAt: null, lastError: null, deliveredAt: null };
+    const rest = { interruptions: 0, nextRetryAt: null, lastError: null, deliveredAt: null, round: 0 };
     this.deliveries.set(key, { eventId, gateway, target, deliveryId, status, attempts, ...rest, by });
     this.#deliveryIds.add(deliveryId);
     this.#undo.push(() => this.deliveries.delete(key) && this.#deliveryIds.delete(deliveryId));
@@ -264,6 +273,7 @@ const DONE = {
   nextAttemptAt: null,
   lastError: null,
   stoppedBy: null,
+  round: 0,
 } as const;
 
 export function isOpen(status: MessageStatus): boolean {

@@ -82,6 +82,7 @@ function toTables(rows: Rows, writers: ReadonlyMap<number | string, string>): Me
       nextAttemptAt: numberOf(row.next_attempt_at),
       lastError: textOf(row.last_error),
       stoppedBy: textOf(row.stopped_by),
+      round: Number(row.round),
       isUnowned: row.is_unowned === 1,
       by: by(id),
     });
@@ -110,6 +111,7 @@ function toTables(rows: Rows, writers: ReadonlyMap<number | string, string>): Me
       nextRetryAt: numberOf(row.next_retry_at),
       lastError: textOf(row.last_error),
       deliveredAt: numberOf(row.delivered_at),
+      round: Number(row.round),
       by: by(deliveryKey(key)),
     });
   }

@@ -32,6 +32,7 @@ export const migrations: readonly Migration[] = [
     ...{ version: 7, name: "pull-request-drafts", worksWith: 6 },
     up: later(() => import("./0007-pull-request-drafts.ts")),
   },
+  { version: 8, name: "rounds", worksWith: 6, up: later(() => import("./0008-rounds.ts")) },
 ];
 
 /** A migration is loaded when it is done, and Kysely with it: most starts need neither. */

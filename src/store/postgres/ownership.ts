@@ -150,7 +150,7 @@ function createOwnership(
 }
 
 const MESSAGE_COLUMNS = `c.*, g.name as gateway, i.status, i.attempts, i.interruptions, i.next_attempt_at, i.last_error,
-  i.stopped_by, ${RUN_COLUMNS}`;
+  i.stopped_by, i.round, ${RUN_COLUMNS}`;
 const RUN = "left join runs r on r.conversation_id = c.id";
 /** $1: the process. */
 const MINE = "l.process_id = $1 and l.shard = c.shard";

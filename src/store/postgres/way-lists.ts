@@ -73,9 +73,13 @@ export const INBOX_CHANGES = list<MessageChange>([
   ["interruptions", "int4", ({ interruptions }) => interruptions],
   ["next_attempt_at", "int8", ({ nextAttemptAt }) => nextAttemptAt],
   ["last_error", "text", ({ lastError }) => lastError],
+  ["round", "int4", ({ round = 0 }) => round],
 ]);
 
-export const INBOX_ENDS = list<MessageChange>([["id", "int8", ({ conversationId }) => conversationId]]);
+export const INBOX_ENDS = list<MessageChange>([
+  ["id", "int8", ({ conversationId }) => conversationId],
+  ["round", "int4", ({ round = 0 }) => round],
+]);
 
 export const EVENTS = list<NewEvent>([
   ["conversation_id", "int8", ({ conversationId }) => conversationId],
@@ -112,6 +116,7 @@ export const DELIVERY_CHANGES = list<DeliveryChangeRow>([
   ["next_retry_at", "int8", ({ nextRetryAt }) => nextRetryAt],
   ["last_error", "text", ({ lastError }) => lastError],
   ["delivered_at", "int8", ({ deliveredAt }) => deliveredAt],
+  ["round", "int4", ({ round = 0 }) => round],
 ]);
 
 export const FAILURES = list<NewFailure>([

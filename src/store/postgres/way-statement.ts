@@ -65,14 +65,15 @@ opened as (
   update inbox set status = x.status, attempts = x.attempts, interruptions = x.interruptions,
     next_attempt_at = x.next_attempt_at, last_error = x.last_error,
     is_unowned = case when inbox.stopped_by is null or x.status = 'dead' then 0 else inbox.is_unowned end
-  from ${rows(INBOX_CHANGES)}, lease where inbox.conversation_id = x.id
+  from ${rows(INBOX_CHANGES)}, lease where inbox.conversation_id = x.id and inbox.round = x.round
     and (inbox.status not in ('dead', 'done') or x.status = inbox.status)
     and (inbox.status <> 'waiting' or x.status in ('waiting', 'dead')))`,
   ],
   [
     INBOX_ENDS,
     (rows) =>
-      `closed as (delete from inbox using ${rows(INBOX_ENDS)}, lease where inbox.conversation_id = x.id)`,
+      `closed as (delete from inbox using ${rows(INBOX_ENDS)}, lease
+  where inbox.conversation_id = x.id and inbox.round = x.round)`,
   ],
   [
     SUBSCRIPTIONS,
@@ -112,7 +113,7 @@ delivered as (
   update process_event_deliveries d set status = a.status, attempts = a.attempts, interruptions = a.interruptions,
     next_retry_at = a.next_retry_at, last_error = a.last_error, delivered_at = a.delivered_at
   from attempted a where d.event_id = a.event_id and d.gateway_id = a.gateway_id and d.target = a.target
-    and (d.status in ('pending', 'claimed') or a.status in (d.status, 'done'))
+    and (a.status = 'done' or d.round = a.round and d.status in ('pending', 'claimed', a.status))
   returning a.position)`,
   ],
   [

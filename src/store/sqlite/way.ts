@@ -78,10 +78,10 @@ export class Way {
   }
 
   #changeMessage(change: MessageChange): void {
-    const { conversationId, status, attempts, interruptions, nextAttemptAt, lastError } = change;
+    const { conversationId, status, attempts, interruptions, nextAttemptAt, lastError, round = 0 } = change;
     const { deleteInbox, updateInbox } = this.#statements;
-    if (status === "done") deleteInbox.get(conversationId);
-    else updateInbox.get(status, attempts, interruptions, nextAttemptAt, lastError, conversationId);
+    if (status === "done") deleteInbox.get(conversationId, round);
+    else updateInbox.get(status, attempts, interruptions, nextAttemptAt, lastError, conversationId, round);
   }
 
   #changeRun(change: RunChange): void {
@@ -139,7 +139,7 @@ export class Way {
 
   #changeDelivery(change: DeliveryChange): void {
     const { eventId, gateway, target, status, attempts, interruptions, nextRetryAt } = change;
-    const { lastError, deliveredAt } = change;
+    const { lastError, deliveredAt, round = 0 } = change;
     const { updateDelivery } = this.#statements;
     const gatewayId = this.#gateways.idOf(gateway);
     const { changes } = updateDelivery.run(
@@ -152,6 +152,7 @@ export class Way {
       eventId,
       gatewayId,
       target,
+      round,
     );
     if (changes === 0 && status !== "done") throw deliveryClosed();
   }
@@ -176,9 +177,9 @@ function prepareMessageWrites(db: DatabaseSync) {
     updateInbox:
       db.prepare(`update inbox set status = ?1, attempts = ?2, interruptions = ?3, next_attempt_at = ?4, last_error = ?5,
       is_unowned = case when stopped_by is null or ?1 = 'dead' then 0 else is_unowned end
-      where conversation_id = ?6 and (status not in ('dead', 'done') or ?1 = status)
+      where conversation_id = ?6 and round = ?7 and (status not in ('dead', 'done') or ?1 = status)
         and (status <> 'waiting' or ?1 in ('waiting', 'dead'))`),
-    deleteInbox: db.prepare("delete from inbox where conversation_id = ?"),
+    deleteInbox: db.prepare("delete from inbox where conversation_id = ? and round = ?"),
   };
 }
 
@@ -192,11 +193,11 @@ function prepareEventWrites(db: DatabaseSync) {
       db.prepare(`insert into process_event_deliveries (event_id, gateway_id, target, delivery_id,
       status, attempts, subscriber_id) values (?, ?, ?, ?, ?, ?, ?)`),
     subscribers: db.prepare("select id, callback_url from subscribers order by id"),
-    // What someone else has closed stays closed, except that it may turn out to have arrived.
+    // What someone else has closed stays closed, and what is tried again open, except that it may turn out to have arrived.
     updateDelivery:
       db.prepare(`update process_event_deliveries set status = ?1, attempts = ?2, interruptions = ?3,
       next_retry_at = ?4, last_error = ?5, delivered_at = ?6 where event_id = ?7 and gateway_id = ?8 and target = ?9
-      and (status in ('pending', 'claimed') or ?1 in (status, 'done'))`),
+      and (?1 = 'done' or round = ?10 and status in ('pending', 'claimed', ?1))`),
     insertFailure:
       db.prepare(`insert into failed_attempts (conversation_id, event_id, gateway, target, worker,
       attempt, error, failed_at, next_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)`),
@@ -213,7 +214,7 @@ const LOOKED_AT = 20;
 export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
   const ours = gatewayIds.join(", "); // SQLite takes "in ()" for the empty list
   const columns = `c.*, g.name as gateway, i.status, i.attempts, i.interruptions, i.next_attempt_at, i.last_error,
-      i.stopped_by, ${RUN_COLUMNS}`;
+      i.stopped_by, i.round, ${RUN_COLUMNS}`;
   const messages = `from inbox i join conversations c on c.id = i.conversation_id left join gateways g on g.id = c.gateway_id
       left join runs r on r.conversation_id = c.id
     where (c.gateway_id is null or c.gateway_id in (${ours})) and i.status in ('pending', 'claimed')`;

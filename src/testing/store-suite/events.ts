@@ -57,7 +57,7 @@ export function testEvents(setUp: SetUp): void {
       { ...rest, id: failed?.eventId, kind: "failed", content: "no", deliveries: [two] },
     ]);
     const { channelId, threadTs, userId } = message;
-    const thread = { ...rest, originGateway: "a", channelId, threadTs, userId };
+    const thread = { ...rest, round: 0, originGateway: "a", channelId, threadTs, userId };
     expect((await openWork(ownership)).deliveries).toEqual([
       { ...one, ...thread, kind: "progress", content: "half" },
       { ...two, ...thread, kind: "failed", content: "no" },

@@ -20,6 +20,7 @@ export function testAccepting(setUp: SetUp): void {
       nextAttemptAt: null,
       lastError: null,
       stoppedBy: null,
+      round: 0,
     };
     expect(isDuplicate).toBe(false);
     expect(await store.conversation(conversationId)).toEqual(stored);
@@ -133,13 +134,19 @@ export function testChanging(setUp: SetUp): void {
     });
 
     await ownership.record({ shard: 0, message: failed });
-    expect(await store.conversation(conversationId)).toEqual({ ...message, ...failed, stoppedBy: null });
+    expect(await store.conversation(conversationId)).toEqual({
+      ...message,
+      ...failed,
+      stoppedBy: null,
+      round: 0,
+    });
 
     await ownership.record({ shard: 0, message: aChange(conversationId, { attempts: 3 }) });
     expect(await store.conversation(conversationId)).toEqual({
       ...message,
       ...aChange(conversationId, { attempts: 3 }),
       stoppedBy: null,
+      round: 0,
     });
   });
 

@@ -166,6 +166,7 @@ export function testUnowned(setUp: SetUp): void {
       nextAttemptAt: null,
       lastError: null,
       stoppedBy: null,
+      round: 0,
     };
     expect(await ownership.takeUnowned(10)).toEqual([{ ...message, ...pending, conversationId }]);
     expect(await ownership.takeUnowned(10)).toEqual([]);

@@ -103,7 +103,12 @@ async function expectStored(texts: Texts, { store, ownership }: { store: Store; 
     delivery: aDeliveryChange(eventId, { target, lastError: deliveryError }),
   });
 
-  expect(await store.conversation(conversationId)).toEqual({ ...message, ...failed, stoppedBy: null });
+  expect(await store.conversation(conversationId)).toEqual({
+    ...message,
+    ...failed,
+    stoppedBy: null,
+    round: 0,
+  });
   const [delivery] = await ownership.openDeliveries({ after: eventId - 1, limit: 1 });
   const { channelId, threadTs, userId } = ofMessage;
   expect(delivery).toMatchObject({
