@@ -27,6 +27,9 @@ export interface LogOptions {
   atLeast?: LogLevel;
 }
 
+/** The parts that `[log.levels]` may name, beside the gateways. */
+export const LOG_PARTS: readonly string[] = ["core", "http", "workflow", "scheduler"];
+
 const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 
 export function createLog({ io, config, isJson, atLeast = "debug" }: LogOptions): CommandLog {

@@ -13,7 +13,7 @@ import { TUI_GATEWAY } from "../gateways/tui/index.ts";
 import type { RunningServer } from "../server/index.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
 import { HouseKeeping } from "./house-keeping.ts";
-import { partLog } from "./log.ts";
+import { LOG_PARTS, partLog } from "./log.ts";
 import { configuredWebhook, startHttp } from "./start-http.ts";
 import { ownerName, prepareLoop, runLoop } from "./start-loop.ts";
 import { configuredScheduler } from "./start-scheduler.ts";
@@ -64,7 +64,7 @@ export async function startAgent(options: {
     });
     server = listening;
     const { ended: loopEnded } = await runLoop(prepared);
-    warnOfUnknownGateways({ config, log, loop });
+    warnOfUnknownNames({ config, log, loop });
     scheduler.start();
     retention.start();
     houseKeeping.start();
@@ -95,12 +95,16 @@ async function stop(server: RunningServer, loop: SensoriumLoop): Promise<void> {
   await loop.stop();
 }
 
-/** A slip there leaves a gateway open that was meant to be closed. */
-function warnOfUnknownGateways(options: { config: Config; log: Logger; loop: SensoriumLoop }): void {
+/** A slip in `[access]` leaves a gateway open that was meant to be closed, one in `[log.levels]` changes nothing. */
+function warnOfUnknownNames(options: { config: Config; log: Logger; loop: SensoriumLoop }): void {
   const { config, log, loop } = options;
-  const known = new Set([...loop.health().gateways.map(({ name }) => name), TUI_GATEWAY]);
+  const gateways = [...loop.health().gateways.map(({ name }) => name), TUI_GATEWAY];
   const { listedGateways, openGateways } = config.access;
   for (const gateway of [...listedGateways, ...openGateways]) {
-    if (!known.has(gateway)) log.warn({ gateway }, "[access] names a gateway that does not run here");
+    if (!gateways.includes(gateway)) log.warn({ gateway }, "[access] names a gateway that does not run here");
+  }
+  const parts = [...LOG_PARTS, ...gateways];
+  for (const part of Object.keys(config.log.levels)) {
+    if (!parts.includes(part)) log.warn({ part, parts }, "[log.levels] names a part that is not there");
   }
 }

@@ -317,6 +317,18 @@ test("no text at all makes it throw, and each mistake is a sentence", async () =
   );
 });
 
+test.for([undefined, null, "fine", true])(
+  "a schema that answers %s is its worker's mistake, for good",
+  async (answer) => {
+    const broken = { "~standard": { version: 1, vendor: "mine", validate: () => answer } };
+
+    await expect(parseArguments("x", broken as never)).rejects.toMatchObject({
+      retry: "never",
+      message: expect.stringContaining("not { value } or { issues }"),
+    });
+  },
+);
+
 // A cost that grows with the square of the length would take minutes here, and the test would time out.
 test("a long text costs its length, whatever it is made of", async () => {
   for (const bit of ["a=1 ", "--x ", "word ", "dept=1 ", "rep=1 ", "pr=1 ", "[", '"a” ', "--no-x "]) {

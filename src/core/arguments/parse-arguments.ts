@@ -6,6 +6,8 @@
  * ones are served first, a list takes what is left over. A text marked `x-rest`, or one that is the only property,
  * takes the rest as it stands; in it, keys that the schema does not have are words like any other.
  */
+import { WorkerError } from "../errors.ts";
+import { named } from "../named.ts";
 import { type Argument, type ArgumentShape, argumentShape } from "./argument-shape.ts";
 import { type Converted, convert, type Written } from "./convert.ts";
 import { type Given, readOptions } from "./options.ts";
@@ -28,12 +30,25 @@ export async function parseArguments<Schema extends StandardSchema>(
   const problems = new Problems(shape);
   const given = readOptions({ source: text, words: split.words }, { shape, problems });
   const input = inputOf(given, { shape, problems });
-  const result = await schema["~standard"].validate(Object.fromEntries(input));
+  const result = await validated(schema, Object.fromEntries(input));
 
   if (result.issues !== undefined) addIssues(result.issues, { shape, input, given, problems });
   if (problems.list.length > 0) return { ok: false, problems: problems.list };
   if (result.issues !== undefined) return { ok: false, problems: ["These arguments do not fit together"] };
   return { ok: true, value: result.value as OutputOf<Schema> };
+}
+
+/** One that has no answer is its worker's mistake: another attempt would meet the same. */
+async function validated<Schema extends StandardSchema>(schema: Schema, value: unknown) {
+  const result = await schema["~standard"].validate(value);
+  if (typeof result === "object" && result !== null) return result;
+  throw new WorkerError(
+    `The args of this worker have answered ${named(result)}, not { value } or { issues }`,
+    {
+      retry: "never",
+      hint: "Mend validate() of the schema; it follows Standard Schema",
+    },
+  );
 }
 
 /** What the schema is to validate. A map, so that a key `__proto__` becomes one like any other. */
