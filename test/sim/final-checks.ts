@@ -34,7 +34,12 @@ function checkMessage(tables: MemoryTables, ended: EndedMessage): void {
   const name = `${plan.key} (message ${id})`;
   if (status !== "done" && status !== "dead") witness.violated(`${name} has not ended: it is ${status}`);
   const ends = tables.ends.get(id) ?? 0;
-  if (ends !== 1) witness.violated(`${name} has ended ${ends} times`);
+  // Once in each of its rounds.
+  const { asked = 0, told = 0 } = witness.retries.get(id) ?? {};
+  if (ends < 1 + told || ends > 1 + asked)
+    witness.violated(`${name} has ended ${ends} times, and was retried ${told} to ${asked} times`);
+  if (ends > 1 && !(witness.triedAgain.has(id) || witness.mayBeStopped.has(id)))
+    witness.violated(`${name} was retried, and has ended again without an attempt: it is ${status}`);
   if (plan.run) checkRunMessage(tables, ended);
   else if (plan.isPlain) checkPlainMessage(tables, ended);
   else checkWork(tables, { ...ended, name });
@@ -45,7 +50,15 @@ function checkWork(
   { plan, id, scenario, witness, status, lastError, name }: EndedMessage & { name: string },
 ): void {
   const events = [...tables.events.values()].filter(({ conversationId }) => conversationId === id);
-  const texts = events.map(({ content }) => content);
+  const isWord = (text: string) => text.startsWith("I could not do this");
+  // Where it was retried, its asker was told each time that it was dead; once, of two times within a millisecond.
+  const told = events.filter(({ content }) => isWord(content)).length;
+  let words = Math.min((tables.ends.get(id) ?? 1) - 1, status === "dead" ? told - 1 : told);
+  const texts = events.flatMap(({ content }) => {
+    const isOfFormerRound = isWord(content) && words > 0;
+    words -= Number(isOfFormerRound);
+    return isOfFormerRound ? [] : [content];
+  });
   if (texts.some((text) => text.startsWith("Stopped by "))) {
     checkStopped(name, { plan, id, status, texts, witness });
     return;
@@ -62,7 +75,6 @@ function checkWork(
   }
   if (!mayBeDead(plan, { lastError: lastError ?? "", scenario }))
     witness.violated(`${name} is dead: ${lastError}`);
-  const isWord = (text: string) => text.startsWith("I could not do this");
   const rest = texts.filter((text) => !isWord(text));
   if (rest.length !== texts.length - 1) witness.violated(`${name} is dead, and nobody was told: [${texts}]`);
   if (rest.some((text) => !progress.includes(text)))
@@ -106,6 +118,9 @@ function checkDeliveries(tables: MemoryTables, witness: Witness): void {
       witness.violated(`${name} has ${deliveries.length} deliveries`);
     for (const { status, deliveredAt, deliveryId, lastError } of deliveries) {
       if (status !== "done" && status !== "dead") witness.violated(`${name} is not delivered: ${status}`);
+      const { told = 0 } = witness.retries.get(deliveryId) ?? {};
+      if (status === "dead" && told > 0 && !witness.triedAgain.has(deliveryId))
+        witness.violated(`${name} was retried, and nobody has tried it again: ${lastError}`);
       if (status === "done" && deliveredAt !== null && !witness.arrivals.has(deliveryId))
         witness.violated(`${name} counts as delivered and has not arrived`);
       if (

@@ -87,7 +87,6 @@ function reopen(tables: MemoryTables, id: number): boolean {
   const round = nextRound(tables, id);
   if (row) tables.update(row, { ...anew, stoppedBy: null, isUnowned: true, round });
   else tables.inbox.set(id, { ...anew, lastError: null, stoppedBy: null, round, isUnowned: true, by: "" });
-  tables.ends.delete(id);
   return true;
 }
 

@@ -253,7 +253,6 @@ function retry(tables: MemoryTables, { conversationId, delivery }: DeadLetter): 
   if (row?.status !== "dead") return false;
   const round = nextRound(tables, conversationId);
   tables.update(row, { ...anew, nextAttemptAt: null, isUnowned: true, stoppedBy: null, round });
-  tables.ends.delete(conversationId);
   return true;
 }
 

@@ -63,7 +63,7 @@ export class MemoryTables {
   readonly runs = new Map<number, MemoryRun>();
   /** Events that nobody has waited for yet, by their keys, as JSON. */
   readonly signals = new Map<string, string>();
-  /** How often a message became done or dead; a person's retry counts anew. */
+  /** How often a message became done or dead. */
   readonly ends = new Map<number, number>();
   /** The latest round of a run's message. */
   readonly lastRounds = new Map<number, number>();

@@ -210,4 +210,28 @@ export const MUTANTS: Mutant[] = [
     store: "postgres",
     maxSeeds: 100,
   },
+  {
+    name: "a message's end that is written twice ends one that was retried (SQLite)",
+    file: "store/sqlite/way.ts",
+    from: "and round = ?7 and",
+    to: "and ?7 = ?7 and",
+    store: "sqlite",
+    maxSeeds: 600,
+  },
+  {
+    name: "a delivery's end that is written twice ends one that was retried (SQLite)",
+    file: "store/sqlite/way.ts",
+    from: "or round = ?10 and status",
+    to: "or ?10 = ?10 and status",
+    store: "sqlite",
+    maxSeeds: 600,
+  },
+  {
+    name: "a message that is retried while its end is on the way is not taken",
+    file: "core/taking.ts",
+    from: "return entry !== undefined && entry.message.round >= round;",
+    to: "return entry !== undefined;",
+    store: "memory",
+    maxSeeds: 600,
+  },
 ];

@@ -76,7 +76,11 @@ export function openRealStore(options: RealStoreOptions): Store {
     conversation: (id) => read("conversation", (store) => store.conversation(id)),
     events: (id) => read("events", (store) => store.events(id)),
     deadLetters: (page) => read("dead letters", (store) => store.deadLetters(page)),
-    retryDeadLetter: (letter) => write("retry", (store) => store.retryDeadLetter(letter)),
+    async retryDeadLetter(letter) {
+      const isRetried = await write("retry", (store) => store.retryDeadLetter(letter));
+      options.wakes();
+      return isRetried;
+    },
     discardDeadLetter: (letter) => write("discard", (store) => store.discardDeadLetter(letter)),
     async close() {
       await owning;

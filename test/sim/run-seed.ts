@@ -9,6 +9,7 @@ import { OutsideWorld } from "./outside-world.ts";
 import { People } from "./people.ts";
 import { Platform } from "./platform.ts";
 import { createRandom, type Random } from "./random.ts";
+import { Retriers } from "./retriers.ts";
 import { checkRuns, waitsInVain } from "./run-checks.ts";
 import { createScenario, type Scenario } from "./scenario.ts";
 import { type Host, SimScheduler } from "./scheduler.ts";
@@ -84,6 +85,7 @@ class World {
   #db!: WorldDatabase;
   #platform!: Platform;
   #people!: People;
+  #retriers!: Retriers;
   #outsideWorld!: OutsideWorld;
   #isReal = false;
   #processCount = 0;
@@ -133,6 +135,7 @@ class World {
     const { db, outside } = { db: this.#db, outside: this.#outside };
     this.#platform = new Platform({ ...shared, plans: this.#plans, outside, store, isCalm });
     this.#people = new People({ ...shared, platform: this.#platform, db, outside, store });
+    this.#retriers = new Retriers({ ...shared, db, outside, store });
     this.#outsideWorld = new OutsideWorld({ ...shared, db, isCalm });
   }
 
@@ -331,7 +334,7 @@ class World {
   }
 
   async #isQuiet(): Promise<boolean> {
-    if (!(this.#platform.isQuiet && this.#people.isQuiet)) return false;
+    if (!(this.#platform.isQuiet && this.#people.isQuiet && this.#retriers.isQuiet)) return false;
     if (this.#isReal && this.#scheduler.pendingCount > 0 && this.#scheduler.steps % STEPS_PER_LOOK > 0)
       return false;
     return (await this.#openWork()) === "";

@@ -51,6 +51,8 @@ export interface Scenario {
   messages: MessagePlan[];
   /** Whether some of them start runs. */
   hasRuns: boolean;
+  /** Whether someone has dead letters tried again. */
+  hasRetries: boolean;
   tickProbability: number;
   /** Of each step: that a process is killed, frozen or stopped. */
   faultProbability: number;
@@ -69,6 +71,7 @@ export const DEFAULT_CHANNEL = "home";
 /** Sets the chances of the runs apart from the others. */
 const RUNS = 0x2f6e_2b1d;
 const RUN_LIMITS = 0x1b87_3593;
+const RETRIES = 0x7feb_352d;
 
 /** Of real time: a process on PostgreSQL whose sign of life is older counts as frozen. */
 const REAL_LEASE_MS = 3000;
@@ -98,6 +101,7 @@ export function createScenario(
       ...(kind === "postgres" ? { leaseMs: REAL_LEASE_MS } : {}),
     },
     ...{ messages, hasRuns: messages !== plain },
+    hasRetries: createRandom(seed ^ RETRIES).chance(0.5),
     tickProbability: random.pick([0, 0.005, 0.02, 0.1, 0.3]),
     faultProbability: random.chance(0.75) ? random.pick([0.002, 0.01, 0.03]) : 0,
     maxFaults: random.between(1, 6),

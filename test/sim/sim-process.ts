@@ -138,7 +138,10 @@ function worker(command: string, options: ProcessOptions & { process: SimProcess
           if (!signal.aborted) witness.attemptFailed(conversationId, attempt);
           throw new Error(FAILED);
         }
-        if (plan.ending === "refusal") throw new WorkerError(REFUSED, { retry: "never" });
+        if (plan.ending === "refusal") {
+          if (!signal.aborted) witness.attemptFailed(conversationId, attempt);
+          throw new WorkerError(REFUSED, { retry: "never" });
+        }
         if (plan.ending === "answer") await emit("completed", answerText(key));
       } finally {
         ends();

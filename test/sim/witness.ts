@@ -67,6 +67,12 @@ export class Witness {
   readonly stopped = new Map<number, number>();
   /** Messages that someone wanted ended, in whatever way. */
   readonly mayBeStopped = new Set<number>();
+  /** Called when an attempt has failed: at a message (its id), or at a delivery (its id). */
+  onFailure: (of: number | string) => void = NOTHING;
+  /** How often someone has had a letter retried, and how often he was told that it is. */
+  readonly retries = new Map<number | string, { asked: number; told: number }>();
+  /** The letters that have been tried again since they were retried. */
+  readonly triedAgain = new Set<number | string>();
   /** The number of the last attempt that has failed, by message or delivery. */
   readonly #failedAttempts = new Map<number | string, number>();
   /** By an event's text: when it was known to be stored, and to whom. */
@@ -115,6 +121,19 @@ export class Witness {
   /** An attempt at a message (its id) or at a delivery (its id) has failed, and not because it was cut off. */
   attemptFailed(of: number | string, attempt: number): void {
     this.#failedAttempts.set(of, attempt);
+    this.onFailure(of);
+  }
+
+  /** Someone is about to have a dead letter tried again. */
+  mayBeRetried(of: number | string): void {
+    const { asked = 0, told = 0 } = this.retries.get(of) ?? {};
+    this.retries.set(of, { asked: asked + 1, told });
+  }
+
+  /** Someone was told that it is tried again. */
+  retried(of: number | string): void {
+    const { asked = 1, told = 0 } = this.retries.get(of) ?? {};
+    this.retries.set(of, { asked, told: told + 1 });
   }
 
   /** The result tells that its worker works on no more, or may. */
@@ -125,6 +144,7 @@ export class Witness {
   ): Promise<() => void> {
     const { conversationId } = message;
     this.begun.add(conversationId);
+    this.#begins(conversationId);
     let ends: () => void = NOTHING;
     await this.#look((view) => {
       const row = view.tables.conversations.get(conversationId);
@@ -157,6 +177,7 @@ export class Witness {
 
   /** A further attempt at a delivery has begun: the gateway is asked whether it is there, or told to send. */
   async retryBegins(process: Watched, delivery: Delivery): Promise<void> {
+    this.#begins(delivery.id);
     if (this.#options.mayFallBehind || delivery.eventKind !== "progress") return;
     await this.#look((view) => {
       const lane = laneOf(delivery, view);
@@ -167,6 +188,7 @@ export class Witness {
 
   async sendBegins(process: Watched, delivery: Delivery): Promise<() => void> {
     let ends: () => void = NOTHING;
+    this.#begins(delivery.id);
     await this.#look((view) => {
       if (this.#isStale(process, view)) return;
       const lane = laneOf(delivery, view);
@@ -190,14 +212,16 @@ export class Witness {
         this.staleSends.add(delivery.id);
         this.#staleLanes.add(lane);
       }
-      if (isKnown && !mayRepeat && !this.staleSends.has(delivery.id))
+      const isRepeated = isKnown && !mayRepeat && !this.retries.has(delivery.id);
+      if (isRepeated && !this.staleSends.has(delivery.id))
         this.violated(`event ${delivery.eventId} arrived twice where the platform could be asked`);
       for (const [id, other] of this.arrivals) {
         if (other.lane !== lane) continue;
         if (other.eventId === delivery.eventId && id !== delivery.id)
           this.violated(`event ${delivery.eventId} arrived under two delivery ids`);
         const isEarlier = other.eventId > delivery.eventId && this.#areInOrder(view, [other, delivery]);
-        if (!isKnown && isEarlier && !this.#staleLanes.has(lane))
+        const isInOrder = !(this.#staleLanes.has(lane) || this.retries.has(delivery.id));
+        if (!isKnown && isEarlier && isInOrder)
           this.violated(`event ${delivery.eventId} arrived after event ${other.eventId} of its lane`);
       }
     });
@@ -257,12 +281,19 @@ export class Witness {
         this.violated(`${name} while event ${other.delivery.eventId} of its lane is sent`);
     for (const earlier of tables.deliveries.values()) {
       if (earlier.eventId >= delivery.eventId || !isOpen(earlier.status)) continue;
+      if (this.retries.has(earlier.deliveryId)) continue;
       if (laneOf(earlier, view) === lane && this.#areInOrder(view, [earlier, delivery]))
         this.violated(`${name} while event ${earlier.eventId} of its lane is ${earlier.status}`);
     }
   }
 
+  #begins(of: number | string): void {
+    if (this.retries.has(of)) this.triedAgain.add(of);
+  }
+
+  /** What a person has tried again is counted anew. */
   #checkIsLater(of: number | string, { name, attempt }: { name: string; attempt: number }): void {
+    if (this.retries.has(of)) return;
     const failed = this.#failedAttempts.get(of) ?? 0;
     if (attempt <= failed) this.violated(`${name}, attempt ${attempt}, after attempt ${failed} had failed`);
   }

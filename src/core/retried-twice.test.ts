@@ -1,0 +1,66 @@
+/**
+ * An end that is written twice, because its connection broke when it was stored, and that a person has had tried again
+ * in between: the second writing changes nothing, and what was retried is attempted.
+ */
+import { describe, expect, test } from "vitest";
+import { aWorker, echoWorker } from "../testing/builders.ts";
+import { databaseKinds } from "../testing/databases.ts";
+import { type FakeGateway, fakeGateway } from "../testing/fake-gateway.ts";
+import { startInterferedLoop } from "../testing/interfered-loop.ts";
+import type { TestEnd } from "../testing/temporary-folder.ts";
+import { DeliveryError, RobsonError, WorkerError } from "./errors.ts";
+import type { Change } from "./store.ts";
+import type { Worker } from "./worker.ts";
+
+const PATIENTLY = { timeout: 20_000, interval: 10 };
+
+describe.each(databaseKinds)("what is retried on $name while its end is written twice", ({ create }) => {
+  async function start(t: TestEnd, { worker, gateway }: { worker: Worker; gateway: FakeGateway }) {
+    let ends = 0;
+    const running = await startInterferedLoop(t, {
+      ...{ location: await create(t), gateways: [gateway], workers: [worker] },
+      interfere: (ownership) => ({
+        record: async (change: Change) => {
+          const isEnd = change.message?.status === "dead" || change.delivery?.status === "dead";
+          ends += Number(isEnd);
+          const events = await ownership.record(change);
+          if (!isEnd || ends > 1) return events;
+          const [letter] = await running.store.deadLetters({ limit: 1 });
+          expect(letter && (await running.store.retryDeadLetter(letter))).toBe(true);
+          throw new RobsonError("STORE_UNAVAILABLE", "The line was cut", { hint: "Wait" });
+        },
+      }),
+    });
+    await gateway.say(worker === echoWorker ? "/echo go" : "go");
+    // Not as long as it takes until all is looked at again.
+    const texts = async () => {
+      await running.clock.advance(20);
+      return gateway.texts();
+    };
+    return { ...running, texts, ends: () => ends };
+  }
+
+  test("a dead letter is handled again", async (t) => {
+    let attempts = 0;
+    const worker = aWorker(async (_message, _args, { emit }) => {
+      attempts += 1;
+      if (attempts === 1) throw new WorkerError("no luck", { retry: "never" });
+      await emit("completed", "now it is");
+    });
+    const running = await start(t, { worker, gateway: fakeGateway() });
+
+    await expect.poll(running.texts, PATIENTLY).toContain("completed: now it is");
+    expect(running.ends()).toBe(2);
+    expect(await running.store.deadLetters({ limit: 1 })).toEqual([]);
+  });
+
+  test("a dead delivery is sent again", async (t) => {
+    const failWith = () => new DeliveryError("no luck", { retry: "never" });
+    const gateway = fakeGateway({ failures: 1, failWith });
+    const running = await start(t, { worker: echoWorker, gateway });
+
+    await expect.poll(running.texts, PATIENTLY).toEqual(["completed: go"]);
+    expect(running.ends()).toBe(2);
+    expect(await running.store.deadLetters({ limit: 1 })).toEqual([]);
+  });
+});

@@ -1,0 +1,101 @@
+/**
+ * Those who have dead letters tried again, messages and deliveries, as soon as they see one: perhaps before the process
+ * that has made it one knows that this is stored. Each letter once; who is not told what came of it asks again.
+ */
+import type { DeadLetter, Store } from "../../src/core/store.ts";
+import type { MemoryTables } from "./memory-tables.ts";
+import { createRandom, type Random } from "./random.ts";
+import { keyOf, type Scenario } from "./scenario.ts";
+import type { Host, SimScheduler } from "./scheduler.ts";
+import type { Witness } from "./witness.ts";
+import type { WorldDatabase } from "./world-database.ts";
+
+export interface RetriersOptions {
+  scenario: Scenario;
+  scheduler: SimScheduler;
+  witness: Witness;
+  db: Pick<WorldDatabase, "look">;
+  outside: Host;
+  /** Of a process that is no owner. */
+  store: Store;
+}
+
+/** How often one looks for a letter whose attempt has failed, and how long apart at most. */
+const LOOKS = 8;
+const MAX_LOOK_MS = 150;
+const ASK_AGAIN_MS = 500;
+const CHANCES = 0x51ed_270b;
+
+export class Retriers {
+  readonly #options: RetriersOptions;
+  readonly #random: Random;
+  readonly #seen = new Set<number | string>();
+  #busy = 0;
+
+  constructor(options: RetriersOptions) {
+    this.#options = options;
+    this.#random = createRandom(options.scenario.seed ^ CHANCES);
+    if (options.scenario.hasRetries) options.witness.onFailure = (of) => this.#lookFor(of, LOOKS);
+  }
+
+  get isQuiet(): boolean {
+    return this.#busy === 0;
+  }
+
+  #lookFor(of: number | string, looks: number): void {
+    if (looks === 0 || this.#seen.has(of)) return;
+    const longest = this.#random.pick([1, MAX_LOOK_MS / 10, MAX_LOOK_MS]);
+    this.#after(this.#random.between(1, longest), () => {
+      this.#busy += 1;
+      void this.#options.db.look(({ tables }) => {
+        this.#busy -= 1;
+        const letter = this.#letterOf(tables, of);
+        if (!letter) return this.#lookFor(of, looks - 1);
+        if (this.#seen.has(of)) return;
+        this.#seen.add(of);
+        this.#retry(letter, of);
+      });
+    });
+  }
+
+  /** A run has more to it than a message: those are not theirs. */
+  #letterOf(tables: MemoryTables, of: number | string): DeadLetter | undefined {
+    const rest = { attempts: 0, lastError: "", createdAt: 0 };
+    if (typeof of === "number") {
+      const { content = "", gateway = null } = tables.conversations.get(of) ?? {};
+      const plan = this.#options.scenario.messages.find(({ key }) => key === keyOf(content));
+      if (plan?.run || plan?.isPlain || tables.inbox.get(of)?.status !== "dead") return undefined;
+      return { ...rest, conversationId: of, gateway };
+    }
+    const row = [...tables.deliveries.values()].find(({ deliveryId }) => deliveryId === of);
+    if (row?.status !== "dead") return undefined;
+    const { eventId, gateway, target } = row;
+    const { conversationId = 0 } = tables.events.get(eventId) ?? {};
+    return { ...rest, conversationId, gateway, delivery: { eventId, gateway, target } };
+  }
+
+  #retry(letter: DeadLetter, of: number | string): void {
+    const { store, witness } = this.#options;
+    this.#busy += 1;
+    witness.mayBeRetried(of);
+    store.retryDeadLetter(letter).then(
+      (isRetried) => {
+        this.#busy -= 1;
+        if (isRetried) witness.retried(of);
+      },
+      () => {
+        this.#busy -= 1;
+        this.#after(ASK_AGAIN_MS, () => this.#retry(letter, of));
+      },
+    );
+  }
+
+  #after(waitMs: number, happens: () => void): void {
+    const { scheduler, outside } = this.#options;
+    this.#busy += 1;
+    scheduler.after(outside, waitMs, () => {
+      this.#busy -= 1;
+      happens();
+    });
+  }
+}
