@@ -41,6 +41,7 @@ async function aChat(t: TestEnd, location: string, limits: Partial<Limits> = {})
   };
   workers.push(...operatorWorkers({ ...options, operators: ["fake:boss"], localGateways: ["cli"], clock }));
   const loop = await startTestLoop(t, { location, clock, gateways: [gateway], workers, limits });
+  await loop.idle(); // before that, a memory that is half full has nothing read
   const ask = async (content: string, more: { userId?: string; threadTs?: string } = {}) => {
     const before = gateway.sent.length;
     const { conversationId } = await gateway.say(content, more);
