@@ -200,9 +200,9 @@ class World {
     while (this.#processes.size > 0 && this.#scheduler.now() < until && (await this.#step()));
     for (const { host } of this.#processes) this.#witness.violated(`${host.name} does not stop`);
     // One that died while it joined is a member until its lease is over, which on a real database takes real time.
-    await this.#db.look(({ memberCount, isValid }) => {
-      const isLeft = stopping.some(({ epoch }) => epoch !== undefined && isValid(epoch));
-      if (memberCount > 0 && isLeft && this.#witness.violations.length === 0)
+    await this.#db.look((view) => {
+      const isLeft = stopping.some(({ epoch }) => epoch !== undefined && view.isValid(epoch));
+      if (view.memberCount > 0 && isLeft && this.#witness.violations.length === 0)
         this.#witness.violated("a process that has stopped is still a member");
     });
   }
