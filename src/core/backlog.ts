@@ -30,8 +30,8 @@ const PAGE_SIZE = 500;
 
 export type Admission = "live" | "behind";
 
-/** The reading of all open rows, page by page, since the part has fallen behind for the last time. */
-class Round {
+/** One reading of all open rows, page by page: the one since the part has fallen behind for the last time. */
+class Pass {
   /** All rows up to this id have been read. */
   cursor = 0;
   /** Whether a page has been asked for. */
@@ -54,7 +54,7 @@ export class Backlog<Row> {
   readonly #options: BacklogOptions<Row>;
   readonly #underWay = { live: 0, behind: 0 };
   #state: Admission = "behind";
-  #round = new Round();
+  #pass = new Pass();
   #page: Page<Row> | undefined;
   /** Set while new writes wait for the change to live. */
   #gate: PromiseWithResolvers<void> | undefined;
@@ -115,14 +115,14 @@ export class Backlog<Row> {
 
   /** A row was stored while behind: the reading will come to it, unless it has passed its id already. */
   stored(row: Row): void {
-    if (this.#state === "live" || this.#options.idOf(row) <= this.#round.cursor) this.#options.load(row);
+    if (this.#state === "live" || this.#options.idOf(row) <= this.#pass.cursor) this.#options.load(row);
     else this.#page?.stored.push(row);
   }
 
   /** The open work has to be read (again), and no page that was asked for before is believed. Rows in memory stay there. */
   fallBehind(): void {
     this.#state = "behind";
-    this.#round = new Round();
+    this.#pass = new Pass();
     this.catchUp();
   }
 
@@ -131,7 +131,7 @@ export class Backlog<Row> {
    * calls, it would never come there where it takes longer than they are apart.
    */
   readAgain(): void {
-    if (this.#reading) this.#round.isDueAgain = this.#round.hasBegun;
+    if (this.#reading) this.#pass.isDueAgain = this.#pass.hasBegun;
     else this.fallBehind();
   }
 
@@ -151,7 +151,7 @@ export class Backlog<Row> {
    * is just passing it; a reading that has yet to come to it goes on.
    */
   missed(id: number): void {
-    if (this.#state === "live" || id <= this.#round.cursor) this.fallBehind();
+    if (this.#state === "live" || id <= this.#pass.cursor) this.fallBehind();
     else this.#page?.missed.push(id);
   }
 
@@ -174,13 +174,13 @@ export class Backlog<Row> {
   catchUp(): void {
     if (this.#reading) this.#isRoomFreed = true;
     if (this.#state === "live" || this.#reading || this.#isStopped) return;
-    let seen = this.#round;
-    this.#reading = this.#readOn((round) => {
-      seen = round;
+    let seen = this.#pass;
+    this.#reading = this.#readOn((pass) => {
+      seen = pass;
     }).finally(() => {
       this.#reading = undefined;
       // It fell behind anew in the very moment of becoming live, or found no room just before there was some.
-      if (seen !== this.#round || this.#isRoomFreed) this.catchUp();
+      if (seen !== this.#pass || this.#isRoomFreed) this.catchUp();
       else this.#tellReached(Number.POSITIVE_INFINITY);
     });
   }
@@ -193,11 +193,11 @@ export class Backlog<Row> {
     this.#quietCallbacks.splice(0).forEach((callback) => void callback());
   }
 
-  async #readOn(onRound: (round: Round) => void): Promise<void> {
+  async #readOn(onPass: (pass: Pass) => void): Promise<void> {
     // Rows under way are in memory before their ids are known: reading now would load them twice.
     await this.#quiet("live");
     while (!this.#isStopped && this.#hasRoom()) {
-      onRound(this.#round);
+      onPass(this.#pass);
       const isAtEnd = await this.#readPage();
       if (isAtEnd === undefined) return;
       if (isAtEnd && this.#gate) return this.#becomeLive();
@@ -217,15 +217,15 @@ export class Backlog<Row> {
 
   /** Whether it was the last one; undefined: given up. */
   async #readPage(): Promise<boolean | undefined> {
-    const round = this.#round;
-    round.hasBegun = true;
+    const pass = this.#pass;
+    pass.hasBegun = true;
     const page = new Page<Row>();
     this.#page = page;
     try {
-      const rows = await this.#options.read({ after: round.cursor, limit: PAGE_SIZE });
+      const rows = await this.#options.read({ after: pass.cursor, limit: PAGE_SIZE });
       this.#failedReads = 0;
       if (this.#isStopped) return undefined;
-      return this.#round === round && this.#takeIn(rows, { page, round });
+      return this.#pass === pass && this.#takeIn(rows, { page, pass });
     } catch (error) {
       this.#openGate();
       this.#failedReads += 1;
@@ -239,7 +239,7 @@ export class Backlog<Row> {
   }
 
   /** Whether there are no more. */
-  #takeIn(rows: Row[], { page, round }: { page: Page<Row>; round: Round }): boolean {
+  #takeIn(rows: Row[], { page, pass }: { page: Page<Row>; pass: Pass }): boolean {
     const { idOf, keyOf, load } = this.#options;
     const ids = new Set(rows.map(idOf));
     const last = Math.max(...ids);
@@ -249,10 +249,10 @@ export class Backlog<Row> {
       return false;
     }
     for (const row of rows) if (!page.ended.has(keyOf(row))) load(row);
-    round.cursor = Math.max(round.cursor, last);
+    pass.cursor = Math.max(pass.cursor, last);
     for (const row of page.stored.splice(0)) this.stored(row);
-    this.#tellReached(round.cursor);
-    return ids.size < PAGE_SIZE && this.#round === round;
+    this.#tellReached(pass.cursor);
+    return ids.size < PAGE_SIZE && this.#pass === pass;
   }
 
   #becomeLive(): void {
@@ -260,7 +260,7 @@ export class Backlog<Row> {
     this.#openGate();
     this.#options.onLive();
     this.#tellReached(Number.POSITIVE_INFINITY);
-    if (this.#round.isDueAgain) this.fallBehind();
+    if (this.#pass.isDueAgain) this.fallBehind();
   }
 
   #tellReached(cursor: number): void {
@@ -271,7 +271,7 @@ export class Backlog<Row> {
   }
 
   #hasRead(id: number): boolean {
-    return this.#state === "live" || this.#isStopped || this.#round.cursor >= id;
+    return this.#state === "live" || this.#isStopped || this.#pass.cursor >= id;
   }
 
   #openGate(): void {
