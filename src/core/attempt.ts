@@ -279,26 +279,27 @@ export class Attempt {
 
 function whyRefused(
   { kind, content, count }: { kind: unknown; content: unknown; count: number },
-  limits: Limits,
+  { maxEventsPerMessage }: Limits,
 ): RobsonError | undefined {
-  const refusal = (message: string, hint: string) => new WorkerError(message, { retry: "never", hint });
-  if (!EVENT_KINDS.some((known) => known === kind)) {
-    return refusal(
-      `Cannot emit an event of kind "${String(kind)}"`,
-      `The kinds are ${EVENT_KINDS.join(", ")}`,
-    );
-  }
+  if (!KINDS.includes(kind))
+    return refusal(`an event of kind "${String(kind)}"`, `The kinds are ${EVENT_KINDS.join(", ")}`);
   if (typeof content !== "string") {
     return refusal(
-      `Cannot emit an event whose content is ${named(content)}, not text`,
+      `an event whose content is ${named(content)}, not text`,
       'Pass a text, as in emit("completed", "Done")',
     );
   }
-  if (count < limits.maxEventsPerMessage) return undefined;
+  if (count < maxEventsPerMessage) return undefined;
   return refusal(
-    `Cannot emit more than ${limits.maxEventsPerMessage} events for one message`,
+    `more than ${maxEventsPerMessage} events for one message`,
     "Report less often, or raise limits.max_events_per_message in robson.toml",
   );
+}
+
+const KINDS: readonly unknown[] = EVENT_KINDS;
+
+function refusal(what: string, hint: string): WorkerError {
+  return new WorkerError(`Cannot emit ${what}`, { retry: "never", hint });
 }
 
 /** What an emit gets that is stored with the message's end. */

@@ -194,6 +194,16 @@ function toFailure(
 function toChange(delivery: StoredDelivery): DeliveryChange {
   const { eventId, gateway, target, status, attempts, interruptions, nextRetryAt } = delivery;
   const { lastError, deliveredAt, round } = delivery;
-  const stands = { status, attempts, interruptions, nextRetryAt, lastError, deliveredAt };
-  return { eventId, gateway, target, ...stands, round };
+  return {
+    eventId,
+    gateway,
+    target,
+    status,
+    attempts,
+    interruptions,
+    nextRetryAt,
+    lastError,
+    deliveredAt,
+    round,
+  };
 }
