@@ -1,18 +1,72 @@
 /**
- * An end that is written twice, because its connection broke when it was stored, and that a person has had tried again
- * in between: the second writing changes nothing, and what was retried is attempted.
+ * What a person has tried again while its end is on the way to its loop, or is written twice because its connection broke
+ * when it was stored: it is attempted again, and does not lie until the next start.
  */
 import { describe, expect, test } from "vitest";
 import { aWorker, echoWorker } from "../testing/builders.ts";
 import { databaseKinds } from "../testing/databases.ts";
 import { type FakeGateway, fakeGateway } from "../testing/fake-gateway.ts";
-import { startInterferedLoop } from "../testing/interfered-loop.ts";
+import { startInterferedLoop, startLateLoop } from "../testing/interfered-loop.ts";
 import type { TestEnd } from "../testing/temporary-folder.ts";
 import { DeliveryError, RobsonError, WorkerError } from "./errors.ts";
 import type { Change } from "./store.ts";
 import type { Worker } from "./worker.ts";
 
 const PATIENTLY = { timeout: 20_000, interval: 10 };
+
+/** Fails for good at its first attempt, and then never again. */
+function luckyLater(): Worker {
+  let attempts = 0;
+  return aWorker(async (_message, _args, { emit }) => {
+    attempts += 1;
+    if (attempts === 1) throw new WorkerError("no luck", { retry: "never" });
+    await emit("completed", "now it is");
+  });
+}
+
+describe.each(databaseKinds)("tried again on $name before its end is known", ({ create }) => {
+  /** A loop in which `retry` is done, and taken, when the first end is stored and the loop does not know of it. */
+  async function start(
+    t: TestEnd,
+    { worker, retry }: { worker: Worker; retry(id: number): Promise<boolean> },
+  ) {
+    const gateway = fakeGateway();
+    const running = await startLateLoop(t, {
+      ...{ location: await create(t), gateways: [gateway], workers: [worker], statuses: ["dead", "done"] },
+      meanwhile: async (id) => {
+        expect(await retry(id)).toBe(true);
+        await expect.poll(() => running.takings(), PATIENTLY).toBe(1);
+      },
+    });
+    return { ...running, gateway };
+  }
+
+  test("a dead letter is handled again", async (t) => {
+    const worker = luckyLater();
+    const running = await start(t, {
+      worker,
+      retry: async () => {
+        const [letter] = await running.store.deadLetters({ limit: 1 });
+        return letter !== undefined && running.store.retryDeadLetter(letter);
+      },
+    });
+    await running.gateway.say("go");
+
+    await expect.poll(() => running.gateway.texts().at(-1), PATIENTLY).toBe("completed: now it is");
+  });
+
+  test("a run that has failed goes on", async (t) => {
+    const worker = aWorker(
+      async (_message, _args, { emit, round }) =>
+        emit(round === 1 ? "failed" : "completed", `round ${round}`),
+      { name: "long", command: "/long", run: {} },
+    );
+    const running = await start(t, { worker, retry: (id) => running.store.runs.reopen(id) });
+    await running.gateway.say("/long");
+
+    await expect.poll(() => running.gateway.texts().at(-1), PATIENTLY).toBe("completed: round 2");
+  });
+});
 
 describe.each(databaseKinds)("what is retried on $name while its end is written twice", ({ create }) => {
   async function start(t: TestEnd, { worker, gateway }: { worker: Worker; gateway: FakeGateway }) {
@@ -41,12 +95,7 @@ describe.each(databaseKinds)("what is retried on $name while its end is written 
   }
 
   test("a dead letter is handled again", async (t) => {
-    let attempts = 0;
-    const worker = aWorker(async (_message, _args, { emit }) => {
-      attempts += 1;
-      if (attempts === 1) throw new WorkerError("no luck", { retry: "never" });
-      await emit("completed", "now it is");
-    });
+    const worker = luckyLater();
     const running = await start(t, { worker, gateway: fakeGateway() });
 
     await expect.poll(running.texts, PATIENTLY).toContain("completed: now it is");
