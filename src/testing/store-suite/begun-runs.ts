@@ -21,6 +21,7 @@ export const run = {
   round: 1,
 };
 
+/** A message whose run has begun. */
 export async function begun(
   ownership: Ownership,
   { lane = null, ...message }: { lane?: string | null; gateway?: string; createdAt?: number } = {},
@@ -30,12 +31,14 @@ export async function begun(
   return conversationId;
 }
 
+/** The run waits, as its owner stores it: its attempts are counted anew. */
 export async function waits(
   ownership: Ownership,
   conversationId: number,
   decisions: NewDecision[],
 ): Promise<void> {
-  const message = aChange(conversationId, { status: "waiting", nextAttemptAt: decisions[0]?.dueAt ?? null });
+  const dueAt = decisions[0]?.dueAt ?? null;
+  const message = aChange(conversationId, { status: "waiting", attempts: 0, nextAttemptAt: dueAt });
   const status = { value: "waiting", reason: null, at: 3000 } as const;
   await ownership.record({ shard: 0, message, run: { conversationId, decisions, status } });
 }

@@ -1,8 +1,8 @@
 /** The suite's part about runs: what their owner writes is whole, fenced and safe to repeat; what others say wakes it. */
 import { describe, expect, test } from "vitest";
-import type { NewDecision, NewRun, RunChange } from "../../core/run-store.ts";
+import type { NewRun, RunChange } from "../../core/run-store.ts";
 import type { Ownership } from "../../core/store.ts";
-import { QUESTION, run } from "./begun-runs.ts";
+import { begun, QUESTION, run, waits } from "./begun-runs.ts";
 import { expectWake } from "./ownership.ts";
 import {
   aChange,
@@ -18,25 +18,6 @@ import {
 
 function aRun(more: Partial<NewRun> = {}): NonNullable<RunChange["begin"]> {
   return { ...run, ...more };
-}
-
-function aQuestion(more: Partial<NewDecision> = {}): NewDecision {
-  return { ...QUESTION, ...more };
-}
-
-/** A message whose run has begun. */
-async function begun(ownership: Ownership, more: Partial<NewRun> = {}): Promise<number> {
-  const { conversationId } = await accepted(ownership);
-  await ownership.record({ shard: 0, run: { conversationId, begin: aRun(more) } });
-  return conversationId;
-}
-
-/** The run waits, as its owner stores it. */
-async function waits(ownership: Ownership, conversationId: number, decisions = [aQuestion()]): Promise<void> {
-  const dueAt = decisions[0]?.dueAt ?? null;
-  const message = aChange(conversationId, { status: "waiting", attempts: 0, nextAttemptAt: dueAt });
-  const status = { value: "waiting", reason: null, at: 3000 } as const;
-  await ownership.record({ shard: 0, message, run: { conversationId, decisions, status } });
 }
 
 async function ends(ownership: Ownership, conversationId: number): Promise<void> {
@@ -205,7 +186,7 @@ function testWaiting(setUp: SetUp): void {
     const { store, own, openAnother } = await setUp();
     const ownership = await own();
     const conversationId = await begun(ownership);
-    await waits(ownership, conversationId);
+    await waits(ownership, conversationId, [QUESTION]);
     expect((await openWork(ownership)).messages).toEqual([]);
     expect(await store.conversation(conversationId)).toMatchObject({ status: "waiting" });
     const waiting = { status: "waiting", decisions: [{ answer: null }] };
@@ -230,7 +211,7 @@ function testWaiting(setUp: SetUp): void {
     const { store, own } = await setUp();
     const ownership = await own();
     const conversationId = await begun(ownership);
-    const event = aQuestion({ name: "ci", kind: "event", key: "ci A-1" });
+    const event = { ...QUESTION, name: "ci", kind: "event" as const, key: "ci A-1" };
     expect(await store.runs.signal("ci A-1", { value: { ok: true }, at: 2500 })).toBe(0);
     await waits(ownership, conversationId, [event]);
 
@@ -248,7 +229,7 @@ function testWaiting(setUp: SetUp): void {
     const { own } = await setUp();
     const ownership = await own();
     const conversationId = await begun(ownership);
-    await waits(ownership, conversationId, [aQuestion({ name: "nap", kind: "sleep", dueAt: 9000 })]);
+    await waits(ownership, conversationId, [{ ...QUESTION, name: "nap", kind: "sleep", dueAt: 9000 }]);
 
     expect(await ownership.wakeDue(8999)).toBe(0);
     expect(await ownership.wakeDue(9000)).toBe(1);
@@ -260,7 +241,10 @@ function testWaiting(setUp: SetUp): void {
     const { store, own } = await setUp();
     const ownership = await own();
     const conversationId = await begun(ownership);
-    await waits(ownership, conversationId, [aQuestion({ name: "b" }), aQuestion({ name: "a" })]);
+    await waits(ownership, conversationId, [
+      { ...QUESTION, name: "b" },
+      { ...QUESTION, name: "a" },
+    ]);
 
     const decisions = [{ name: "a" }, { name: "b" }];
     expect(await store.runs.run(conversationId)).toMatchObject({ decisions });
@@ -312,7 +296,7 @@ function testNotes(setUp: SetUp): void {
     const { store, own } = await setUp();
     const ownership = await own();
     const conversationId = await begun(ownership);
-    await waits(ownership, conversationId);
+    await waits(ownership, conversationId, [QUESTION]);
     const { conversationId: said } = await accepted(ownership);
     const answers = { name: "sure", value: "yes", by: "U2", at: 5000 };
     const passedOn = { ...note, conversationId: said, answers };
