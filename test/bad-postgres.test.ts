@@ -92,32 +92,32 @@ test("a database in which another program has a table of ours is refused and lef
   expect((await client.query(tables)).rows).toEqual([{ relname: "tasks" }]);
 });
 
-test("a user who may not create tables is told so", async (t) => {
+/** A new database, and the URL of a user who may log in to it. */
+async function aGuest(t: TestContext) {
   const { url, name } = await createDatabase(t);
   const client = await connect(t, url);
   const role = `guest_${name}`;
   await client.query(`create role ${role} login`);
-  t.onTestFinished(async () => void (await client.query(`drop role ${role}`)));
+  t.onTestFinished(async () => void (await client.query(`drop owned by ${role}; drop role ${role}`)));
   const asGuest = new URL(url);
   asGuest.username = role;
+  return { url, client, role, asGuest: asGuest.href };
+}
 
-  expect(await refusal(openStore(asGuest.href))).toMatchObject({
+test("a user who may not create tables is told so", async (t) => {
+  const { asGuest } = await aGuest(t);
+
+  expect(await refusal(openStore(asGuest))).toMatchObject({
     code: "STORE_READ_ONLY",
     hint: expect.stringContaining("Grant"),
   });
 });
 
 test("whoever gets no connection, no schema, no SSL or a read-only database is told what to do", async (t) => {
-  const { url, name } = await createDatabase(t);
-  const client = await connect(t, url);
-  const role = `guest_${name}`;
-  await client.query(`create role ${role} login`);
-  t.onTestFinished(async () => void (await client.query(`drop role ${role}`)));
-  const asGuest = new URL(url);
-  asGuest.username = role;
+  const { url, client, role, asGuest } = await aGuest(t);
   const refusalAfter = async (...changes: string[]) => {
     for (const change of changes) await client.query(`alter role ${role} ${change}`);
-    return refusal(openStore(asGuest.href));
+    return refusal(openStore(asGuest));
   };
 
   expect(await refusalAfter("connection limit 0")).toMatchObject({
@@ -139,20 +139,14 @@ test("whoever gets no connection, no schema, no SSL or a read-only database is t
 });
 
 test("with however few connections, a process either says so at its start or accepts", async (t) => {
-  const { url, name } = await createDatabase(t);
-  const client = await connect(t, url);
-  const role = `few_${name}`;
-  await client.query(`create role ${role} login`);
-  t.onTestFinished(async () => void (await client.query(`drop owned by ${role}; drop role ${role}`)));
+  const { client, role, asGuest } = await aGuest(t);
   await client.query(`grant all on schema public to ${role}`);
-  const asFew = new URL(url);
-  asFew.username = role;
-  await (await openStore(asFew.href)).close();
+  await (await openStore(asGuest)).close();
   let starts = 0;
 
   for (let limit = 1; limit <= 8; limit += 1) {
     await client.query(`alter role ${role} connection limit ${limit}`);
-    const store = await openStore(asFew.href);
+    const store = await openStore(asGuest);
     try {
       const ownership = await store.own({ owner: `${limit}`, gateways: ["a"], now: 0 });
       starts += 1;
