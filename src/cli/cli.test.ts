@@ -161,8 +161,11 @@ test("a command that is interrupted before its message is stored does not say th
   const cwd = aFolder({
     "robson.toml": 'plugins = [{ use = "./slow.mjs" }]\n',
     "slow.mjs": `
+      const alive = setInterval(() => {}, 1000);
+      const interrupted = new Promise((resolve) => process.once("SIGINT", resolve));
       console.error("loading");
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await interrupted;
+      clearInterval(alive);
       throw new Error("boom");
     `,
   });
