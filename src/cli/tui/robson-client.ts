@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Config } from "../../config/load-config.ts";
 import { ERROR_CODES, type ErrorCode, hasCode, messageOf, RobsonError } from "../../core/errors.ts";
+import { isStoreTrouble } from "../../core/store-health.ts";
 
 const MAX_REQUEST_MS = 30_000;
 
@@ -58,19 +59,8 @@ export function robsonClient({ server, secrets }: Pick<Config, "server" | "secre
 export function refusedForGood(error: unknown): boolean {
   return (
     error instanceof RobsonError &&
-    !hasCode(
-      error,
-      "STORE_UNAVAILABLE",
-      "STORE_BUSY",
-      "STORE_FULL",
-      "STORE_READ_ONLY",
-      "STORE_UNREADABLE",
-      "STOPPING",
-      "LEASE_LOST",
-      "RATE_LIMITED",
-      "OVERLOADED",
-      "INTERNAL",
-    )
+    !isStoreTrouble(error) &&
+    !hasCode(error, "STOPPING", "LEASE_LOST", "RATE_LIMITED", "OVERLOADED", "INTERNAL")
   );
 }
 
