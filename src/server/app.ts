@@ -60,7 +60,8 @@ export function createApp(options: AppOptions): Hono<Env> {
   app.use((c, next) => (isSigned(c) ? next() : access(c, next)));
   const { maxRequestsPerMinute, clock } = options;
   // Each kind of request, by the first part of its path, has a limit of its own, and so have messages for the loop itself:
-  // whoever sends too many messages can still ask how things are, and stop them. Paths that nobody answers are one kind: there is no end of them.
+  // whoever sends too many messages can still ask how things are, and stop them. Paths that nobody answers are one kind:
+  // there is no end of them.
   const kindOf = (path: string) => (kinds.has(firstPart(path)) ? firstPart(path) : "");
   const callerOf = (c: Context) => `${isSigned(c) ? "signature" : "token"} ${kindOf(c.req.path)}`;
   const isUrgent = carriesControl(options.isControl);
