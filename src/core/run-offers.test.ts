@@ -250,7 +250,7 @@ describe.each(databaseKinds)("a plain message on $name", ({ create }) => {
   });
 
   test("that a crash interrupted in its commit is passed on once", async (t) => {
-    const { gateway, store, waits, loop, idle } = await start(t, { workers: [asking(), chat] });
+    const { gateway, store, waits, loop } = await start(t, { workers: [asking(), chat] });
     const { conversationId } = await gateway.say("/long", IN_T1);
     await waits();
     await loop.stop();
@@ -265,7 +265,6 @@ describe.each(databaseKinds)("a plain message on $name", ({ create }) => {
     await expect(late).rejects.toMatchObject({ code: "RUN_INVALID" });
     expect(await store.runs.run(conversationId)).toMatchObject({ notes: [{ conversationId: 77 }] });
     await ownership.release();
-    await idle();
   });
 });
 

@@ -193,14 +193,15 @@ export class SensoriumLoop {
     };
   }
 
-  /** Resolves when nothing is under way: retries to come do not count. */
+  /** Resolves when nothing is under way: retries to come do not count, nor what a stop has left unread. */
   async idle(): Promise<void> {
     const running = this.#running;
     if (!running) return;
     for (let quietTurns = 0; quietTurns < 2; quietTurns += 1) {
       await running.inbox.idle();
       await running.outbox.idle();
-      if (!(running.inbox.isCaughtUp && running.outbox.isCaughtUp)) quietTurns = -1;
+      const isCaughtUp = running.inbox.isCaughtUp && running.outbox.isCaughtUp;
+      if (this.#state === "running" && !isCaughtUp) quietTurns = -1;
       await new Promise((resolve) => setImmediate(resolve));
     }
   }

@@ -111,6 +111,13 @@ describe.each(databaseKinds)("a graceful stop on $name", ({ create }) => {
     await loop.stop();
     expect(loop.health().isReady).toBe(false);
   });
+
+  test("leaves a loop that is idle, whatever it has not read yet", async (t) => {
+    const { loop } = await startTestLoop(t, { location: await create(t), gateways: [fakeGateway()] });
+    await loop.stop(); // before it has read what is open
+
+    await loop.idle();
+  });
 });
 
 describe("a worker's time", () => {
