@@ -20,6 +20,14 @@ export interface Statement {
  */
 export const LOCK_OF_KEY = "select pg_advisory_xact_lock(1382377, hashtext($1))";
 
+/**
+ * Of an open row of `decisions`. A run that went on when its time was over waits no more: an answer would change what it
+ * has decided. When it went on is in its row, so that whoever answers by another clock is told the same. One that has
+ * ended waits for nothing; tried again, it is told what has come meanwhile when it waits again.
+ */
+export const IS_AWAITED = `exists (select 1 from runs r where r.conversation_id = run_id and r.ended_at is null
+  and (due_at is null or due_at > r.updated_at))`;
+
 /** Whoever begins a run, or has one go on, in a lane does so after the other: one of them is told that the other is at it. */
 const LOCK_OF_LANE = `select pg_advisory_xact_lock(1382378, hashtext(coalesce(
   (select lane from runs where conversation_id = $1), cast($2 as text))))`;
@@ -175,11 +183,9 @@ function* ask(run: number, decision: NewDecision): Generator<Statement, void, Ro
   if (key === null) return;
   const signals = yield { text: "select value from run_signals where key = $1", values: [key] };
   if (signals.length === 0) return;
-  const stillWaits = `and exists (select 1 from runs r where r.conversation_id = run_id and r.ended_at is null
-    and (due_at is null or due_at > r.updated_at))`;
   const answered = yield {
     text: `update decisions set answer = $3, answered_at = $4 where run_id = $1 and name = $2 and answered_at is null
-      ${made.length > 0 ? "" : stillWaits} returning name`,
+      ${made.length > 0 ? "" : `and ${IS_AWAITED}`} returning name`,
     values: [run, name, String(signals[0]?.value), askedAt],
   };
   if (answered.length > 0) yield { text: "delete from run_signals where key = $1", values: [key] };
@@ -212,8 +218,7 @@ function* passOn(
   if (!answers) return;
   const answered = yield {
     text: `update decisions set answer = $3, answered_by = $4, answered_at = $5
-      where run_id = $1 and name = $2 and kind = 'question' and answered_at is null
-        and (due_at is null or due_at > (select updated_at from runs where conversation_id = $1))
+      where run_id = $1 and name = $2 and kind = 'question' and answered_at is null and ${IS_AWAITED}
       returning name`,
     values: [run, answers.name, JSON.stringify(answers.value), answers.by, answers.at],
   };

@@ -10,7 +10,7 @@ import type {
   RunStatus,
 } from "../core/run-store.ts";
 import type { WrittenShard } from "./records.ts";
-import { LOCK_OF_KEY } from "./run-changes.ts";
+import { IS_AWAITED, LOCK_OF_KEY } from "./run-changes.ts";
 import { keepRound, lastRoundOf } from "./run-rounds.ts";
 import type { DecisionsTable, RunsTable } from "./schema.ts";
 import type { Sql } from "./sql.ts";
@@ -93,7 +93,7 @@ function answersTo(
   which: RawBuilder<unknown>,
   { answer, by, at }: { answer: string; by: string | null; at: number },
 ) {
-  const isOpen = sql`${which} and answered_at is null and ${isAwaited()}`;
+  const isOpen = sql`${which} and answered_at is null and ${sql.raw(IS_AWAITED)}`;
   const open = sql`select run_id from decisions where ${isOpen}`;
   return {
     open,
@@ -102,16 +102,6 @@ function answersTo(
     answered: sql`update decisions set answer = ${answer}, answered_by = ${by}, answered_at = ${at}
       where ${isOpen} returning run_id`.compile(read),
   };
-}
-
-/**
- * A run that went on when its time was over waits no more: an answer would change what it has decided. When it went on
- * is in its row, so that whoever answers by another clock is told the same. One that has ended waits for nothing; tried
- * again, it is told what has come meanwhile when it waits again.
- */
-function isAwaited() {
-  return sql`exists (select 1 from runs r where r.conversation_id = run_id and r.ended_at is null
-    and (due_at is null or due_at > r.updated_at))`;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the builder's type names every table of the join
