@@ -57,6 +57,8 @@ test.for<[string, unknown]>([
   ["its channelId is undefined, not text", { content: "hello" }],
   ["its channelId is a number, not text", { content: "hello", channelId: 7 }],
   ["its isAddressed is a text, not true or false", { content: "hello", channelId: "C1", isAddressed: "no" }],
+  ['it has no field "threadTS"', { content: "hello", channelId: "C1", threadTS: "T1" }],
+  ['it has no field "replyTo"', { content: "hello", channelId: "C1", replyTo: undefined }],
 ])(
   "a message that a gateway hands over is refused and logged, also where it is not awaited: %s",
   async ([why, given], t) => {
@@ -82,6 +84,34 @@ test.for<[string, unknown]>([
     expect(await store.conversation(1)).toBeUndefined();
   },
 );
+
+test.for([
+  ["threadTS", 'Did you mean "threadTs"?'],
+  ["idempotencykey", 'Did you mean "idempotencyKey"?'],
+  ["replyTo", expect.stringMatching(/^Leave it out; the fields are content, channelId, userId, threadTs,/)],
+])("a field of a message that there is not is told with what to do: %s", async ([field, hint], t) => {
+  const gateway = fakeGateway();
+  await startTestLoop(t, { gateways: [gateway], workers: [echo] });
+
+  const said = gateway.say("/echo hello", { [String(field)]: "T1" });
+
+  await expect(said).rejects.toMatchObject({ code: "MESSAGE_INVALID", hint });
+});
+
+test("a message of a class of its own is taken, whatever its class has", async (t) => {
+  class Update {
+    content = "/echo hello";
+    channelId = "C1";
+  }
+  Object.assign(Update.prototype, { raw: "of the platform" });
+  const { gateway, listening } = carelessGateway();
+  const { idle } = await startTestLoop(t, { gateways: [gateway], workers: [echo] });
+
+  await (await listening).accept(new Update());
+  await idle();
+
+  expect(gateway.texts()).toEqual(["completed: hello"]);
+});
 
 test("a message that comes too late ends no process whose gateway does not await it", async (t) => {
   const { unhandled } = keepUnhandled(t);

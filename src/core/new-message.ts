@@ -4,6 +4,7 @@ import { RobsonError } from "./errors.ts";
 import type { Limits } from "./limits.ts";
 import type { InboundMessage } from "./message-event.ts";
 import { named } from "./named.ts";
+import { nearest } from "./nearest.ts";
 import type { NewMessage } from "./store.ts";
 import { byteLength, toStorable } from "./text.ts";
 
@@ -19,6 +20,8 @@ export function toNewMessage({ gateway, inbound, limits, now }: Inbound): NewMes
   if (typeof inbound !== "object" || inbound === null) {
     throw invalid(`it is ${named(inbound)}`, "Pass { content, channelId, … }");
   }
+  // No list of its keys: this is asked of every message.
+  for (const field in inbound) if (!isField(field) && Object.hasOwn(inbound, field)) throw unknown(field);
   const isAddressed: unknown = inbound.isAddressed ?? true;
   if (typeof isAddressed !== "boolean") {
     throw invalid(
@@ -54,6 +57,28 @@ export function toNewMessage({ gateway, inbound, limits, now }: Inbound): NewMes
       inbound.idempotencyKey === undefined ? null : id("idempotencyKey", inbound.idempotencyKey),
     createdAt: now,
   };
+}
+
+const FIELDS: readonly string[] = [
+  "content",
+  "channelId",
+  "userId",
+  "threadTs",
+  "idempotencyKey",
+  "isAddressed",
+] satisfies (keyof InboundMessage)[];
+
+function isField(name: string): boolean {
+  return FIELDS.includes(name);
+}
+
+/** What it was for would be missing without a word: its thread, or that it is a copy. */
+function unknown(field: string): RobsonError {
+  const meant = nearest(field, FIELDS);
+  return invalid(
+    `it has no field "${field}"`,
+    meant === undefined ? `Leave it out; the fields are ${FIELDS.join(", ")}` : `Did you mean "${meant}"?`,
+  );
 }
 
 function idOf(field: string, { maxIdBytes: maxBytes }: Inbound["limits"]) {

@@ -188,6 +188,20 @@ const BROKEN: [what: string, failures: string[], breakIt: (good: Gateway, room: 
       }),
     ],
     [
+      "hands over a field that there is not",
+      [
+        "a message goes through a loop, and its answer arrives where it was written",
+        "a message is handed over as it was written",
+      ],
+      (good) => ({
+        start: (context) =>
+          good.start({
+            ...context,
+            accept: (message) => context.accept({ ...message, ...{ threadTS: "T1" } }),
+          }),
+      }),
+    ],
+    [
       "changes what was written",
       [
         "a message goes through a loop, and its answer arrives where it was written",
