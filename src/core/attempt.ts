@@ -24,6 +24,10 @@ export interface AttemptOptions {
   log: Logger;
   /** The message that it is made at. */
   conversationId: number;
+  /** Whether somebody waits for its answer. */
+  isAddressed: boolean;
+  /** Workers, by name, of whose silence the log was told: once of each is enough. */
+  silentWorkers: Set<string>;
   /** Which attempt at the message this is, from 1. */
   number: number;
   /** Stores an event that does not end the message. */
@@ -144,12 +148,17 @@ export class Attempt {
     return attemptIsOver();
   }
 
-  /** A text that is returned goes nowhere: whoever wrote this took it for the answer. */
-  #warnOfSilence(worker: Worker): void {
-    const { conversationId, log } = this.#options;
+  /** Its asker cannot tell that from work that never ends. A text that is returned was taken for the answer. */
+  #warnOfSilence(worker: Worker, result: unknown): void {
+    const { conversationId, isAddressed, log, silentWorkers } = this.#options;
+    const isText = typeof result === "string" && this.#emitCount === 0;
+    if (silentWorkers.has(worker.name) || !(isAddressed || isText)) return;
+    silentWorkers.add(worker.name);
     log.warn(
       { conversationId, worker: worker.name },
-      "worker returned a text and emitted nothing; nobody gets it",
+      isText
+        ? "worker returned a text and emitted nothing; nobody gets it"
+        : "worker returned without completed or failed; its asker gets no answer",
     );
   }
 
@@ -206,7 +215,8 @@ export class Attempt {
       if (this.#steps) await this.#endSteps(this.#steps, worker);
       // What was refused may be the answer: done without a word is not what its worker meant.
       if (this.#refused && this.#lacksAnswer) throw this.#refused;
-      if (typeof result === "string" && this.#emitCount === 0 && !this.#endedBy) this.#warnOfSilence(worker);
+      if (result !== false && this.finalEvents.length === 0 && !this.#endedBy)
+        this.#warnOfSilence(worker, result);
       over.resolve(result);
     } catch (error) {
       const isWaiting = this.#steps?.isWaiting;

@@ -297,11 +297,35 @@ test("a worker that returns its answer instead of emitting it is named in the lo
   const log = { ...silentLogger, warn: (fields: object, text: string) => warnings.push({ ...fields, text }) };
   const { idle } = await startTestLoop(t, { gateways: [gateway], workers: [returning, emitting], log });
 
-  for (const command of ["/a", "/b"]) await gateway.say(command);
+  for (const command of ["/a", "/b", "/a"]) await gateway.say(command);
   await idle();
 
   expect(warnings).toEqual([
     { conversationId: 1, worker: "a", text: expect.stringContaining("returned a text and emitted nothing") },
+  ]);
+});
+
+test("a worker that leaves its asker without an answer is named in the log, once", async (t) => {
+  const warnings: object[] = [];
+  const gateway = fakeGateway();
+  const muttering = aWorker((_message, _args, { emit }) => emit("progress", "…"), {
+    command: "/a",
+    name: "a",
+  });
+  const passing = aWorker(async () => false, { pattern: "overheard|/b", name: "b" });
+  const silent = aWorker(async () => undefined, { name: "c" });
+  const log = { ...silentLogger, warn: (fields: object, text: string) => warnings.push({ ...fields, text }) };
+  const workers = [muttering, passing, silent];
+  const { idle } = await startTestLoop(t, { gateways: [gateway], workers, log });
+
+  await gateway.say("overheard", { isAddressed: false });
+  for (const content of ["/a", "/a", "/b"]) await gateway.say(content);
+  await idle();
+
+  const text = "worker returned without completed or failed; its asker gets no answer";
+  expect(warnings).toEqual([
+    { conversationId: 2, worker: "a", text },
+    { conversationId: 4, worker: "c", text },
   ]);
 });
 
@@ -314,7 +338,7 @@ test("a worker that emits when its message has ended is named in the log, once",
   });
   const log = { ...silentLogger, warn: (fields: object, text: string) => warnings.push({ ...fields, text }) };
   const { idle } = await startTestLoop(t, { gateways: [gateway], workers: [worker], log });
-  await gateway.say("anything");
+  await gateway.say("anything", { isAddressed: false });
   await idle();
 
   late.resolve();

@@ -66,6 +66,8 @@ export class Dispatcher {
   readonly #attempts = new Map<number, Attempt>();
   /** Workers that go on although their attempt is over. */
   readonly #leftovers = new Set<Promise<unknown>>();
+  /** See `Attempt`. */
+  readonly #silentWorkers = new Set<string>();
   #handedBackFor: RobsonError | undefined;
 
   constructor(options: DispatcherOptions) {
@@ -351,6 +353,8 @@ export class Dispatcher {
       log,
       control,
       conversationId,
+      isAddressed: message.isAddressed,
+      silentWorkers: this.#silentWorkers,
       number: message.attempts,
       store: (event) => outbox.record(message, { events: [event] }),
       onLeftover: (handled) => {

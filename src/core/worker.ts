@@ -73,7 +73,7 @@ export interface Worker<Args = unknown> {
   mayUse?(asker: Asker): boolean;
   /**
    * Works on one message. Resolve with `false` to pass it on to the next worker that matches; anything else
-   * means handled.
+   * means handled: emit `completed` or `failed` before, or whoever asked gets no answer.
    */
   handle(message: ReceivedMessage, args: Args, context: WorkerContext): Promise<unknown>;
 }

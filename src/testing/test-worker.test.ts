@@ -62,6 +62,27 @@ test("a worker that never ends is named, before the test runner gives up", async
   await expect(said).rejects.toThrow('Worker "w" has not ended its message within 100 ms');
 });
 
+test("a worker that leaves its asker without an answer is told so; what was overheard needs none", async (t) => {
+  const muttering = testWorker(
+    t,
+    aWorker((_message, _args, { emit }) => emit("progress", "…")),
+  );
+  const passing = testWorker(
+    t,
+    aWorker(async () => false),
+  );
+
+  await expect(muttering.say("anything")).rejects.toMatchObject({
+    message: expect.stringContaining('Worker "w" has ended its message without completed or failed'),
+    hint: expect.stringContaining("Emit one of the two before handle() returns"),
+  });
+  expect(await muttering.say("anything", { isAddressed: false })).toEqual([
+    { kind: "progress", content: "…" },
+  ]);
+  expect(await passing.say("anything")).toMatchObject([{ kind: "completed" }]);
+  expect(await passing.say("anything else")).toEqual([]);
+});
+
 test("a run is answered by its question's name, sleeps through, and waits for an event", async (t) => {
   const worker = aWorker(
     async (_message, _args, { step, ask, sleep, waitFor, emit }) => {

@@ -1,7 +1,8 @@
 /** One worker, tested as an asker meets it: a message goes in, and what the asker gets comes out. */
 import { RobsonError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
-import type { EventKind } from "../core/process-event.ts";
+import { definePlugin, type Plugin } from "../core/plugin.ts";
+import { type EventKind, isFinal } from "../core/process-event.ts";
 import type { Json } from "../core/run.ts";
 import { chosen, openQuestion, wrongAnswer } from "../core/run-answer.ts";
 import type { RunDetails } from "../core/run-store.ts";
@@ -20,7 +21,8 @@ export interface TestWorker {
   /**
    * Sends a message through a real loop on a database of the test's own, and resolves with its events in their
    * order once it has ended, or waits for an answer or an event. A worker that fails is tried again at once, one that
-   * sleeps sleeps no longer than the test; when it does not recover, the last event is what the asker is told. More
+   * sleeps sleeps no longer than the test; when it does not recover, the last event is what the asker is told. Rejects
+   * when it ends without `completed` or `failed`, unless the message was merely overheard (`isAddressed: false`). More
    * than the content, as who asks, goes into `more`.
    */
   say(content: string, more?: Parameters<FakeGateway["say"]>[1]): Promise<WorkerEvent[]>;
@@ -47,15 +49,21 @@ export function testWorker(t: TestEnd, worker: Worker, options: TestWorkerOption
   let starting: Promise<TestLoop> | undefined;
   let conversationId = 0;
   let seen = 0;
+  const addressed = new Set<number>();
   const start = () => {
     // Nobody else writes to its database: there is nothing to look for while a run sleeps for a month.
     const limits = { fallbackPollMs: YEAR_MS };
-    starting ??= startTestLoop(t, { workers: [worker], gateways: [gateway], limits, ...(log && { log }) });
+    const plugins = [endsKeptIn(addressed)];
+    starting ??= startTestLoop(t, {
+      ...{ workers: [worker], gateways: [gateway], plugins, limits },
+      ...(log && { log }),
+    });
     return starting;
   };
   const eventsAfter = async (running: TestLoop) => {
     await within(untilEnded(running, conversationId), { worker, maxWaitMs });
     const events = await running.store.events(conversationId);
+    if (addressed.has(conversationId) && !events.some(({ kind }) => isFinal(kind))) throw unanswered(worker);
     const fresh = events.slice(seen).map(({ kind, content }) => ({ kind, content }));
     seen = events.length;
     return fresh;
@@ -84,6 +92,25 @@ export function testWorker(t: TestEnd, worker: Worker, options: TestWorkerOption
     },
     run: async () => (await start()).store.runs.run(conversationId),
   };
+}
+
+/** Keeps which messages have ended well by their worker although somebody waited for an answer. */
+function endsKeptIn(addressed: Set<number>): Plugin {
+  return definePlugin({
+    name: "test-worker",
+    setup: ({ hook }) =>
+      hook("message.ended", ({ message, outcome, worker }) => {
+        if (outcome === "done" && worker !== null && message.isAddressed)
+          addressed.add(message.conversationId);
+      }),
+  });
+}
+
+function unanswered(worker: Worker): RobsonError {
+  const text = `Worker "${worker.name}" has ended its message without completed or failed: its asker gets no answer`;
+  return new RobsonError("WORKER_FAILED", text, {
+    hint: "Emit one of the two before handle() returns, or return false to pass the message on; silence is for what was overheard: say(content, { isAddressed: false })",
+  });
 }
 
 const YEAR_MS = 365 * 24 * 3_600_000;
