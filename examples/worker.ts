@@ -7,7 +7,7 @@ export const shout = defineWorker({
   example: "/shout hello",
   command: "/shout",
   async handle(_message, _args, { emit, text }) {
-    await emit("completed", text.toUpperCase());
+    await emit("completed", text.toUpperCase() || "SHOUT WHAT?");
   },
 });
 

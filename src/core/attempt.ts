@@ -299,6 +299,13 @@ function whyRefused(
       'Pass a text, as in emit("completed", "Done")',
     );
   }
+  // Platforms refuse an empty message, each in its own way: nobody would hear of it.
+  if (content.trim() === "") {
+    return refusal(
+      "an event without any text",
+      'Say what there is to say, as in emit("completed", "Nothing was found")',
+    );
+  }
   if (count < maxEventsPerMessage) return undefined;
   return refusal(
     `more than ${maxEventsPerMessage} events for one message`,

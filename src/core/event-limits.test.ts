@@ -1,5 +1,5 @@
-/** What a worker reports beyond a limit: whoever reads it is told which setting of `robson.toml` it was. */
-import { expect, test } from "vitest";
+/** What a worker reports beyond a limit, or without a word: whoever reads it is told what to do, and which setting of `robson.toml` it was. */
+import { expect, onTestFinished, test } from "vitest";
 import { aWorker } from "../testing/builders.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
@@ -36,4 +36,18 @@ test("a worker that reports too often fails, and names the setting", async (t) =
   expect(texts.slice(0, 3)).toEqual(["progress: 0", "progress: 1", "progress: 2"]);
   expect(texts).toHaveLength(4);
   expect(texts[3]).toMatch(/^failed: .*more than 3 events.*limits\.max_events_per_message/s);
+});
+
+test.each(["completed", "progress"] as const)("an event without any text is refused: %s", async (kind) => {
+  const gateway = fakeGateway();
+  const worker = aWorker((_message, _args, { emit }) => emit(kind, " \n"));
+  const { idle, store } = await startTestLoop({ onTestFinished }, { gateways: [gateway], workers: [worker] });
+
+  await gateway.say("go");
+  await idle();
+
+  expect(gateway.texts()).toEqual([
+    expect.stringMatching(/^failed: .*Cannot emit an event without any text\nSay what there is to say/s),
+  ]);
+  expect(await store.deadLetters({ limit: 9 })).toHaveLength(1);
 });

@@ -18,6 +18,7 @@ export interface WorkerContext extends RunContext {
    * Reports to the asker. `started` and `progress` are stored, and on their way, when this resolves.
    * `completed` and `failed` are kept back and stored with the end of the message; when the worker throws
    * they are discarded. The n-th emit of a message is stored once, however often the worker is run.
+   * A text that is empty is refused.
    */
   emit(kind: EventKind, content: string): Promise<void>;
   /** Aborted when the worker's time is up or the loop stops. */
