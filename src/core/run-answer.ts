@@ -1,5 +1,6 @@
 /** What a person may say to a run, and how it is understood: the same in its thread, by a command and over HTTP. Pure. */
 import { RobsonError } from "./errors.ts";
+import { named } from "./named.ts";
 import type { DecisionRecord, RunDetails, RunRecord } from "./run-store.ts";
 import type { Asker } from "./worker.ts";
 
@@ -27,6 +28,30 @@ export function chosen({ choices }: Pick<DecisionRecord, "choices">, text: strin
 export function choicesText({ conversationId }: RunRecord, { text, choices }: DecisionRecord): string {
   const answers = choices.length === 0 ? "any text" : choices.map((choice) => `\`${choice}\``).join(" or ");
   return `Run ${conversationId} asks: ${text.trim()}\nIt takes ${answers} as the answer, and goes on waiting for it.`;
+}
+
+/** An event as runs are told of it, its value as JSON; or `RUN_INVALID`. */
+export function checkedSignal(key: unknown, event: unknown): { key: string; answer: string; at: number } {
+  const refuse = (why: string) =>
+    new RobsonError("RUN_INVALID", `Cannot tell of an event: ${why}`, {
+      hint: 'Write it as signal("build-7", { value: "passed", at: Date.now() }), with null for its value where it has none',
+    });
+  if (typeof key !== "string" || key === "") throw refuse(`its key is ${named(key)}`);
+  if (typeof event !== "object" || event === null) throw refuse(`it is ${named(event)}`);
+  const { value, at } = event as { value?: unknown; at?: unknown };
+  if (typeof at !== "number" || !Number.isSafeInteger(at))
+    throw refuse(`its instant "at" is ${typeof at === "number" ? at : named(at)}, not whole milliseconds`);
+  const answer = jsonOf(value);
+  if (answer === undefined) throw refuse(`its value is ${named(value)}, which JSON cannot hold`);
+  return { key, answer, at };
+}
+
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined; // A cycle, or a BigInt.
+  }
 }
 
 /** Whether the run is the asker's own. */

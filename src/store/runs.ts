@@ -1,5 +1,6 @@
 /** What anyone reads and says about runs, for both databases; what their owner writes is run-changes.ts's. */
 import { CompiledQuery, type RawBuilder, type SelectQueryBuilder, sql } from "kysely";
+import { checkedSignal } from "../core/run-answer.ts";
 import type {
   DecisionRecord,
   EffectChange,
@@ -38,8 +39,8 @@ export function createRunRecords(
       await wake();
       return true;
     },
-    async signal(key, { value, at }) {
-      const answer = JSON.stringify(value);
+    async signal(name, event) {
+      const { key, answer, at } = checkedSignal(name, event);
       const { open, resumed, answered } = answersTo(db, sql`key = ${key}`, { answer, by: null, at });
       // Kept for whoever waits for it later, where nobody does.
       const kept =

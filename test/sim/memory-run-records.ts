@@ -1,4 +1,5 @@
 /** What anyone reads and says about runs on the store model: the contract's `RunRecords`. */
+import { checkedSignal } from "../../src/core/run-answer.ts";
 import type {
   DecisionRecord,
   RunDetails,
@@ -58,16 +59,17 @@ export function createRunRecords({ db, host, connection }: RunRecordsOptions): R
           decision.kind === "question" && (name === undefined || decision.name === name);
         return answerRun(tables, { run, matches, json: JSON.stringify(value), by, at });
       }),
-    signal: (key, { value, at }) =>
-      write(`signal ${key}`, () => {
-        const json = JSON.stringify(value);
+    signal: async (name, event) => {
+      const { key, answer: json, at } = checkedSignal(name, event);
+      return write(`signal ${key}`, () => {
         const matches = (decision: DecisionRecord) => decision.key === key;
         const told = [...tables.runs.keys()].filter((run) =>
           answerRun(tables, { run, matches, json, by: null, at }),
         );
         if (told.length === 0) keepSignal(tables, { key, json });
         return told.length;
-      }),
+      });
+    },
     reopen: (run) => write(`reopen ${run}`, () => reopen(tables, run)),
   };
 }

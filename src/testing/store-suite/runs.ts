@@ -32,6 +32,7 @@ export function testRuns(setUp: SetUp, kind: StoreKind): void {
     testRefusals(setUp);
     testSteps(setUp, kind);
     testWaiting(setUp);
+    testMistakes(setUp);
     testNotes(setUp);
     testRunEnds(setUp);
   });
@@ -248,6 +249,30 @@ function testWaiting(setUp: SetUp): void {
 
     const decisions = [{ name: "a" }, { name: "b" }];
     expect(await store.runs.run(conversationId)).toMatchObject({ decisions });
+  });
+}
+
+function testMistakes(setUp: SetUp): void {
+  test("an event that cannot be told is refused with what is wrong", async () => {
+    const { store } = await setUp();
+    const signal = store.runs.signal as (key: unknown, event?: unknown) => Promise<number>;
+    const mistakes: [why: string, key: unknown, event?: unknown][] = [
+      ["its key is undefined", undefined, { value: 1, at: 2500 }],
+      ["its key is an empty text", "", { value: 1, at: 2500 }],
+      ["it is undefined", "ci"],
+      ['its instant "at" is undefined, not whole milliseconds', "ci", { value: 1 }],
+      ['its instant "at" is 2.5, not whole milliseconds', "ci", { value: 1, at: 2.5 }],
+      ["its value is undefined, which JSON cannot hold", "ci", { at: 2500 }],
+      ["its value is a bigint, which JSON cannot hold", "ci", { value: 1n, at: 2500 }],
+    ];
+
+    for (const [why, key, event] of mistakes) {
+      await expect(signal(key, event)).rejects.toMatchObject({
+        code: "RUN_INVALID",
+        message: `Cannot tell of an event: ${why}`,
+        hint: expect.stringContaining('signal("build-7", { value: "passed", at: Date.now() })'),
+      });
+    }
   });
 }
 
