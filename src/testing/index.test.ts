@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
+import { startTestLoop } from "./start-test-loop.ts";
 
 test("robson/testing loads without a test runner, PostgreSQL or any development dependency", () => {
   const script = `
@@ -20,6 +21,26 @@ test("robson/testing loads without a test runner, PostgreSQL or any development 
   });
 
   expect(output.trim().split(" ")).toEqual(["re2js"]);
+});
+
+test.each([
+  [{ plugins: [undefined] }, "PLUGIN_INVALID", "Cannot define a plugin: it is undefined"],
+  [{ plugins: ["./plugin.ts"] }, "PLUGIN_INVALID", "Cannot define a plugin: it is a text"],
+  [
+    { plugins: [{ plugin: undefined, config: {} }] },
+    "PLUGIN_INVALID",
+    "Cannot define a plugin: it is undefined",
+  ],
+  [{ workers: [undefined] }, "WORKER_INVALID", "Cannot define a worker: it is undefined"],
+  [{ gateways: [undefined] }, "GATEWAY_INVALID", "Cannot define a gateway: it is undefined"],
+])("startTestLoop refuses %o as a loop does", async (options, code, message) => {
+  const started = startTestLoop({ onTestFinished }, options as never);
+
+  await expect(started).rejects.toMatchObject({
+    code,
+    message,
+    hint: expect.stringContaining("Look at where"),
+  });
 });
 
 test("robson/testing has the agents that it can test", async () => {

@@ -68,7 +68,8 @@ export async function startTestLoop(t: TestEnd, options: TestLoopOptions = {}): 
   for (const worker of options.workers ?? []) loop.registerWorker(worker);
   for (const gateway of options.gateways ?? []) loop.registerGateway(gateway);
   for (const each of options.plugins ?? []) {
-    if ("plugin" in each) loop.use(each.plugin, each.config);
+    // What is no object is refused by its name.
+    if (typeof each === "object" && each !== null && "plugin" in each) loop.use(each.plugin, each.config);
     else loop.use(each);
   }
   await loop.start();
