@@ -62,6 +62,11 @@ test.for<[string, (context: Unchecked) => Promise<unknown>, string]>([
     ({ effect }) => effect("a", { key: "k" }),
     'The effect "a" is described by an object',
   ],
+  [
+    "an answer that is emitted within a step",
+    ({ step }) => step("a", async ({ emit }: WorkerContext) => emit("completed", "done")),
+    'A step cannot emit "completed", which ends the message',
+  ],
   ["a question without text", ({ ask }) => ask("a", {}), 'The question "a" has undefined for its text'],
   [
     "a question that is a text",

@@ -4,6 +4,7 @@
  */
 import { WorkerError } from "./errors.ts";
 import { named } from "./named.ts";
+import { type EventKind, isFinal } from "./process-event.ts";
 import type { Effect, Question } from "./run.ts";
 import { byteLength, toStorable } from "./text.ts";
 
@@ -22,6 +23,15 @@ export function checkWork(name: string, work: unknown): void {
   throw stepInvalid(
     `The step "${name}" has ${named(work)} for its work, not a function`,
     `Write it as step("${name}", async () => …)`,
+  );
+}
+
+/** Stored with the step, it would reach the asker before the work has ended. */
+export function checkStepEvent(kind: EventKind): void {
+  if (!isFinal(kind)) return;
+  throw stepInvalid(
+    `A step cannot emit "${kind}", which ends the message`,
+    "Return from the step what there is to say, and emit it outside of the step",
   );
 }
 

@@ -22,6 +22,7 @@ import {
   checkedWait,
   checkFound,
   checkName,
+  checkStepEvent,
   checkWork,
   describedEffect,
   stepInvalid,
@@ -344,6 +345,7 @@ class StepReport implements StepContext {
 
   // As fields: a worker takes them out of the object.
   readonly emit = (kind: "started" | "progress", content: string): void => {
+    checkStepEvent(kind);
     this.events.push(this.#options.toEvent(kind, content));
   };
 
