@@ -162,6 +162,12 @@ export class Attempt {
     );
   }
 
+  /** Nobody awaited it, or its worker thought nothing of it: without a word it would just be missing. */
+  #warnOfRefused({ name }: Worker, { message, hint }: RobsonError): void {
+    const { conversationId, log } = this.#options;
+    log.warn({ conversationId, worker: name, error: message, hint }, "event of a worker was refused");
+  }
+
   /** Says when a worker goes on although its signal was aborted. Its result is refused either way. */
   #watchLeftover({ worker, handled, cancel: cancelTimeout }: UnderWay): void {
     cancelTimeout();
@@ -215,6 +221,7 @@ export class Attempt {
       if (this.#steps) await this.#endSteps(this.#steps, worker);
       // What was refused may be the answer: done without a word is not what its worker meant.
       if (this.#refused && this.#lacksAnswer) throw this.#refused;
+      if (this.#refused) this.#warnOfRefused(worker, this.#refused);
       if (result !== false && this.finalEvents.length === 0 && !this.#endedBy)
         this.#warnOfSilence(worker, result);
       over.resolve(result);
@@ -291,8 +298,7 @@ function whyRefused(
   { kind, content, count }: { kind: unknown; content: unknown; count: number },
   { maxEventsPerMessage }: Limits,
 ): RobsonError | undefined {
-  if (!KINDS.includes(kind))
-    return refusal(`an event of kind "${String(kind)}"`, `The kinds are ${EVENT_KINDS.join(", ")}`);
+  if (!KINDS.includes(kind)) return refusal(`an event of ${kindShown(kind)}`, KINDS_HINT);
   if (typeof content !== "string") {
     return refusal(
       `an event whose content is ${named(content)}, not text`,
@@ -314,9 +320,15 @@ function whyRefused(
 }
 
 const KINDS: readonly unknown[] = EVENT_KINDS;
+const KINDS_HINT = `The kinds are ${EVENT_KINDS.join(", ")}; the kind comes first, as in emit("completed", "Done")`;
 
 function refusal(what: string, hint: string): WorkerError {
   return new WorkerError(`Cannot emit ${what}`, { retry: "never", hint });
+}
+
+/** What is longer than a kind may be the answer itself. */
+function kindShown(kind: unknown): string {
+  return typeof kind === "string" && kind.length <= 20 ? `kind "${kind}"` : `no kind: ${named(kind)}`;
 }
 
 /** What an emit gets that is stored with the message's end. */

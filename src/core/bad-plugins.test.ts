@@ -371,7 +371,9 @@ test("an emit that nobody awaits and that is refused does not end the process", 
     );
     await emit("completed", "done");
   });
-  const { idle } = await startTestLoop(t, { gateways: [gateway], workers: [worker] });
+  const warnings: unknown[] = [];
+  const log = { ...silentLogger, warn: (fields: object) => warnings.push(fields) };
+  const { idle } = await startTestLoop(t, { gateways: [gateway], workers: [worker], log });
 
   await gateway.say("go");
   await emitted.promise;
@@ -380,6 +382,7 @@ test("an emit that nobody awaits and that is refused does not end the process", 
 
   expect(unhandled).toEqual([]);
   expect(gateway.texts()).toEqual(["completed: done"]);
+  expect(warnings[0]).toMatchObject({ worker: "w", error: 'Cannot emit an event of kind "nonsense"' });
 });
 
 /** What would end the process. */

@@ -22,6 +22,11 @@ test.for<[object, string]>([
   [{ maxConcurrent: 0.5 }, "its maxConcurrent is 0.5"],
   [{ isControl: "yes" }, "its isControl is a text"],
   [{ run: true }, "its run is a boolean"],
+  [{ run: { lane: "release" } }, "its run: its lane is a text"],
+  [{ run: { title: "a release" } }, "its run: its title is a text"],
+  [{ run: { version: "2" } }, "its run: its version is a text"],
+  [{ run: { continues: [0] } }, "its run: its continues is an array"],
+  [{ run: { takeNotes: true } }, 'its run: it has no setting "takeNotes"'],
   [{ mayUse: ["U1"] }, "its mayUse is an array"],
   [{ patern: "hello" }, 'it has no setting "patern"'],
   [{ timeout: 5000 }, 'it has no setting "timeout"'],
@@ -29,6 +34,12 @@ test.for<[object, string]>([
   const define = () => defineWorker({ ...plain, ...part });
 
   expect(define).toThrow(`Cannot define worker "echo": ${why}`);
+});
+
+test("a plugin whose config has a slip in its name is refused", () => {
+  const plugin = { name: "mine", confg: {}, setup: () => undefined };
+
+  expect(() => definePlugin(plugin)).toThrow('Cannot use plugin "mine": it has no setting "confg"');
 });
 
 test("a worker may have properties of its own", () => {

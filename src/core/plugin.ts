@@ -9,7 +9,7 @@ import type { Gateway } from "./gateway.ts";
 import { HOOK_POINTS, type HookCallback, type HookPoint } from "./hooks.ts";
 import type { Logger } from "./logger.ts";
 import { named as namedValue } from "./named.ts";
-import { nearest } from "./nearest.ts";
+import { misspelt, nearest } from "./nearest.ts";
 import type { Worker } from "./worker.ts";
 
 /** What a plugin gets for its set-up; closed when `setup` returns. */
@@ -37,7 +37,7 @@ export interface Plugin<Schema extends StandardSchema = StandardSchema> {
 export function definePlugin<Schema extends StandardSchema = StandardSchema>(
   plugin: Plugin<Schema>,
 ): Plugin<Schema> {
-  if (typeof plugin !== "object" || plugin === null) {
+  if (typeof plugin !== "object" || plugin === null || Array.isArray(plugin)) {
     throw new RobsonError("PLUGIN_INVALID", `Cannot define a plugin: it is ${namedValue(plugin)}`, {
       hint: "Look at where it is imported from; a plugin is { name, setup(host) }",
     });
@@ -56,6 +56,8 @@ export function definePlugin<Schema extends StandardSchema = StandardSchema>(
       "Give one that follows Standard Schema, as z.object({ … }) of zod",
     );
   }
+  const slip = misspelt(plugin, ["config"]);
+  if (slip) throw invalid(plugin, `it has no setting "${slip.written}"`, `Did you mean "${slip.meant}"?`);
   return plugin;
 }
 

@@ -67,6 +67,22 @@ test.for<[string, (context: Unchecked) => Promise<unknown>, string]>([
     ({ step }) => step("a", async ({ emit }: WorkerContext) => emit("completed", "done")),
     'A step cannot emit "completed", which ends the message',
   ],
+  [
+    "a question with a setting that there is not",
+    ({ ask }) => ask("a", { text: "?", options: ["yes"] }),
+    'The question "a" has no setting "options"\nThe settings are text, choices, timeoutMs',
+  ],
+  [
+    "a wait with a setting that is misspelt",
+    ({ waitFor }) => waitFor("a", { key: "k", timeout: 50 }),
+    'waitFor("a") has no setting "timeout"\nDid you mean "timeoutMs"?',
+  ],
+  [
+    "a wait without a name",
+    ({ sleep }) => sleep(1000),
+    "The name of a step, question or wait is a number, not a text that can be stored\nThe name comes first, as in",
+  ],
+  ["a step without a name", ({ step }) => step(found), "The name of a step, question or wait is a function"],
   ["a question without text", ({ ask }) => ask("a", {}), 'The question "a" has undefined for its text'],
   [
     "a question that is a text",

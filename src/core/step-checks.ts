@@ -4,6 +4,7 @@
  */
 import { WorkerError } from "./errors.ts";
 import { named } from "./named.ts";
+import { nearest } from "./nearest.ts";
 import { type EventKind, isFinal } from "./process-event.ts";
 import type { Effect, Question } from "./run.ts";
 import { byteLength, toStorable } from "./text.ts";
@@ -15,7 +16,11 @@ export function stepInvalid(message: string, hint: string): WorkerError {
 
 export function checkName(name: unknown): void {
   if (typeof name === "string" && name.trim() !== "" && name === toStorable(name)) return;
-  throw stepInvalid(`A step's name is text, not ${JSON.stringify(name)}`, 'Name it, as in step("clone", …)');
+  const given = typeof name === "string" ? JSON.stringify(name) : named(name);
+  throw stepInvalid(
+    `The name of a step, question or wait is ${given}, not a text that can be stored`,
+    'The name comes first, as in step("clone", async () => …) or sleep("a pause", 1000)',
+  );
 }
 
 export function checkWork(name: string, work: unknown): void {
@@ -98,17 +103,36 @@ export function checkedQuestion(
 ): Required<Pick<Question, "choices">> & Question {
   const { text, choices = [], timeoutMs } = (question ?? {}) as { [Part in keyof Question]?: unknown };
   const refuse = (why: string) =>
-    stepInvalid(`The question "${name}" ${why}`, `Write it as ask("${name}", { text: "Go on?" })`);
+    stepInvalid(
+      `The question "${name}" ${why}`,
+      `Write it as ask("${name}", { text: "Go on?" }), with choices: ["yes", "no"] where it takes only these`,
+    );
   if (typeof text !== "string" || text.trim() === "") throw refuse(`has ${named(text)} for its text`);
+  const extra = unknownIn(question, ["text", "choices", "timeoutMs"]);
+  if (extra) throw stepInvalid(`The question "${name}" has no setting "${extra.written}"`, extra.hint);
   if (!Array.isArray(choices)) throw refuse(`has ${named(choices)} for its choices, not a list of texts`);
   const wrong = choices.findIndex((choice) => typeof choice !== "string" || choice.trim() === "");
   if (wrong !== -1) throw refuse(`has ${named(choices[wrong])} among its choices, not a text`);
   return { text, choices, ...withTimeout(name, timeoutMs) };
 }
 
+/** A setting that there is not: passed over, a run would wait for ever that was to wait for a minute. */
+function unknownIn(settings: unknown, known: string[]): { written: string; hint: string } | undefined {
+  if (typeof settings !== "object" || settings === null) return undefined;
+  const written = Object.keys(settings).find((name) => !known.includes(name));
+  if (written === undefined) return undefined;
+  const meant = nearest(written, known);
+  return {
+    written,
+    hint: meant === undefined ? `The settings are ${known.join(", ")}` : `Did you mean "${meant}"?`,
+  };
+}
+
 /** An event as it can be waited for. */
 export function checkedEvent(name: string, event: unknown): { key: string; timeoutMs?: number } {
   const { key, timeoutMs } = (event ?? {}) as { key?: unknown; timeoutMs?: unknown };
+  const extra = unknownIn(event, ["key", "timeoutMs"]);
+  if (extra) throw stepInvalid(`waitFor("${name}") has no setting "${extra.written}"`, extra.hint);
   if (typeof key === "string" && key !== "") return { key, ...withTimeout(name, timeoutMs) };
   throw stepInvalid(
     `waitFor("${name}") has ${named(key)} for its key`,

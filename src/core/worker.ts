@@ -104,19 +104,11 @@ export function defineWorker(
   }
   if (typeof worker.handle !== "function")
     refuse("it has no handle()", "Add async handle(message, args, context)");
-  for (const { part, isRight, kind } of KINDS) {
-    const value = worker[part];
-    if (value !== undefined && !isRight(value))
-      refuse(
-        `its ${part} is ${typeof value === "number" ? value : named(value)}`,
-        `Give ${kind}, or leave it out`,
-      );
+  refuseWrong({ ...worker }, { kinds: KINDS, refuse });
+  if (worker.run !== undefined) {
+    const ofRun = (why: string, hint: string) => refuse(`its run: ${why}`, hint);
+    refuseWrong({ ...worker.run }, { kinds: RUN_KINDS, refuse: ofRun });
   }
-  const slip = misspelt(
-    worker,
-    KINDS.map(({ part }) => part),
-  );
-  if (slip) refuse(`it has no setting "${slip.written}"`, `Did you mean "${slip.meant}"?`);
   refuseContradictions(worker, refuse);
   return worker as Worker;
 }
@@ -125,8 +117,14 @@ const isFunction = (value: unknown) => typeof value === "function";
 const isCount = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= 1;
 const isText = (value: unknown) => typeof value === "string" && value.trim() !== "";
 
-/** What may be left out, and what it has to be where it is not. */
-const KINDS: { part: keyof Worker; isRight(value: unknown): boolean; kind: string }[] = [
+/** A part that may be left out, and what it has to be where it is not. */
+interface Kind<Whole> {
+  part: keyof Whole & string;
+  isRight(value: unknown): boolean;
+  kind: string;
+}
+
+const KINDS: Kind<Worker>[] = [
   {
     part: "pattern",
     isRight: (value) => isText(value) || value instanceof RegExp,
@@ -148,6 +146,38 @@ const KINDS: { part: keyof Worker; isRight(value: unknown): boolean; kind: strin
   },
   { part: "mayUse", isRight: isFunction, kind: "a function" },
 ];
+
+const RUN_KINDS: Kind<RunRules>[] = [
+  { part: "lane", isRight: isFunction, kind: 'a function of the arguments, as in () => "release"' },
+  { part: "title", isRight: isFunction, kind: 'a function of the arguments, as in () => "a release"' },
+  { part: "version", isRight: isCount, kind: "a whole number above 0" },
+  {
+    part: "continues",
+    isRight: (value) => Array.isArray(value) && value.every(isCount),
+    kind: "a list of former versions, as in [1]",
+  },
+  { part: "endWrites", isRight: isFunction, kind: "a function" },
+  { part: "takesNotes", isRight: (value) => typeof value === "boolean", kind: "true or false" },
+];
+
+function refuseWrong(
+  whole: Record<string, unknown>,
+  { kinds, refuse }: { kinds: Kind<never>[]; refuse: (why: string, hint: string) => void },
+): void {
+  for (const { part, isRight, kind } of kinds) {
+    const value = whole[part];
+    if (value === undefined || isRight(value)) continue;
+    refuse(
+      `its ${part} is ${typeof value === "number" ? value : named(value)}`,
+      `Give ${kind}, or leave it out`,
+    );
+  }
+  const slip = misspelt(
+    whole,
+    kinds.map(({ part }) => part),
+  );
+  if (slip) refuse(`it has no setting "${slip.written}"`, `Did you mean "${slip.meant}"?`);
+}
 
 function refuseContradictions(
   { pattern, command, args }: { pattern?: unknown; command?: unknown; args?: unknown },
