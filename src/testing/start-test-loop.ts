@@ -11,6 +11,7 @@ import { openStore } from "../store/open-store.ts";
 import type { OpenedStore } from "../store/opened-store.ts";
 import { createFolder, removeFolder, type TestEnd } from "./temporary-folder.ts";
 import { createTestClock, type TestClock } from "./test-clock.ts";
+import { checkLists, checkLog, checkNames, checkTestEnd } from "./test-options.ts";
 
 export interface TestLoopOptions {
   gateways?: Gateway[];
@@ -42,7 +43,19 @@ export interface TestLoop {
 const TURN_MS = 20;
 const MINUTE_MS = 60_000;
 
+/** All of them: the compiler asks for each. */
+const OPTIONS: Record<keyof TestLoopOptions, true> = {
+  ...{ gateways: true, workers: true, plugins: true, limits: true, access: true, log: true },
+  ...{ clock: true, probe: true, isOperator: true, location: true },
+};
+
+/** Rejects with `USAGE_INVALID` for what no test may mean. */
 export async function startTestLoop(t: TestEnd, options: TestLoopOptions = {}): Promise<TestLoop> {
+  const helper = "startTestLoop";
+  checkTestEnd(t, { helper });
+  checkNames(options, { helper, known: Object.keys(OPTIONS) });
+  checkLists({ ...options }, { helper, lists: ["workers", "gateways", "plugins"] });
+  checkLog(options.log, { helper });
   const folder = options.location === undefined ? await createFolder() : undefined;
   const store = await openStore(options.location ?? `${folder}/robson.db`);
   const clock = options.clock ?? createTestClock();

@@ -269,6 +269,22 @@ test("a gateway that leaves a server open fails at that", async (t) => {
   expect(found).toEqual(only);
 });
 
+test("a close of the platform that throws is named, and stands in the way of no other failure", async () => {
+  const checks = (broken: Partial<Gateway>) =>
+    gatewayChecks((room: Room) => ({ ...roomGateway(room), ...broken }), {
+      createPlatform: async () =>
+        Object.assign(new Room(), { close: () => Promise.reject(new Error("gone")) }),
+    });
+  const name = "it has a valid name, start and send";
+  const run = (broken: Partial<Gateway>) =>
+    checks(broken)
+      .find((check) => check.name === name)
+      ?.run();
+
+  await expect(run({})).rejects.toThrow("The close() of the platform has thrown: gone; it has to end");
+  await expect(run({ name: "Room 1" })).rejects.toThrow('Cannot define a gateway named "Room 1"');
+});
+
 test.for<[string, Partial<Gateway>, string, string]>([
   [
     "why nobody listens",

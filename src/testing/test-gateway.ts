@@ -7,6 +7,7 @@ import type { Delivery } from "../core/message-event.ts";
 import { deliveryChecks, troubleCheck } from "./gateway-checks/delivery.ts";
 import { listeningChecks } from "./gateway-checks/listening.ts";
 import { wholeChecks } from "./gateway-checks/whole.ts";
+import { checkFunctions, checkLists, checkNames, checkWords } from "./test-options.ts";
 
 /** The double of a platform, as a check sees it. */
 export interface TestPlatform {
@@ -38,19 +39,22 @@ export interface PlatformTrouble<Platform> {
 }
 
 /** What a gateway and its platform may not have. */
-export type GatewayPart =
+export type GatewayPart = (typeof PARTS)[number];
+
+const PARTS = [
   /** Messages come in. */
-  | "listening"
+  "listening",
   /** The platform sees whether a message was taken. */
-  | "acknowledging"
+  "acknowledging",
   /** The platform's messages have ids. */
-  | "message ids"
+  "message ids",
   /** Events go out. */
-  | "sending"
+  "sending",
   /** The platform shows a delivery's id. */
-  | "delivery ids"
+  "delivery ids",
   /** The platform can leave a delivery unanswered. */
-  | "stalling";
+  "stalling",
+] as const;
 
 export interface GatewaySuite<Platform extends TestPlatform> {
   createPlatform(): Promise<Platform>;
@@ -72,11 +76,22 @@ export function gatewayChecks<Platform extends TestPlatform>(
   createGateway: (platform: Platform) => Gateway,
   suite: GatewaySuite<Platform>,
 ): GatewayCheck[] {
+  checkSuite({ createGateway, ...suite });
   const { createPlatform, without = [], troubles = [], maxWaitMs = 5000 } = suite;
   const kit = { createGateway, createPlatform, maxWaitMs };
   const checks = [...wholeChecks(kit), ...listeningChecks(kit), ...deliveryChecks(kit)];
   const fitting = checks.filter(({ needs }) => !needs.some((part) => without.includes(part)));
   return [...fitting, ...troubles.map((trouble) => troubleCheck(kit, trouble))];
+}
+
+/** Throws `USAGE_INVALID`: a part that there is not would be left in, and its check fail for another reason. */
+function checkSuite(suite: Record<string, unknown> & { without?: readonly string[] }): void {
+  const helper = "testGateway";
+  const known = ["createGateway", "createPlatform", "troubles", "without", "maxWaitMs"];
+  checkNames(suite, { helper, known });
+  checkFunctions(suite, { helper, functions: ["createGateway", "createPlatform"] });
+  checkLists(suite, { helper, lists: ["troubles", "without"] });
+  checkWords(suite.without ?? [], { helper: "without of testGateway", known: PARTS });
 }
 
 /** Registers the checks with a test runner: `testGateway(test, …)`. */

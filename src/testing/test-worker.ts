@@ -10,6 +10,7 @@ import type { Worker } from "../core/worker.ts";
 import { type FakeGateway, fakeGateway } from "./fake-gateway.ts";
 import { startTestLoop, type TestLoop } from "./start-test-loop.ts";
 import type { TestEnd } from "./temporary-folder.ts";
+import { checkLog, checkNames, checkTestEnd } from "./test-options.ts";
 
 /** What a worker reported, or the loop in its place. */
 export interface WorkerEvent {
@@ -43,6 +44,9 @@ export interface TestWorkerOptions {
 
 /** A loop with this worker alone; it starts with the first message and stops at the end of the test. */
 export function testWorker(t: TestEnd, worker: Worker, options: TestWorkerOptions = {}): TestWorker {
+  checkTestEnd(t, { helper: "testWorker" });
+  checkNames(options, { helper: "testWorker", known: ["maxWaitMs", "log"] });
+  checkLog(options.log, { helper: "testWorker" });
   const { maxWaitMs = 4000, log } = options;
   // Its events are read from the database: nothing has to be delivered.
   const gateway = fakeGateway({ targets: () => [] });

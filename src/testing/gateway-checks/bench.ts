@@ -29,9 +29,11 @@ export function check<Platform extends TestPlatform>(
     const bench = new Bench(kit, await kit.createPlatform());
     try {
       await on(bench);
-    } finally {
-      await bench.end();
+    } catch (error) {
+      await bench.end().catch(() => undefined); // what was checked matters more
+      throw error;
     }
+    await bench.end();
   };
   return { name, needs, run };
 }
@@ -55,7 +57,7 @@ export class Bench<Platform extends TestPlatform> implements TestEnd {
   constructor(kit: GatewayKit<Platform>, platform: Platform) {
     this.#maxWaitMs = kit.maxWaitMs;
     this.platform = platform;
-    this.#ends.push(() => platform.close());
+    this.#ends.push(() => closed(platform));
     this.gateway = kit.createGateway(platform);
   }
 
@@ -179,6 +181,15 @@ export class Bench<Platform extends TestPlatform> implements TestEnd {
     const value = this.platform[part];
     if (value !== undefined && value !== null) return value;
     throw new Error(`The platform has no ${part}; add it, or name what it lacks in "without"`);
+  }
+}
+
+async function closed(platform: TestPlatform): Promise<void> {
+  try {
+    await platform.close();
+  } catch (cause) {
+    const why = `The close() of the platform has thrown: ${messageOf(cause)}; it has to end in whatever state the platform is`;
+    throw new Error(why, { cause });
   }
 }
 
