@@ -96,7 +96,10 @@ const CASES: Record<string, { files: Record<string, string>; outcome: Outcome }>
   },
   "a plugin whose own import is missing is refused with what is missing": {
     files: { "robson.toml": use("./a.ts"), "a.ts": 'import "left-pad-of-mine";' },
-    outcome: { message: expect.stringContaining("Cannot find package 'left-pad-of-mine'") },
+    outcome: {
+      message: expect.stringContaining("Cannot find package 'left-pad-of-mine'"),
+      hint: "Install it beside the plugin (npm install left-pad-of-mine), or correct the import",
+    },
   },
   "a file without a plugin is refused with what it exports": {
     files: { "robson.toml": use("./a.ts"), "a.ts": "export const worker = 1;" },

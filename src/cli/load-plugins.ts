@@ -161,6 +161,9 @@ function hintOf(error: unknown, file: string | undefined): string {
     return `Write \`type ${type}\` in the import where it is a type; else it is misspelt`;
   // What a syntax error knows of its place, it tells to nobody but Node itself.
   if (error instanceof SyntaxError && file !== undefined) return `node ${file} shows the place`;
+  const [, missing] = /^Cannot find package '([^']+)' imported from/.exec(messageOf(error)) ?? [];
+  if (missing !== undefined)
+    return `Install it beside the plugin (npm install ${missing}), or correct the import`;
   return "Correct the plugin, or remove its entry";
 }
 

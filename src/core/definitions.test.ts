@@ -1,8 +1,10 @@
 /** That a worker, a gateway or a plugin of a wrong shape is refused where it is defined, with what is wrong about it. */
 import { expect, test } from "vitest";
+import * as z from "zod";
 import { echoWorker } from "../testing/builders.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
 import { defineGateway } from "./gateway.ts";
+import { DEFAULT_LIMITS, withDefaults } from "./limits.ts";
 import { definePlugin } from "./plugin.ts";
 import { SensoriumLoop } from "./sensorium-loop.ts";
 import type { Store } from "./store.ts";
@@ -34,6 +36,41 @@ test.for<[object, string]>([
   const define = () => defineWorker({ ...plain, ...part });
 
   expect(define).toThrow(`Cannot define worker "echo": ${why}`);
+});
+
+test.for<[z.ZodType, string]>([
+  [z.string(), "string"],
+  [z.array(z.string()), "array"],
+])("a worker whose args are a schema of no object is refused", ([args, type]) => {
+  const define = () => defineWorker({ ...echoWorker, args });
+
+  expect(define).toThrow(
+    `Cannot define worker "echo": its args are a schema of type ${type}, not of an object`,
+  );
+});
+
+test("a worker may have args whose schema says little", () => {
+  for (const args of [z.any(), z.union([z.object({ a: z.string() }), z.object({ b: z.date() })])])
+    expect(defineWorker({ ...echoWorker, args })).toMatchObject({ args });
+});
+
+test.for<[object, string, string]>([
+  [{ maxContentByte: 5 }, 'there is no limit "maxContentByte"', 'Did you mean "maxContentBytes"?'],
+  [{ leaseMs: "10s" }, "its limit leaseMs is a text", "Give a number, or leave it out"],
+  [{ leaseMs: Number.NaN }, "its limit leaseMs is NaN", "Give a number, or leave it out"],
+])("a loop with the limits %o is refused", ([limits, why, hint]) => {
+  const make = () => new SensoriumLoop({ store: {} as Store, limits });
+
+  expect(make).toThrow(
+    expect.objectContaining({ code: "CONFIG_INVALID", message: `Cannot make a loop: ${why}`, hint }),
+  );
+});
+
+test("a limit that is undefined has its default", () => {
+  expect(withDefaults({ leaseMs: undefined, maxHeld: 7 } as never)).toEqual({
+    ...DEFAULT_LIMITS,
+    maxHeld: 7,
+  });
 });
 
 test("a plugin whose config has a slip in its name is refused", () => {

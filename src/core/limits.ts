@@ -2,6 +2,10 @@
  * Every limit of the loop with its default. An error that a limit causes names it, so that its reader finds
  * the line to raise; `robson.toml` sets them under `[limits]`.
  */
+import { RobsonError } from "./errors.ts";
+import { named } from "./named.ts";
+import { misspelt } from "./nearest.ts";
+
 export interface Limits {
   /** The size of one message's or event's text, in bytes of UTF-8. */
   maxContentBytes: number;
@@ -107,3 +111,24 @@ export const DEFAULT_LIMITS: Limits = {
   leaseMs: 10 * SECOND_MS,
   handOverMs: 2 * SECOND_MS,
 };
+
+/** The limits as they are given, each that is left out with its default. Throws `CONFIG_INVALID` for a slip. */
+export function withDefaults(given: Partial<Limits> = {}): Limits {
+  const slip = misspelt(given, Object.keys(DEFAULT_LIMITS));
+  if (slip) throw invalid(`there is no limit "${slip.written}"`, `Did you mean "${slip.meant}"?`);
+  const limits = { ...DEFAULT_LIMITS };
+  for (const [name, value] of Object.entries(given) as [keyof Limits, unknown][]) {
+    if (value === undefined) continue;
+    if (typeof value !== "number" || Number.isNaN(value))
+      throw invalid(
+        `its limit ${name} is ${typeof value === "number" ? value : named(value)}`,
+        "Give a number, or leave it out",
+      );
+    limits[name] = value;
+  }
+  return limits;
+}
+
+function invalid(why: string, hint: string): RobsonError {
+  return new RobsonError("CONFIG_INVALID", `Cannot make a loop: ${why}`, { hint });
+}

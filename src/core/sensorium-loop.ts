@@ -13,7 +13,7 @@ import { hasCode, messageOf, RobsonError } from "./errors.ts";
 import { defineGateway, type Gateway } from "./gateway.ts";
 import type { GatewayHealth } from "./gateway-supervisor.ts";
 import { HookRegistry } from "./hooks.ts";
-import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
+import { type Limits, withDefaults } from "./limits.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { definePlugin, type Plugin, setUpPlugin } from "./plugin.ts";
 import { Routing } from "./routing.ts";
@@ -79,7 +79,7 @@ export class SensoriumLoop {
 
   constructor(options: SensoriumLoopOptions) {
     this.#store = options.store;
-    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#limits = withDefaults(options.limits);
     this.#rules = { ...OPEN_ACCESS, ...options.access };
     this.#log = options.log ?? silentLogger;
     this.#storeHealth = new StoreHealth(this.#log);

@@ -2,6 +2,7 @@
  * The contract of a worker: what handles the messages that match its pattern or command. A worker may be run
  * again for the same message after a crash or an error; its events are stored once all the same.
  */
+import { wholeTypeOf } from "./arguments/argument-shape.ts";
 import type { OutputOf, StandardSchema } from "./arguments/standard-schema.ts";
 import type { LoopControl } from "./control.ts";
 import { RobsonError } from "./errors.ts";
@@ -192,10 +193,19 @@ function refuseContradictions(
       "Typed arguments are what follows a command; add one, or leave args out",
     );
   }
-  if (args !== undefined && !isSchema(args)) {
+  if (args === undefined) return;
+  if (!isSchema(args)) {
     refuse(
       "its args are no schema",
       "Give one that follows Standard Schema, as z.object({ … }) of zod, or leave args out",
+    );
+    return;
+  }
+  const type = wholeTypeOf(args) ?? "object";
+  if (type !== "object") {
+    refuse(
+      `its args are a schema of type ${type}, not of an object`,
+      "Give each argument its name, as in z.object({ title: z.string() }) of zod",
     );
   }
 }
@@ -224,6 +234,6 @@ export function isShownTo(worker: Worker, asker: Asker): boolean {
   }
 }
 
-function isSchema(args: unknown): boolean {
+function isSchema(args: unknown): args is StandardSchema {
   return typeof (args as Partial<StandardSchema> | null)?.["~standard"]?.validate === "function";
 }

@@ -62,6 +62,12 @@ export function argumentShape(schema: StandardSchema): ArgumentShape {
   return shape;
 }
 
+/** What the schema takes as a whole, as `object` or `string`; undefined where it does not say. */
+export function wholeTypeOf(schema: StandardSchema): string | undefined {
+  const type = jsonSchemaOf(schema)?.type;
+  return typeof type === "string" ? type : undefined;
+}
+
 function jsonSchemaOf(schema: StandardSchema): JsonSchema | undefined {
   const { jsonSchema, vendor } = schema["~standard"];
   if (jsonSchema === undefined) return undefined;
