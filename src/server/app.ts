@@ -14,6 +14,7 @@ import type { EventRoutes } from "./event-routes.ts";
 import { errorResponse } from "./http-errors.ts";
 import type { ApiPart } from "./openapi.ts";
 import { limitRate } from "./rate-limit.ts";
+import type { RefusalLog } from "./refusal-log.ts";
 
 export interface Health {
   isReady: boolean;
@@ -27,6 +28,7 @@ export interface AppOptions {
   store: ConversationReader;
   health: () => Health;
   log: Logger;
+  refusals: RefusalLog;
   clock: Clock;
   maxConcurrentRequests: number;
   maxRequestsPerMinute: number;
@@ -80,7 +82,9 @@ export function createApp(options: AppOptions): Hono<Env> {
   app.onError((error, c) => {
     // Its sender hung up in the middle of the body: nobody reads the answer, and nothing of ours failed.
     if (c.env?.incoming?.errored || c.env?.incoming?.readableAborted) return c.body(null, 400);
-    return errorResponse(error, options.log);
+    const response = errorResponse(error, options.log);
+    options.refusals.count({ error, status: response.status });
+    return response;
   });
   return app;
 }

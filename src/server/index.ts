@@ -15,6 +15,7 @@ import type { ConversationReader } from "./conversation-events.ts";
 import { type EventRoutes, type EventSource, eventRoutes } from "./event-routes.ts";
 import { errorBody, errorResponse } from "./http-errors.ts";
 import type { ApiPart } from "./openapi.ts";
+import { createRefusalLog } from "./refusal-log.ts";
 
 export interface ServerOptions {
   /** Default: 127.0.0.1. Anything but loopback needs a token. */
@@ -86,9 +87,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   checkAccess(host, token);
   const clock = options.clock ?? systemClock;
   const events = options.events && streamsOf(options.events, { ...options, log, clock });
+  const refusals = createRefusalLog({ clock, log });
   const app = createApp({
     ...options,
-    ...{ log, token, clock, events },
+    ...{ log, refusals, token, clock, events },
     signedPaths: options.signedPaths ?? [],
     api: options.api ?? (() => []),
     maxConcurrentRequests: options.maxConcurrentRequests ?? DEFAULT_MAX_CONCURRENT_REQUESTS,
@@ -133,7 +135,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     close: () => {
       events?.close();
       const graceMs = options.closeGraceMs ?? DEFAULT_CLOSE_GRACE_MS;
-      closed ??= closeServer(server, { underWay, sockets, graceMs });
+      closed ??= closeServer(server, { underWay, sockets, graceMs }).then(() => refusals.close());
       return closed;
     },
   };
