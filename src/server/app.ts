@@ -42,6 +42,14 @@ export interface AppOptions {
   api(): readonly ApiPart[];
 }
 
+interface ConcurrencyLimit {
+  maxConcurrentRequests: number;
+  /** What a request is about, by its path; there are few of them. */
+  kindOf(path: string): string;
+  /** Whether it has a limit of its own once that one is reached. */
+  isUrgent(c: Context): Promise<boolean>;
+}
+
 type Env = { Bindings: HttpBindings };
 
 /** Everything the server answers. */
@@ -60,15 +68,15 @@ export function createApp(options: AppOptions): Hono<Env> {
   const isSigned = (c: Context) => carriesSignature(c) && options.signedPaths.includes(c.req.path);
   const access = options.token === undefined ? refuseForeignPages() : requireToken(options.token);
   app.use((c, next) => (isSigned(c) ? next() : access(c, next)));
-  const { maxRequestsPerMinute, clock } = options;
-  // Each kind of request, by the first part of its path, has a limit of its own, and so have messages for the loop itself:
+  const { maxRequestsPerMinute, maxConcurrentRequests, clock } = options;
+  // Each kind of request, by the first part of its path, has limits of its own, and so have messages for the loop itself:
   // whoever sends too many messages can still ask how things are, and stop them. Paths that nobody answers are one kind:
   // there is no end of them.
   const kindOf = (path: string) => (kinds.has(firstPart(path)) ? firstPart(path) : "");
   const callerOf = (c: Context) => `${isSigned(c) ? "signature" : "token"} ${kindOf(c.req.path)}`;
   const isUrgent = carriesControl(options.isControl);
   app.use(limitRate({ maxRequestsPerMinute, clock, callerOf, isUrgent }));
-  app.use(limitConcurrency(options.maxConcurrentRequests));
+  app.use(limitConcurrency({ maxConcurrentRequests, kindOf, isUrgent }));
   if (options.events) app.route("/", options.events.routes);
   for (const routes of [conversationRoutes(options.store), ...options.routes]) app.route("/", routes);
   const kinds = new Set(app.routes.map(({ path }) => firstPart(path)));
@@ -98,23 +106,31 @@ function readiness(c: Context, { isReady, reason }: Health): Response {
   return c.json({ status: "not ready", reason: reason ?? "not started yet" }, 503, { "retry-after": "2" });
 }
 
-function limitConcurrency(maxConcurrentRequests: number): MiddlewareHandler {
-  let underWay = 0;
-  return async (_c, next) => {
-    if (underWay >= maxConcurrentRequests) {
+/** Counted by kind: too many messages keep nobody from the rest. */
+function limitConcurrency({
+  maxConcurrentRequests: max,
+  kindOf,
+  isUrgent,
+}: ConcurrencyLimit): MiddlewareHandler {
+  const underWay = new Map<string, number>();
+  const countOf = (kind: string) => underWay.get(kind) ?? 0;
+  return async (c, next) => {
+    let kind = kindOf(c.req.path);
+    if (countOf(kind) >= max && (await isUrgent(c))) kind = `${kind} urgent`;
+    if (countOf(kind) >= max) {
       throw new RobsonError(
         "RATE_LIMITED",
-        `Cannot accept the request: maxConcurrentRequests (${maxConcurrentRequests}) are under way`,
+        `Cannot accept the request: maxConcurrentRequests (${max}) are under way`,
         {
           hint: "Send it again after the time in Retry-After, or raise server.max_concurrent_requests in robson.toml",
         },
       );
     }
-    underWay += 1;
+    underWay.set(kind, countOf(kind) + 1);
     try {
       await next();
     } finally {
-      underWay -= 1;
+      underWay.set(kind, countOf(kind) - 1);
     }
   };
 }

@@ -79,6 +79,8 @@ const DEFAULT_CLOSE_GRACE_MS = 5000;
 const MAX_HEADERS_TIMEOUT_MS = 10_000;
 const MAX_HEADER_BYTES = 16 * 1024;
 const KEEP_ALIVE_TIMEOUT_MS = 5000;
+/** How many connections may wait to be taken; Node's 511 keeps those beyond them waiting for seconds. The system may allow fewer. */
+const MAX_WAITING_CONNECTIONS = 4096;
 
 /** Resolves once the server listens; rejects with `LISTEN_REFUSED` or `PORT_TAKEN`. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
@@ -188,7 +190,7 @@ function listen(server: Server, { host, port }: { host: string; port: number }):
     const onError = (error: unknown) => reject(listenError(error, { host, port }));
     server.once("error", onError);
     try {
-      server.listen({ host, port }, () => {
+      server.listen({ host, port, backlog: MAX_WAITING_CONNECTIONS }, () => {
         server.off("error", onError);
         resolve((server.address() as AddressInfo).port);
       });
