@@ -21,6 +21,7 @@ function setUp(options: { maxLoaded?: number } = {}) {
     },
     idOf: ({ id }) => id,
     keyOf: ({ id }) => id,
+    textOf: () => "",
     load({ id }) {
       if (memory.has(id)) return;
       memory.add(id);

@@ -5,11 +5,13 @@
  * let in by `admit`, so that the change between the two never overtakes a write under way.
  */
 import type { Limits } from "./limits.ts";
+import type { Page as PageRequest } from "./store.ts";
 
 export interface BacklogOptions<Row> {
-  /** Rows with an id above `after`, in the order of their ids. Fewer ids than `limit`: there are no more. */
-  read(page: { after: number; limit: number }): Promise<Row[]>;
+  /** Rows with an id above `after`, in the order of their ids. Fewer ids than `limit`, and less text than `maxBytes`: there are no more. */
+  read(page: Required<PageRequest>): Promise<Row[]>;
   idOf(row: Row): number;
+  textOf(row: Row): string;
   /** What tells this row from all others; rows of one id may be several. */
   keyOf(row: Row): string | number;
   /** Takes a row into memory, unless it is there. */
@@ -27,6 +29,11 @@ export interface BacklogOptions<Row> {
 const UNCERTAIN_MS = 10 * 60_000;
 /** How many ids one read asks for. */
 const PAGE_SIZE = 500;
+/** How much text one read brings at the most, but for its last row: 500 of the longest would be more than some processes can have. */
+const MAX_PAGE_BYTES = 8 * 1024 * 1024;
+const PAGE = { limit: PAGE_SIZE, maxBytes: MAX_PAGE_BYTES };
+/** How many bytes one unit of a text's length has at the most, whatever the database counts in. */
+const MAX_UNIT_BYTES = 4;
 
 export type Admission = "live" | "behind";
 
@@ -222,7 +229,7 @@ export class Backlog<Row> {
     const page = new Page<Row>();
     this.#page = page;
     try {
-      const rows = await this.#options.read({ after: pass.cursor, limit: PAGE_SIZE });
+      const rows = await this.#options.read({ after: pass.cursor, ...PAGE });
       this.#failedReads = 0;
       if (this.#isStopped) return undefined;
       return this.#pass === pass && this.#takeIn(rows, { page, pass });
@@ -252,7 +259,13 @@ export class Backlog<Row> {
     pass.cursor = Math.max(pass.cursor, last);
     for (const row of page.stored.splice(0)) this.stored(row);
     this.#tellReached(pass.cursor);
-    return ids.size < PAGE_SIZE && this.#pass === pass;
+    return ids.size < PAGE_SIZE && !this.#isCutShort(rows) && this.#pass === pass;
+  }
+
+  /** Whether there may be more, as the page has so much text. */
+  #isCutShort(rows: Row[]): boolean {
+    const length = rows.reduce((sum, row) => sum + this.#options.textOf(row).length, 0);
+    return length * MAX_UNIT_BYTES >= MAX_PAGE_BYTES;
   }
 
   #becomeLive(): void {

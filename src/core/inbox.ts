@@ -78,6 +78,7 @@ export class Inbox {
       read: (page) => ownership.openMessages(page),
       idOf: (message) => message.conversationId,
       keyOf: (message) => message.conversationId,
+      textOf: ({ content }) => content,
       load: (message) => this.#load(message),
       loadedCount: () => this.#roomTaken(),
       maxLoaded: limits.maxLoaded,

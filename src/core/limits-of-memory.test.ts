@@ -1,6 +1,7 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { openStore } from "../store/open-store.ts";
 import { aMessage, echoWorker as echo } from "../testing/builders.ts";
+import { databaseKinds } from "../testing/databases.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
 import { startInterferedLoop } from "../testing/interfered-loop.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
@@ -193,4 +194,35 @@ test("messages with much text are read into memory as others end, and none is lo
   goOn.resolve();
   const answered = () => gateway.texts().map((text) => text.slice(-2));
   await expect.poll(() => answered().toSorted(), PATIENTLY).toEqual(numbers);
+});
+
+describe.each(databaseKinds)("long messages and answers from before, on $name", ({ create }) => {
+  test("are read into memory a few at a time, and all are answered", { timeout: 120_000 }, async (t) => {
+    const location = await create(t);
+    const store = await openStore(location);
+    const text = "x".repeat(200_000);
+    const numbers = Array.from({ length: 120 }, (_, index) => `${index + 100}`);
+    for (const number of numbers)
+      await store.insertUnowned(aMessage({ content: `/echo ${text}${number}`, threadTs: number }));
+    await store.close();
+    const gateway = fakeGateway();
+    const pages: number[] = [];
+    const measured = async <Row extends { content: string }>(read: Promise<Row[]>) => {
+      const rows = await read;
+      pages.push(rows.reduce((sum, { content }) => sum + content.length, 0));
+      return rows;
+    };
+
+    await startInterferedLoop(t, {
+      ...{ location, gateways: [gateway], workers: [echo] },
+      interfere: (real) => ({
+        openMessages: (page) => measured(real.openMessages(page)),
+        openDeliveries: (page) => measured(real.openDeliveries(page)),
+      }),
+    });
+
+    const answered = () => gateway.texts().map((answer) => answer.slice(-3));
+    await expect.poll(() => answered().toSorted(), { timeout: 60_000 }).toEqual(numbers);
+    expect(Math.max(...pages)).toBeLessThan(9 * 1024 * 1024);
+  });
 });

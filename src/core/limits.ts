@@ -86,7 +86,7 @@ export const DEFAULT_LIMITS: Limits = {
   maxConcurrentSendsPerTarget: 16,
   maxLoaded: 10_000,
   maxHeld: 100_000,
-  maxLoadedText: 128 * 1024 * 1024,
+  maxLoadedText: 64 * 1024 * 1024,
   maxOpenMessages: 100_000,
   maxWaitingAccepts: 4096,
   maxMessageAttempts: 5,

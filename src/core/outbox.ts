@@ -79,6 +79,7 @@ export class Outbox {
       read: (page) => ownership.openDeliveries(page),
       idOf: (delivery) => delivery.eventId,
       keyOf: idOf,
+      textOf: ({ content }) => content,
       load: (delivery) => this.#load(delivery),
       loadedCount: () => this.#roomTaken(),
       maxLoaded: limits.maxLoaded,

@@ -186,6 +186,8 @@ export type Placement =
 export interface Page {
   after: number;
   limit: number;
+  /** It may end before `limit`, behind the id with which its texts reach so many bytes of UTF-8 or more. Default: it does not. */
+  maxBytes?: number;
 }
 
 /** Someone wants an open message ended. */

@@ -105,8 +105,8 @@ function createOwnership(
       checkGateways(gatewayIds, change);
       return writer.record(change);
     },
-    openMessages: async ({ after, limit }): Promise<StoredMessage[]> =>
-      (await read<MessageRow>(OPEN_MESSAGES, [epoch, after, limit])).map(toStoredMessage),
+    openMessages: async ({ after, limit, maxBytes = ANY_BYTES }): Promise<StoredMessage[]> =>
+      (await read<MessageRow>(OPEN_MESSAGES, [epoch, after, limit, maxBytes])).map(toStoredMessage),
     async takeUnowned(limit): Promise<StoredMessage[]> {
       checkNotReleased();
       const rows = await unowned.take(limit);
@@ -114,8 +114,8 @@ function createOwnership(
       return rows.map(toStoredMessage);
     },
     stopRequests: (limit) => read<StopRequest>(STOP_REQUESTS, [epoch, limit]),
-    openDeliveries: async ({ after, limit }): Promise<StoredDelivery[]> =>
-      (await read<DeliveryRow>(OPEN_DELIVERIES, [epoch, after, limit])).map(toStoredDelivery),
+    openDeliveries: async ({ after, limit, maxBytes = ANY_BYTES }): Promise<StoredDelivery[]> =>
+      (await read<DeliveryRow>(OPEN_DELIVERIES, [epoch, after, limit, maxBytes])).map(toStoredDelivery),
     async wakeDue(now) {
       checkNotReleased();
       const woken = await read(WAKE_DUE, [epoch, now]);
@@ -158,10 +158,16 @@ const OPEN = "status in ('pending', 'claimed')";
 const FENCE = "exists (select from processes where id = $1 for key share)";
 const RUN_SOMEWHERE = "(select unnest(gateway_ids) from processes)";
 
-const OPEN_MESSAGES = `select ${MESSAGE_COLUMNS}, i.is_unowned as is_to_be_taken from inbox i join conversations c on c.id = i.conversation_id
-  join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE}
-  left join gateways g on g.id = c.gateway_id ${RUN} where i.${OPEN} and i.conversation_id > $2
-  order by i.conversation_id limit $3`;
+const ANY_BYTES = Number.MAX_SAFE_INTEGER;
+/** How much text stands before a row in its page, of which `$4` bytes are enough; the server reads no text for it. */
+const bytesBefore = (id: string, content: string) =>
+  `sum(octet_length(${content})) over (order by ${id}) - octet_length(${content}) as bytes_before`;
+
+const OPEN_MESSAGES = `select * from (select m.*, ${bytesBefore("m.id", "m.content")} from (
+    select ${MESSAGE_COLUMNS}, i.is_unowned as is_to_be_taken from inbox i join conversations c on c.id = i.conversation_id
+    join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE}
+    left join gateways g on g.id = c.gateway_id ${RUN} where i.${OPEN} and i.conversation_id > $2
+    order by i.conversation_id limit $3) m) page where bytes_before < $4 order by id`;
 
 export const UNOWNED = {
   name: "robson_unowned",
@@ -202,10 +208,12 @@ const OPEN_DELIVERIES = `select d.*, g.name as gateway, e.kind, e.content, e.cre
   from process_event_deliveries d join gateways g on g.id = d.gateway_id join process_events e on e.id = d.event_id
     join conversations c on c.id = e.conversation_id left join gateways o on o.id = c.gateway_id
     join shard_leases l on l.gateway_id = d.gateway_id and ${MINE}
-  where d.${OPEN} and d.event_id in (select distinct d.event_id
-    from process_event_deliveries d join process_events e on e.id = d.event_id
-    join conversations c on c.id = e.conversation_id join shard_leases l on l.gateway_id = d.gateway_id and ${MINE}
-    where d.${OPEN} and d.event_id > $2 order by d.event_id limit $3) order by d.event_id`;
+  where d.${OPEN} and d.event_id in (select id from (select x.id, ${bytesBefore("x.id", "e.content")}
+    from (select distinct d.event_id as id
+      from process_event_deliveries d join process_events e on e.id = d.event_id
+      join conversations c on c.id = e.conversation_id join shard_leases l on l.gateway_id = d.gateway_id and ${MINE}
+      where d.${OPEN} and d.event_id > $2 order by d.event_id limit $3) x
+    join process_events e on e.id = x.id) page where bytes_before < $4) order by d.event_id`;
 
 const EXPIRE_DELIVERIES = `update process_event_deliveries d set status = 'dead', next_retry_at = null,
     last_error = coalesce(d.last_error, 'No process ran its gateway in time')

@@ -11,6 +11,7 @@ import type {
   NewEvent,
   NewFailure,
   NewMessage,
+  Page,
   Placement,
   StopRequest,
   StoredDelivery,
@@ -267,8 +268,11 @@ export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
       const newest = newestUnowned.all();
       return newest.length === LOOKED_AT || newest.some(({ is_ours }) => is_ours === 1);
     },
-    openMessages: (page: { after: number; limit: number }): StoredMessage[] =>
-      (openMessages.all(page.after, page.limit) as unknown as MessageRow[]).map(toStoredMessage),
+    openMessages: (page: Page): StoredMessage[] =>
+      firstOf(openMessages.iterate(page.after, page.limit) as Iterable<MessageRow>, {
+        ...page,
+        idOf: ({ id }) => id,
+      }).map(toStoredMessage),
     takeUnowned(limit: number): StoredMessage[] {
       const rows = unowned.all(limit) as unknown as MessageRow[];
       for (const { id } of rows) own.run(id);
@@ -276,8 +280,11 @@ export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
     },
     wakeDue: (now: number): number => Number(wakeDue.run(now).changes),
     stopRequests: (limit: number): StopRequest[] => stopRequests.all(limit) as unknown as StopRequest[],
-    openDeliveries: (page: { after: number; limit: number }): StoredDelivery[] =>
-      (openDeliveries.all(page.after, page.limit) as unknown as DeliveryRow[]).map(toStoredDelivery),
+    openDeliveries: (page: Page): StoredDelivery[] =>
+      firstOf(openDeliveries.iterate(page.after, page.limit) as Iterable<DeliveryRow>, {
+        ...page,
+        idOf: ({ event_id }) => event_id,
+      }).map(toStoredDelivery),
     wasHinted: (threadKey: string): boolean => hinted.get(threadKey) !== undefined,
     expireUnregistered(createdBefore: number): UnregisteredWork[] {
       expire.run(createdBefore);
@@ -290,4 +297,21 @@ export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
       }));
     },
   };
+}
+
+/** The rows of a page: all of the last id that there is room for. The rest is not even read. */
+function firstOf<Row extends { content: string }>(
+  rows: Iterable<Row>,
+  { maxBytes = Number.POSITIVE_INFINITY, idOf }: Page & { idOf(row: Row): number },
+): Row[] {
+  const first: Row[] = [];
+  let bytes = 0;
+  let lastId: number | undefined;
+  for (const row of rows) {
+    if (bytes >= maxBytes && idOf(row) !== lastId) break;
+    first.push(row);
+    bytes += Buffer.byteLength(row.content);
+    lastId = idOf(row);
+  }
+  return first;
 }

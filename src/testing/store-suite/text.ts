@@ -48,6 +48,34 @@ const texts = fc.record({
 type Texts = typeof texts extends fc.Arbitrary<infer T> ? T : never;
 
 export function testText(setUp: SetUp): void {
+  test("a page of open work ends early, behind the text that is enough, and the next one goes on there", async () => {
+    const { own } = await setUp();
+    const ownership = await own();
+    const ids: number[] = [];
+    for (const length of [10, 10, 10, 500, 10]) {
+      const message = aMessage({ gateway: "a", content: "ä".repeat(length) });
+      const { conversationId } = await ownership.accept(message, PENDING);
+      const deliveries = [aDelivery({ target: "C1" }), aDelivery({ target: "C2" })];
+      const content = "ä".repeat(length);
+      await ownership.record({ shard: 0, events: [anEvent(conversationId, { content, deliveries })] });
+      ids.push(conversationId);
+    }
+    const messages = async (maxBytes: number, after = 0) =>
+      (await ownership.openMessages({ after, limit: 4, maxBytes })).map((message) => message.conversationId);
+    const deliveries = async (maxBytes: number) =>
+      (await ownership.openDeliveries({ after: 0, limit: 4, maxBytes })).map((each) => each.conversationId);
+
+    expect(await messages(1)).toEqual(ids.slice(0, 1));
+    expect(await messages(40)).toEqual(ids.slice(0, 2));
+    expect(await messages(41)).toEqual(ids.slice(0, 3));
+    expect(await messages(10_000)).toEqual(ids.slice(0, 4));
+    expect(await messages(1, ids[2])).toEqual(ids.slice(3, 4));
+    expect(await messages(1001, ids[2])).toEqual(ids.slice(3));
+    const [first] = ids;
+    expect(await deliveries(1)).toEqual([first, first]);
+    expect(new Set(await deliveries(10_000))).toEqual(new Set(ids.slice(0, 4)));
+  });
+
   test("text of every kind in every field is stored as it is, with all of its batch", async () => {
     const { store, own } = await setUp();
     const ownership = await own();
