@@ -13,6 +13,7 @@ import type { InboundMessage } from "./message-event.ts";
 import { toNewMessage } from "./new-message.ts";
 import type { Overload } from "./overload.ts";
 import type { NewMessage } from "./store.ts";
+import type { StoreHealth } from "./store-health.ts";
 
 /** What is known of a message when it is stored. */
 export interface Admitted {
@@ -24,6 +25,8 @@ export interface Admitted {
 
 export interface AdmissionOptions {
   overload: Overload;
+  /** Of a loop, which knows how the database is. */
+  storeHealth?: Pick<StoreHealth, "refuseWhileUnreachable">;
   access: Access;
   clock: Clock;
   limits: Limits;
@@ -46,10 +49,11 @@ export class Admission {
 
   /** See `GatewayContext.accept`. A gateway that does not await it must not end the process when a stranger's message is refused. */
   accept(gateway: string, inbound: InboundMessage): Promise<Accepted> {
-    const { overload, clock, limits, log } = this.#options;
+    const { overload, storeHealth, clock, limits, log } = this.#options;
     try {
       const message = toNewMessage({ gateway, inbound, limits, now: clock.now() });
       const isControl = this.#options.isControl(message.content);
+      storeHealth?.refuseWhileUnreachable();
       overload.admit({ isControl });
       const admitted = this.#admit(message, isControl);
       admitted.catch(ignore);

@@ -279,7 +279,7 @@ export class SensoriumLoop {
     ownership.onLost((error) => this.#fail(error));
     ownership.onShards((change) => running.tenure.onChange(change));
     ownership.onReach((error) =>
-      error === undefined ? this.#storeHealth.worked() : this.#storeHealth.failed(error),
+      error === undefined ? this.#storeHealth.worked() : this.#storeHealth.unreached(error),
     );
     this.#log.info({ epoch: ownership.epoch, store: this.#store.location }, "loop started");
     running.outbox.reread();

@@ -2,8 +2,10 @@ import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
+import { startInterferedLoop } from "../testing/interfered-loop.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
 import { temporaryFolder } from "../testing/temporary-folder.ts";
+import { RobsonError } from "./errors.ts";
 
 test("a loop whose database takes no writes is not ready, says why once, and is ready when it does again", async (t) => {
   const location = `${await temporaryFolder(t)}/robson.db`;
@@ -59,3 +61,34 @@ test("writes that wait for the database are no lines of the log, however many th
   await idle();
   expect(gateway.sent).toHaveLength(20);
 }, 180_000);
+
+test("while the database does not answer, a message is refused before it is written, and taken when it answers again", async (t) => {
+  const gateway = fakeGateway();
+  let onReach: (error: unknown) => void = () => undefined;
+  const written: string[] = [];
+  const { idle } = await startInterferedLoop(t, {
+    gateways: [gateway],
+    workers: [echo],
+    interfere: (ownership) => ({
+      onReach: (callback) => {
+        onReach = callback;
+      },
+      async accept(message, at) {
+        written.push(message.content);
+        return ownership.accept(message, at);
+      },
+    }),
+  });
+  await idle();
+
+  onReach(new RobsonError("STORE_UNAVAILABLE", "No answer", { hint: "Wait" }));
+  await expect(gateway.say("/echo refused")).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+  onReach(new RobsonError("STORE_BUSY", "A lock", { hint: "Wait" }));
+  await expect(gateway.say("/echo refused")).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+  onReach(undefined);
+  onReach(new RobsonError("STORE_BUSY", "A lock", { hint: "Wait" }));
+  await gateway.say("/echo taken");
+
+  expect(written).toEqual(["/echo taken"]);
+  await expect.poll(() => gateway.texts()).toEqual(["completed: taken"]);
+});

@@ -1,10 +1,11 @@
-/** Whether the database takes writes, as the last write has shown; said once at each change. */
-import { messageOf, RobsonError } from "./errors.ts";
+/** Whether the database takes writes, as the last write has shown, and can be reached at all; said once at each change. */
+import { hasCode, messageOf, RobsonError } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 
 export class StoreHealth {
   readonly #log: Logger;
   #trouble: string | undefined;
+  #unreachable: RobsonError | undefined;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -15,11 +16,23 @@ export class StoreHealth {
     return this.#trouble;
   }
 
-  /** A write has ended well. */
+  /** A write has ended well, or the database has answered. */
   worked(): void {
+    this.#unreachable = undefined;
     if (this.#trouble === undefined) return;
     this.#trouble = undefined;
     this.#log.info({}, "database takes writes again");
+  }
+
+  /** The database has not answered when it was asked how things are: what has to be written would wait for as long as it takes to give up. */
+  unreached(error: unknown): void {
+    if (hasCode(error, "STORE_UNAVAILABLE")) this.#unreachable = error;
+    this.failed(error);
+  }
+
+  /** Throws where a write that begins now would be in vain: nothing of it has happened then. */
+  refuseWhileUnreachable(): void {
+    if (this.#unreachable) throw this.#unreachable;
   }
 
   /** A write has failed; only trouble of the database as a whole counts. */

@@ -6,6 +6,8 @@ import { startPostgresProxy } from "./postgres-proxy.ts";
 
 const WORK = { threads: 40, messagesPerThread: 5 };
 const TIMEOUT = { timeout: 180_000 };
+/** Of a connection to PostgreSQL: what is written waits for it when nobody answers. */
+const CONNECT_TIMEOUT_MS = 5000;
 /** `npm run test:crash` sets the long form. */
 const OUTAGE_MS = Number(process.env.ROBSON_OUTAGE_MS ?? 2 * LEASE_MS);
 
@@ -26,11 +28,7 @@ test(
     for (const { port, get } of members) {
       await expect.poll(async () => (await get("/readyz")).status, PATIENTLY).toBe(503);
       expect((await get("/readyz")).body).toContain("database");
-      const response = await fetch(`http://127.0.0.1:${port}/message`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ content: "/echo never", channel_id: cluster.receiver.url }),
-      });
+      const response = await postTo(port, "/echo never");
       expect(response.status).toBe(503);
       expect(Number(response.headers.get("retry-after"))).toBeGreaterThan(0);
     }
@@ -43,6 +41,31 @@ test(
       await expect.poll(async () => (await get("/readyz")).status, PATIENTLY).toBe(200);
     await expect.poll(cluster.holders, PATIENTLY).toMatchObject({ processes: 2, shards: 64 });
     for (const member of members) expect(await member.stop()).toBe(0);
+  },
+);
+
+test(
+  "while it is known that the database does not answer, a message is refused at once",
+  TIMEOUT,
+  async (t) => {
+    const { url } = await createDatabase(t);
+    const proxy = await startPostgresProxy(url);
+    t.onTestFinished(() => proxy.close());
+    const cluster = await startCluster(t, url);
+    const member = await cluster.start({ url: proxy.url });
+
+    proxy.freeze();
+    await expect.poll(async () => (await member.get("/readyz")).status, PATIENTLY).toBe(503);
+    const askedAt = performance.now();
+    const { status, headers } = await postTo(member.port, "/echo never");
+
+    expect(performance.now() - askedAt).toBeLessThan(CONNECT_TIMEOUT_MS / 2);
+    expect([status, headers.get("retry-after")]).toEqual([503, "2"]);
+    proxy.thaw();
+    await expect.poll(async () => (await member.get("/readyz")).status, PATIENTLY).toBe(200);
+    await cluster.say(member, "/echo again");
+    await expect.poll(() => cluster.receiver.received.length, PATIENTLY).toBeGreaterThan(0);
+    expect(await member.stop()).toBe(0);
   },
 );
 
@@ -90,6 +113,14 @@ test(
     await expect.poll(cluster.holders, PATIENTLY).toMatchObject({ processes: 1, shards: 64 });
   },
 );
+
+function postTo(port: number, content: string): Promise<Response> {
+  return fetch(`http://127.0.0.1:${port}/message`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ content }),
+  });
+}
 
 /** Real time is what this test is about: how long the database is away. */
 function outage(ms: number): Promise<void> {
