@@ -54,6 +54,7 @@ export const configSchema = z
       host: text().default("127.0.0.1"),
       port: z.int().min(0).max(65_535).default(7420),
       max_concurrent_requests: wholeNumber().default(1024),
+      max_bytes_under_way: wholeNumber().default(32 * 1024 * 1024),
       max_requests_per_minute: wholeNumber().default(6000),
       max_event_streams: wholeNumber().default(256),
       max_stream_buffer_bytes: wholeNumber().default(1024 * 1024),

@@ -96,7 +96,7 @@ test("an unknown section is refused, and where none is near the known ones are l
     hint: 'Did you mean "database"?',
   });
   expect(refusal("[server]\ntimeout = 1\n").hint).toBe(
-    `Known here: host, port, max_concurrent_requests, max_requests_per_minute, max_event_streams, \
+    `Known here: host, port, max_concurrent_requests, max_bytes_under_way, max_requests_per_minute, max_event_streams, \
 max_stream_buffer_bytes, request_timeout_ms, close_grace_ms`,
   );
 });

@@ -3,7 +3,7 @@
  * the limits on requests, then the mounted routes. Every error is rendered here.
  */
 import type { HttpBindings } from "@hono/node-server";
-import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { type Context, Hono } from "hono";
 import type { Clock } from "../core/clock.ts";
 import { RobsonError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
@@ -15,6 +15,7 @@ import { errorResponse } from "./http-errors.ts";
 import type { ApiPart } from "./openapi.ts";
 import { limitRate } from "./rate-limit.ts";
 import type { RefusalLog } from "./refusal-log.ts";
+import { limitBytes, limitConcurrency } from "./under-way.ts";
 
 export interface Health {
   isReady: boolean;
@@ -31,6 +32,7 @@ export interface AppOptions {
   refusals: RefusalLog;
   clock: Clock;
   maxConcurrentRequests: number;
+  maxBytesUnderWay: number;
   maxRequestsPerMinute: number;
   /** Whether a message is for the loop itself, as `/stop`. */
   isControl(content: string): boolean;
@@ -40,14 +42,6 @@ export interface AppOptions {
   signedPaths: readonly string[];
   /** Asked when somebody wants to read it. */
   api(): readonly ApiPart[];
-}
-
-interface ConcurrencyLimit {
-  maxConcurrentRequests: number;
-  /** What a request is about, by its path; there are few of them. */
-  kindOf(path: string): string;
-  /** Whether it has a limit of its own once that one is reached. */
-  isUrgent(c: Context): Promise<boolean>;
 }
 
 type Env = { Bindings: HttpBindings };
@@ -77,6 +71,7 @@ export function createApp(options: AppOptions): Hono<Env> {
   const isUrgent = carriesControl(options.isControl);
   app.use(limitRate({ maxRequestsPerMinute, clock, callerOf, isUrgent }));
   app.use(limitConcurrency({ maxConcurrentRequests, kindOf, isUrgent }));
+  app.use(limitBytes(options.maxBytesUnderWay));
   if (options.events) app.route("/", options.events.routes);
   for (const routes of [conversationRoutes(options.store), ...options.routes]) app.route("/", routes);
   const kinds = new Set(app.routes.map(({ path }) => firstPart(path)));
@@ -104,33 +99,4 @@ function firstPart(path: string): string {
 function readiness(c: Context, { isReady, reason }: Health): Response {
   if (isReady) return c.json({ status: "ready" });
   return c.json({ status: "not ready", reason: reason ?? "not started yet" }, 503, { "retry-after": "2" });
-}
-
-/** Counted by kind: too many messages keep nobody from the rest. */
-function limitConcurrency({
-  maxConcurrentRequests: max,
-  kindOf,
-  isUrgent,
-}: ConcurrencyLimit): MiddlewareHandler {
-  const underWay = new Map<string, number>();
-  const countOf = (kind: string) => underWay.get(kind) ?? 0;
-  return async (c, next) => {
-    let kind = kindOf(c.req.path);
-    if (countOf(kind) >= max && (await isUrgent(c))) kind = `${kind} urgent`;
-    if (countOf(kind) >= max) {
-      throw new RobsonError(
-        "RATE_LIMITED",
-        `Cannot accept the request: maxConcurrentRequests (${max}) are under way`,
-        {
-          hint: "Send it again after the time in Retry-After, or raise server.max_concurrent_requests in robson.toml",
-        },
-      );
-    }
-    underWay.set(kind, countOf(kind) + 1);
-    try {
-      await next();
-    } finally {
-      underWay.set(kind, countOf(kind) - 1);
-    }
-  };
 }

@@ -65,6 +65,28 @@ test("as many requests under way as may be keep nobody from asking how things ar
   expect((await post("/status")).status).toBe(200);
 });
 
+test("long bodies are refused where those under way have as much together as may be, short ones and one alone are not", async () => {
+  const { routes, arrived, release } = heldMessages();
+  const { url } = await start({ routes: [routes], maxBytesUnderWay: 10_000 });
+  const post = (content: string | Blob) =>
+    fetch(`${url}/message`, {
+      ...{ method: "POST", duplex: "half" },
+      body: typeof content === "string" ? JSON.stringify({ content }) : content.stream(),
+    } as RequestInit);
+
+  const first = post("x".repeat(20_000));
+  await arrived;
+  const refused = await post("x".repeat(5000));
+  const chunked = await post(new Blob(["x"]));
+  const short = post("short");
+  release();
+
+  expect([refused.status, refused.headers.get("retry-after"), chunked.status]).toEqual([429, "1", 429]);
+  expect(await refused.json()).toMatchObject({ hint: expect.stringContaining("max_bytes_under_way") });
+  expect([(await first).status, (await short).status]).toEqual([200, 200]);
+  expect((await post("x".repeat(9000))).status).toBe(200);
+});
+
 test.runIf(mayWait(CONNECTIONS))("1000 connections wait to be taken by a server that is busy", async () => {
   const { port } = await start();
   const isConnected = new Int32Array(new SharedArrayBuffer(4));

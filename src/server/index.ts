@@ -38,6 +38,8 @@ export interface ServerOptions {
   api?: (() => readonly ApiPart[]) | undefined;
   /** Default: 1024; beyond it requests get 429. */
   maxConcurrentRequests?: number | undefined;
+  /** How much the bodies of requests under way may have together; beyond it requests get 429. Default: 32 MiB. */
+  maxBytesUnderWay?: number | undefined;
   /** Of one token, or of all who need none; beyond it requests get 429. Default: 6000. */
   maxRequestsPerMinute?: number | undefined;
   /**
@@ -70,6 +72,7 @@ export interface RunningServer {
 
 const DEFAULT_PORT = 7420;
 const DEFAULT_MAX_CONCURRENT_REQUESTS = 1024;
+const DEFAULT_MAX_BYTES_UNDER_WAY = 32 * 1024 * 1024;
 const DEFAULT_MAX_REQUESTS_PER_MINUTE = 6000;
 const DEFAULT_MAX_EVENT_STREAMS = 256;
 const DEFAULT_MAX_STREAM_BUFFER_BYTES = 1024 * 1024;
@@ -96,6 +99,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     signedPaths: options.signedPaths ?? [],
     api: options.api ?? (() => []),
     maxConcurrentRequests: options.maxConcurrentRequests ?? DEFAULT_MAX_CONCURRENT_REQUESTS,
+    maxBytesUnderWay: options.maxBytesUnderWay ?? DEFAULT_MAX_BYTES_UNDER_WAY,
     maxRequestsPerMinute: options.maxRequestsPerMinute ?? DEFAULT_MAX_REQUESTS_PER_MINUTE,
     isControl: options.isControl ?? (() => false),
   });
