@@ -367,6 +367,7 @@ export class SensoriumLoop {
   #fail(error: unknown): void {
     if (this.#failure !== undefined || this.#state !== "running") return;
     this.#failure = error;
+    this.#storeHealth.giveUp();
     this.#log.error({ error: messageOf(error) }, "loop cannot go on");
     void this.stop();
   }

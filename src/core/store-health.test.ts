@@ -2,7 +2,7 @@ import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { aWorker, echoWorker as echo } from "../testing/builders.ts";
 import { fakeGateway } from "../testing/fake-gateway.ts";
-import { startInterferedLoop } from "../testing/interfered-loop.ts";
+import { keptLog, startInterferedLoop } from "../testing/interfered-loop.ts";
 import { startTestLoop } from "../testing/start-test-loop.ts";
 import { temporaryFolder } from "../testing/temporary-folder.ts";
 import { RobsonError } from "./errors.ts";
@@ -91,4 +91,35 @@ test("while the database does not answer, a message is refused before it is writ
 
   expect(written).toEqual(["/echo taken"]);
   await expect.poll(() => gateway.texts()).toEqual(["completed: taken"]);
+});
+
+test("after another process has taken over, what fails is not said to be the database's trouble", async (t) => {
+  const gateway = fakeGateway();
+  const log = keptLog();
+  let onReach: (error: unknown) => void = () => undefined;
+  let isLost = false;
+  const { loop, idle } = await startInterferedLoop(t, {
+    ...{ gateways: [gateway], workers: [echo], log },
+    interfere: (ownership) => ({
+      onReach: (callback) => {
+        onReach = callback;
+      },
+      async record(change) {
+        if (isLost)
+          throw new RobsonError("LEASE_LOST", "Another process has taken it over", { hint: "Look" });
+        return ownership.record(change);
+      },
+    }),
+  });
+  await idle();
+  const ended = expect(loop.run()).rejects.toMatchObject({ code: "LEASE_LOST" });
+
+  isLost = true;
+  await gateway.say("/echo lost");
+  await expect.poll(() => loop.health().reason).toContain("stop");
+  onReach(new RobsonError("STORE_UNAVAILABLE", "The connection was ended", { hint: "Wait" }));
+  await ended;
+
+  const said = log.lines.filter(({ level }) => level === "warn" || level === "error");
+  expect(said.map(({ message }) => message)).toEqual(["loop cannot go on"]);
 });

@@ -6,6 +6,7 @@ export class StoreHealth {
   readonly #log: Logger;
   #trouble: string | undefined;
   #unreachable: RobsonError | undefined;
+  #isGivenUp = false;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -35,9 +36,14 @@ export class StoreHealth {
     if (this.#unreachable) throw this.#unreachable;
   }
 
+  /** The right to write is lost: what fails from now on says nothing of the database. */
+  giveUp(): void {
+    this.#isGivenUp = true;
+  }
+
   /** A write has failed; only trouble of the database as a whole counts. */
   failed(error: unknown): void {
-    if (!isStoreTrouble(error)) return;
+    if (this.#isGivenUp || !isStoreTrouble(error)) return;
     if (this.#trouble === undefined) this.#log.warn({ error: messageOf(error) }, "database takes no writes");
     this.#trouble = messageOf(error);
   }

@@ -23,7 +23,7 @@ async function start() {
   });
   onTestFinished(() => server.close());
   const post = (body: string) => fetch(`${server.url}/message`, { method: "POST", body });
-  const refusals = () => log.lines.filter(({ message }) => message.startsWith("requests are"));
+  const refusals = () => log.lines.filter(({ message }) => message.startsWith("requests "));
   return { clock, post, refusals, close: () => server.close() };
 }
 
@@ -76,5 +76,12 @@ test("a stop says how many they were; what is a mistake of its sender is no line
   for (let n = 0; n < 2; n += 1) await post("OVERLOADED");
   await close();
 
-  expect(refusals()).toMatchObject([refused({ count: 1 }), over({ code: "OVERLOADED", count: 2 })]);
+  expect(refusals()).toMatchObject([
+    refused({ count: 1 }),
+    {
+      level: "info",
+      message: "requests were refused until the stop",
+      fields: { code: "OVERLOADED", count: 2 },
+    },
+  ]);
 });

@@ -28,17 +28,17 @@ export function createRefusalLog({ clock, log }: { clock: Clock; log: Logger }):
   /** By their codes, of which there are few. */
   const phases = new Map<string, Phase>();
 
-  function end(code: string, { count, cancel }: Phase): void {
+  function end(code: string, { count, cancel }: Phase): number {
     cancel();
     phases.delete(code);
-    log.info({ code, count }, "requests are not refused any more");
+    return count;
   }
 
   /** Looks when it may be over: not at each refusal, of which there may be thousands a second. */
   function endWhenQuiet(code: string, phase: Phase): void {
     phase.cancel = clock.schedule(phase.lastAt + QUIET_MS, () => {
       if (clock.now() - phase.lastAt < QUIET_MS) endWhenQuiet(code, phase);
-      else end(code, phase);
+      else log.info({ code, count: end(code, phase) }, "requests are not refused any more");
     });
   }
 
@@ -63,7 +63,8 @@ export function createRefusalLog({ clock, log }: { clock: Clock; log: Logger }):
       endWhenQuiet(error.code, phase);
     },
     close() {
-      for (const [code, phase] of phases) end(code, phase);
+      for (const [code, phase] of phases)
+        log.info({ code, count: end(code, phase) }, "requests were refused until the stop");
     },
   };
 }
