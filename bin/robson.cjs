@@ -15,11 +15,21 @@ if (version[0] > 24 || (version[0] === 24 && version[1] >= 15)) {
   // decides what runs here.
   var caches = process.env.XDG_CACHE_HOME || path.join(require("os").homedir(), ".cache");
   require("module").enableCompileCache(path.join(caches, "robson"));
+  // Killed, the launcher (below) passes nothing on: whoever started it believes that Robson is gone, so it stops. A
+  // channel of anyone else's says nothing of that.
+  if (process.env.ROBSON_LAUNCHER && process.channel) {
+    process.on("disconnect", function () {
+      process.kill(process.pid, "SIGTERM");
+    });
+    process.channel.unref();
+  }
+  delete process.env.ROBSON_LAUNCHER;
   var source = path.join(root, "src", "cli", "main.ts");
   require(fs.existsSync(source) ? source : path.join(root, "dist", "cli", "main.js"));
 } else if (fs.existsSync(checkoutNode)) {
   var child = require("child_process").spawn(checkoutNode, [__filename].concat(process.argv.slice(2)), {
-    stdio: "inherit",
+    stdio: ["inherit", "inherit", "inherit", "ipc"],
+    env: Object.assign({}, process.env, { ROBSON_LAUNCHER: "1" }),
   });
   // The terminal sends its Ctrl-C to both processes; only what was sent to this one alone is passed on.
   process.on("SIGINT", function () {

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { expect, onTestFinished, test } from "vitest";
 
 const root = join(import.meta.dirname, "..");
@@ -78,6 +79,49 @@ test("a signal to the launcher reaches the program that it started", async () =>
   await once(launched.stdout, "data");
   launched.kill("SIGTERM");
   expect(await once(launched, "exit")).toEqual([5, null]);
+});
+
+test("the program stops as on SIGTERM when the launcher that started it is killed", async () => {
+  const { folder, launcher, oldNode } = aCheckout(
+    `process.on("SIGTERM", () => { console.log("stopped"); process.exit(); });
+     setInterval(() => undefined, 60_000); console.log("ready");`,
+  );
+  bringNode(folder);
+  const launched = spawn(process.execPath, [...oldNode, launcher], { stdio: ["ignore", "pipe", "inherit"] });
+  let told = "";
+  launched.stdout.on("data", (text) => {
+    told += text;
+    if (told === "ready\n") launched.kill("SIGKILL");
+  });
+
+  await once(launched.stdout, "close"); // the program's too, which has inherited it
+
+  expect(told).toBe("ready\nstopped\n");
+});
+
+test("what the program starts knows nothing of its launcher, and a channel of someone else's may be closed", async () => {
+  const { folder, launcher, oldNode } = aCheckout(
+    `import { spawnSync } from "node:child_process";
+     const look = "console.log(typeof process.send, process.env.ROBSON_LAUNCHER)";
+     process.stdout.write(spawnSync(process.execPath, ["-e", look]).stdout);
+     const end = () => console.log("ended by itself");
+     if (process.argv.includes("--forked")) process.on("disconnect", () => setImmediate(end));
+     else end();`,
+  );
+  bringNode(folder);
+  const run = spawnSync(process.execPath, [...oldNode, launcher], { encoding: "utf8" });
+  const forked = spawn(process.execPath, [launcher, "--forked"], {
+    stdio: ["ignore", "pipe", "inherit", "ipc"],
+  });
+  let told = "";
+  forked.stdout?.on("data", (text) => {
+    told += text;
+    if (forked.connected) forked.disconnect();
+  });
+  const [exit] = await Promise.all([once(forked, "exit"), once(forked.stdout as Readable, "close")]);
+
+  expect(run.stdout).toBe("undefined undefined\nended by itself\n");
+  expect([told, ...exit]).toEqual(["undefined undefined\nended by itself\n", 0, null]);
 });
 
 test("under an old Node outside a checkout it says what to install", () => {
