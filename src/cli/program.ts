@@ -8,6 +8,7 @@ import type { Config } from "../config/load-config.ts";
 import type { CliIo } from "./io.ts";
 import { age, collect, dollars, positive } from "./option-values.ts";
 import { EXIT, reportError } from "./report-error.ts";
+import { usageHint } from "./usage-hint.ts";
 
 /** What every command gets. */
 export interface CommandContext {
@@ -29,20 +30,8 @@ export async function runCli(argv: string[], io: CliIo): Promise<number> {
     await program.parseAsync(argv, { from: "user" });
     return exitCode;
   } catch (error) {
-    return reportError(error, { io, isJson: argv.includes("--json"), command: commandOf(program, argv) });
+    return reportError(error, { io, isJson: argv.includes("--json"), usageHint: usageHint(program, argv) });
   }
-}
-
-/** As far as the words name commands; the value of an option is taken for one at worst in a hint. */
-function commandOf(program: Command, argv: string[]): string {
-  const names = [program.name()];
-  let command = program;
-  for (const word of argv) {
-    const next = command.commands.find((known) => known.name() === word);
-    if (next) names.push(next.name());
-    command = next ?? command;
-  }
-  return names.join(" ");
 }
 
 function createProgram(io: CliIo, setExitCode: (code: number) => void): Command {

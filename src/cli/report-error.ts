@@ -2,6 +2,7 @@
 import type { CommanderError } from "commander";
 import { type ErrorCode, messageOf, RobsonError } from "../core/errors.ts";
 import { type CliIo, EXIT_INTERRUPTED } from "./io.ts";
+import type { UsageHint } from "./usage-hint.ts";
 
 export const EXIT = {
   ok: 0,
@@ -35,8 +36,7 @@ const USAGE_CODES: readonly ErrorCode[] = [
 export interface ReportOptions {
   io: CliIo;
   isJson: boolean;
-  /** What was asked for, as far as it is known: `robson task list`. */
-  command: string;
+  usageHint: UsageHint;
 }
 
 /** Prints the error on stderr and returns the exit code that it calls for. */
@@ -81,7 +81,6 @@ function reportUsage(error: CommanderError, options: ReportOptions): number {
   if (error.exitCode === 0) return EXIT.ok;
   if (error.code === "commander.help") return EXIT.usage;
   const [first = "", ...rest] = error.message.replace(/^error: /, "").split("\n");
-  const hint =
-    rest.join(" ").replace(/^\((.*)\)$/, "$1") || `\`${options.command} --help\` lists what it takes`;
+  const hint = options.usageHint(error, rest.join(" ").replace(/^\((.*)\)$/, "$1"));
   return reportError(new RobsonError("USAGE_INVALID", first, { hint }), options);
 }
