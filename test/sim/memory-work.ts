@@ -7,6 +7,7 @@ import type {
   StoredMessage,
   UnregisteredWork,
 } from "../../src/core/store.ts";
+import { firstOf } from "../../src/store/sqlite/way.ts";
 import type { MemoryDatabase } from "./memory-database.ts";
 import { endRunsOfTheDead } from "./memory-runs.ts";
 import { isOpen } from "./memory-tables.ts";
@@ -21,13 +22,15 @@ interface WorkOptions {
 export function openWork({ db, holds, options }: WorkOptions) {
   const { tables } = db;
   return {
-    messages: ({ after, limit }: Page): StoredMessage[] =>
-      tables
-        .openMessages((row) => row.conversationId > after && holds(row.gateway, row.shard))
-        .slice(0, limit)
-        .map((message) =>
-          tables.inbox.get(message.conversationId)?.isUnowned ? { ...message, isUnowned: true } : message,
-        ),
+    messages: (page: Page): StoredMessage[] =>
+      firstOf(
+        tables
+          .openMessages((row) => row.conversationId > page.after && holds(row.gateway, row.shard))
+          .slice(0, page.limit),
+        { ...page, idOf: ({ conversationId }) => conversationId },
+      ).map((message) =>
+        tables.inbox.get(message.conversationId)?.isUnowned ? { ...message, isUnowned: true } : message,
+      ),
 
     hasUnowned: (): boolean =>
       tables.openMessages((row, { isUnowned }) => isUnowned && holds(row.gateway, row.shard)).length > 0,
@@ -52,12 +55,14 @@ export function openWork({ db, holds, options }: WorkOptions) {
         .slice(0, limit)
         .map(({ conversationId, stoppedBy }) => ({ conversationId, by: stoppedBy ?? "" })),
 
-    deliveries({ after, limit }: Page): StoredDelivery[] {
+    deliveries(page: Page): StoredDelivery[] {
+      const { after, limit } = page;
       const open = tables
         .openDeliveries((row, { shard }) => row.eventId > after && holds(row.gateway, shard))
         .sort((a, b) => a.eventId - b.eventId);
       const ids = new Set([...new Set(open.map(({ eventId }) => eventId))].slice(0, limit));
-      return open.filter(({ eventId }) => ids.has(eventId));
+      const ofThose = open.filter(({ eventId }) => ids.has(eventId));
+      return firstOf(ofThose, { ...page, idOf: ({ eventId }) => eventId });
     },
 
     expireUnregistered(createdBefore: number): UnregisteredWork[] {

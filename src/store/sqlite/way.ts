@@ -300,7 +300,7 @@ export function prepareReadings(db: DatabaseSync, gatewayIds: number[]) {
 }
 
 /** The rows of a page: all of the last id that there is room for. The rest is not even read. */
-function firstOf<Row extends { content: string }>(
+export function firstOf<Row extends { content: string }>(
   rows: Iterable<Row>,
   { maxBytes = Number.POSITIVE_INFINITY, idOf }: Page & { idOf(row: Row): number },
 ): Row[] {
