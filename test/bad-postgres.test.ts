@@ -1,8 +1,7 @@
-import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { Client } from "pg";
 import { expect, type TestContext, test, vi } from "vitest";
+import { freePort } from "../src/cli/demo/free-port.ts";
 import { openStore } from "../src/store/open-store.ts";
 import { aMessage } from "../src/testing/builders.ts";
 import { createDatabase, startPostgres } from "../src/testing/postgres/index.ts";
@@ -27,7 +26,7 @@ test("a location that names neither a file nor PostgreSQL is refused", async () 
 });
 
 test("a server that is not there is named, with what the connection was refused with", async () => {
-  const port = await closedPort();
+  const port = await freePort();
 
   for (const host of ["127.0.0.1", "localhost"]) {
     const error = await refusal(openStore(`postgres://user:${SECRET}@${host}:${port}/name`));
@@ -221,14 +220,4 @@ async function connect(t: TestContext, url: string): Promise<Client> {
   await client.connect();
   t.onTestFinished(() => client.end());
   return client;
-}
-
-/** A port on which nobody listens. */
-async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }

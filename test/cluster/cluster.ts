@@ -3,11 +3,12 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Client } from "pg";
 import { expect } from "vitest";
+import { freePort } from "../../src/cli/demo/free-port.ts";
 import { type TestEnd, temporaryFolder } from "../../src/testing/temporary-folder.ts";
 import { type AgentProcess, startAgentProcess } from "../crash/agent-process.ts";
 import { configuration } from "../crash/configuration.ts";
 import { postAll, textOf } from "../crash/poster.ts";
-import { freePort, type Receiver, startReceiver } from "../crash/receiver.ts";
+import { type Receiver, startReceiver } from "../crash/receiver.ts";
 
 export interface Member extends AgentProcess {
   port: number;

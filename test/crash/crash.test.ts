@@ -6,13 +6,14 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { freePort } from "../../src/cli/demo/free-port.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import { databaseKinds } from "../../src/testing/databases.ts";
 import { temporaryFolder } from "../../src/testing/temporary-folder.ts";
 import { type AgentProcess, startAgentProcess } from "./agent-process.ts";
 import { configuration } from "./configuration.ts";
 import { postAll, textOf } from "./poster.ts";
-import { freePort, type Received, startReceiver } from "./receiver.ts";
+import { type Received, startReceiver } from "./receiver.ts";
 
 const KILLS = Number(process.env.ROBSON_CRASH_KILLS ?? 8);
 const THREADS = 100;

@@ -8,11 +8,12 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Pool } from "undici";
 import { describe, expect, test } from "vitest";
+import { freePort } from "../../src/cli/demo/free-port.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import { databaseKinds } from "../../src/testing/databases.ts";
 import { temporaryFolder } from "../../src/testing/temporary-folder.ts";
 import { startAgentProcess } from "./agent-process.ts";
-import { freePort, type Receiver, startReceiver } from "./receiver.ts";
+import { type Receiver, startReceiver } from "./receiver.ts";
 
 const isLong = Number(process.env.ROBSON_CRASH_KILLS ?? 0) >= 100;
 const MESSAGES = Number(process.env.ROBSON_OVERLOAD_MESSAGES ?? (isLong ? 50_000 : 3000));

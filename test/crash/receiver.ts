@@ -1,11 +1,7 @@
 /** The platform's side of a callback: an HTTP server that keeps every delivery it is sent. */
-import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-
-/** Below what systems give to those who ask for any port. */
-const [FIRST_PORT, LAST_PORT] = [15_000, 32_000] as const;
 
 export interface Received {
   content: string;
@@ -42,23 +38,4 @@ export async function startReceiver(): Promise<Receiver> {
       await once(server, "close");
     },
   };
-}
-
-/**
- * A port that nothing listens on at this moment, and that the system gives to nobody who asks for any: what other tests
- * open until it is listened on does not take it.
- */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(FIRST_PORT, LAST_PORT);
-    const server = createServer().listen(port, "127.0.0.1");
-    const isFree = await once(server, "listening").then(
-      () => true,
-      () => false,
-    );
-    if (!isFree) continue;
-    server.close();
-    await once(server, "close");
-    return port;
-  }
 }

@@ -8,9 +8,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect } from "vitest";
+import { freePort } from "../../src/cli/demo/free-port.ts";
 import { type TestEnd, temporaryFolder } from "../../src/testing/temporary-folder.ts";
 import { type AgentProcess, type AgentProcessOptions, startAgentProcess } from "../crash/agent-process.ts";
-import { freePort, type Received, type Receiver, startReceiver } from "../crash/receiver.ts";
+import { type Received, type Receiver, startReceiver } from "../crash/receiver.ts";
 
 const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 

@@ -5,11 +5,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Config } from "../../config/load-config.ts";
 import { RobsonError } from "../../core/errors.ts";
+import { freePort } from "./free-port.ts";
 
 export interface ChildAgent {
   url: string;
@@ -109,15 +109,6 @@ async function untilReady(url: string, signal: AbortSignal): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }
   throw endedError();
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" && address ? address.port : 0;
 }
 
 /** The program beside this folder: source or compiled, as this file is. */
