@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { sql } from "kysely";
 import { Client } from "pg";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Placement } from "../core/store.ts";
 import { aMessage, echoWorker } from "../testing/builders.ts";
 import { type DatabaseKind, databaseKinds } from "../testing/databases.ts";
@@ -158,7 +158,9 @@ test("a time limit that a database sets on everyone's statements does not end a 
 
   const moving = move(source, target);
   moving.catch(() => undefined);
-  await vi.waitUntil(async () => (await client.query("select from pg_locks where not granted")).rowCount);
+  const waiting = `select from pg_locks where not granted
+    and database = (select oid from pg_database where datname = current_database())`;
+  await expect.poll(async () => (await client.query(waiting)).rowCount).toBeGreaterThan(0);
   await client.query("select pg_sleep(0.3)");
   await client.query("commit");
 

@@ -129,21 +129,17 @@ export function endOf(child: ChildProcess): Promise<SandboxEnd> {
   });
 }
 
-/** Processes of this machine that work for the corner, by the home that they carry. A killed one may need a moment. */
-export async function processesOf({ home }: Corner, { isWaiting = true } = {}): Promise<string[]> {
-  const find = () =>
-    readdirSync("/proc").filter((pid) => {
-      if (!/^\d+$/.test(pid)) return false;
-      try {
-        return readFileSync(`/proc/${pid}/environ`, "utf8").includes(`HOME=${home}`);
-      } catch {
-        // It has ended.
-        return false;
-      }
-    });
-  for (let tries = 0; isWaiting && tries < 1000 && find().length > 0; tries += 1)
-    await new Promise(setImmediate);
-  return find();
+/** Processes of this machine that work for the corner, by the home that they carry: a killed one for a moment more. */
+export function processesOf({ home }: Corner): string[] {
+  return readdirSync("/proc").filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      return readFileSync(`/proc/${pid}/environ`, "utf8").includes(`HOME=${home}`);
+    } catch {
+      // It has ended.
+      return false;
+    }
+  });
 }
 
 /** Why bubblewrap cannot run here; undefined where it can. Says it loudly: what is skipped for it proves nothing. */

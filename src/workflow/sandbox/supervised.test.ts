@@ -48,7 +48,7 @@ describe.skipIf(isSkipped)("under the supervisor, a program in bubblewrap", () =
     const program = await launch({}, { timeoutMs: 300 })({ command: "sh", args: ["-c", shell] });
 
     expect(await program.ended).toMatchObject({ endedBy: "timeout" });
-    expect(await processesOf(corner)).toEqual([]);
+    await expect.poll(() => processesOf(corner)).toEqual([]);
   });
 
   test("that fills the disk is ended, and the limit is told", async () => {
@@ -56,7 +56,7 @@ describe.skipIf(isSkipped)("under the supervisor, a program in bubblewrap", () =
     const program = await launch({ maxDiskMib: 8, diskCheckMs: 50 })({ command: "sh", args: ["-c", fill] });
 
     await expect(program.ended).rejects.toMatchObject({ code: "SANDBOX_LIMIT" });
-    expect(await processesOf(corner)).toEqual([]);
+    await expect.poll(() => processesOf(corner)).toEqual([]);
   });
 });
 
