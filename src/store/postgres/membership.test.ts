@@ -7,6 +7,7 @@ import { createDatabase } from "../../testing/postgres/database.ts";
 import { startLateNetwork } from "../../testing/postgres/late-network.ts";
 import { openStore } from "../open-store.ts";
 import { connect, endClient } from "./connection.ts";
+import { IN_THIS_DATABASE } from "./session.ts";
 
 const PATIENTLY = { timeout: 20_000, interval: 10 };
 
@@ -117,25 +118,27 @@ test("a process that froze in the middle of a transaction is taken over from, li
   const { url } = await createDatabase(t);
   const store = await openStore(url);
   t.onTestFinished(() => store.close());
-  const frozen = await connect(url, { timeoutMs: 200 });
-  t.onTestFinished(() => endClient(frozen));
-  await frozen.query(`insert into processes (name, host, pid, workers, gateway_ids, joined_at, expires_at)
+  const other = new Client({ connectionString: url });
+  await other.connect();
+  t.onTestFinished(() => other.end());
+  await other.query(`insert into processes (name, host, pid, workers, gateway_ids, joined_at, expires_at)
     values ('frozen', 'elsewhere', 1, '', '{}', 0, now() - interval '1 minute')`);
-  await frozen.query(`insert into shard_leases (gateway_id, shard, process_id, acquired_at)
+  await other.query(`insert into shard_leases (gateway_id, shard, process_id, acquired_at)
     select 0, 1, id, 0 from processes`);
 
   // As a write of a run begins, in several statements; nothing comes behind this one.
-  await frozen.query("begin");
-  await frozen.query("select from processes for key share");
-  const next = await store.own({ owner: "next", gateways: [], now: 0, leaseMs: 100 });
+  const frozen = await connect(url, { timeoutMs: 2000 });
+  t.onTestFinished(() => endClient(frozen));
+  await frozen.query("begin; select from processes for key share");
+  const next = await store.own({ owner: "next", gateways: [], now: 0, leaseMs: 2000 });
 
-  expect(next.holds(null, 1)).toBe(true);
+  await expect.poll(() => next.holds(null, 1)).toBe(true);
 });
 
 test("on a server of an age that does not know every setting, processes wait for each other's end too", async (t) => {
   const { url, join, other } = await openCluster(t);
   const older = await startOlderServer(t, url);
-  const waiting = "select from pg_locks where locktype = 'advisory' and not granted";
+  const waiting = `select from pg_locks where locktype = 'advisory' and not granted and ${IN_THIS_DATABASE}`;
 
   await join("first", older);
   await join("second", older);

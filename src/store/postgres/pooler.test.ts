@@ -5,6 +5,7 @@ import { aMessage } from "../../testing/builders.ts";
 import { createDatabase } from "../../testing/postgres/database.ts";
 import { openStore } from "../open-store.ts";
 import { createPool, isBehindPooler } from "./connection.ts";
+import { IN_THIS_DATABASE } from "./session.ts";
 import { startTransactionPooler } from "./transaction-pooler.fixture.ts";
 
 const PATIENTLY = { timeout: 20_000, interval: 10 };
@@ -17,7 +18,7 @@ async function openBehindPooler(t: TestContext) {
   const join = async (owner: string): Promise<Ownership> => {
     const store = await openStore(pooler.url);
     t.onTestFinished(() => store.close());
-    const ownership = await store.own({ owner, gateways: ["a"], now: 0, leaseMs: 900 });
+    const ownership = await store.own({ owner, gateways: ["a"], now: 0, leaseMs: 3000 });
     ownership.onShards(({ wanted }) => void ownership.letGo(wanted));
     return ownership;
   };
@@ -46,8 +47,8 @@ test("behind a pooler that shares connections, processes share the threads out, 
     return messages.length > 0 && messages;
   }, PATIENTLY);
   // A lock that is nobody's own tells nothing, and whoever waits for it has one of the connections to himself.
-  const waiting = await direct.query("select from pg_locks where locktype = 'advisory' and not granted");
-  expect(waiting.rowCount).toBe(0);
+  const waiting = `select from pg_locks where locktype = 'advisory' and not granted and ${IN_THIS_DATABASE}`;
+  expect((await direct.query(waiting)).rowCount).toBe(0);
   expect(taken).toHaveLength(20);
   expect(await first.openMessages({ after: 0, limit: 100 })).toHaveLength(40);
 });
