@@ -107,6 +107,7 @@ test("a message whose turn comes free while it is about to wait is handled all t
     }),
   });
 
+  await idle(); // behind, what comes has no attempt counted
   await gateway.say("a", { threadTs: "a" });
   await gateway.say("b", { threadTs: "b" });
   await isAboutToWait.promise;

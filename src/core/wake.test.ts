@@ -230,6 +230,7 @@ test("what is taken over while shards come is handled after the older messages o
       },
     }),
   });
+  await idle(); // what is open at the start is read
   for (const content of ["older", "newer"]) await store.insertUnowned(aMessage({ content }));
 
   areStored.resolve();

@@ -82,6 +82,7 @@ describe("a worker with mayUse", () => {
       ran.length = 0;
 
       await gateway.say("/open");
+      await idle();
       await gateway.say("/help");
       await idle();
 
