@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readdirSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -114,10 +114,10 @@ test("a message that an agent leaves behind is finished by the command that wait
   const agent = await startAgentProcess(cwd);
   const waiting = startRobson(cwd, ["run-task", "DEMO-1"]);
   await waiting.says(/Cloned/);
-  writeFileSync(
-    join(cwd, "agent-script.json"),
-    '[{ "file": "total.js", "find": "index = 1", "replace": "index = 0" }]',
-  );
+  // In one piece: the agent may be just about to read it.
+  const [script, next] = [join(cwd, "agent-script.json"), join(cwd, "next-script.json")];
+  writeFileSync(next, '[{ "file": "total.js", "find": "index = 1", "replace": "index = 0" }]');
+  renameSync(next, script);
   agent.child.kill("SIGTERM");
   expect((await agent.finished).exitCode).toBe(0);
   const { stdout, exitCode } = await waiting.finished;
