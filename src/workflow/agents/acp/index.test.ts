@@ -181,7 +181,12 @@ test("an aborted turn tells the agent to stop before it ends it", async (t) => {
   const reason = new Error("stopped by a person");
   const place = await aPlace(t);
 
-  const turn = await run(t, "is cancelled", { place, abortAt: "tool", reason });
+  const turn = await run(t, "is cancelled", {
+    place,
+    abortAt: "tool",
+    reason,
+    limits: { killGraceMs: 20_000 },
+  });
 
   expect(turn.error).toBe(reason);
   expect(existsSync(join(place.directory, "cancelled.txt"))).toBe(true);
