@@ -28,6 +28,7 @@ describe.each(databaseKinds)("a terminal on $name", (kind) => {
       kind,
       "limits.stop_grace_ms = 1000",
       "workflow.allow_file_repositories = true",
+      "workflow.limits.progress_interval_ms = 100",
       'agents.scripted.script = "agent-script.json"',
       "server.port = 0",
     );
@@ -41,7 +42,7 @@ describe.each(databaseKinds)("a terminal on $name", (kind) => {
     first.press("/ech\thello\r");
     await first.sees("● hello");
     first.press("/run-ta\tDEMO-1\r");
-    await first.sees("⠋ /run-task DEMO-1 · Cloned");
+    await first.sees("⠋ /run-task DEMO-1 · sleep: 60");
     first.press(CTRL_C);
     await first.sees("Stopped. What has not ended is kept for the next start.");
     expect(await first.exited).toBe(0);

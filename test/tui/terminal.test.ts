@@ -44,12 +44,13 @@ async function aFolder(t: TestEnd): Promise<string> {
   return cwd;
 }
 
-/** A folder in which `/run-task DEMO-1` takes until it is stopped. */
+/** A folder in which `/run-task DEMO-1` takes until it is stopped; the last that it says, and for long, is "sleep: 60". */
 async function aFolderWithLongTask(t: TestEnd, stopGraceMs: number): Promise<string> {
   const cwd = await temporaryFolder(t);
   const settings = [
     `limits.stop_grace_ms = ${stopGraceMs}`,
     "workflow.allow_file_repositories = true",
+    "workflow.limits.progress_interval_ms = 100",
     'agents.scripted.script = "agent-script.json"',
     "server.port = 0",
   ];
@@ -137,7 +138,7 @@ test("running work is one block that changes, and a stop says what becomes of it
   await terminal.sees(READY);
 
   terminal.press("/run-task DEMO-1\r");
-  await terminal.sees("⠋ /run-task DEMO-1 · Read the prompt");
+  await terminal.sees("⠋ /run-task DEMO-1 · sleep: 60");
   // Long work does not hold up its thread.
   terminal.press("/echo goes past it\r");
   await terminal.sees("● goes past it");
@@ -154,7 +155,7 @@ test("a second Ctrl-C ends at once, and the terminal is given back", async (t) =
   const terminal = startTerminal(t, { cwd: await aFolderWithLongTask(t, 60_000) });
   await terminal.sees(READY);
   terminal.press("/run-task DEMO-1\r");
-  await terminal.sees("Cloned");
+  await terminal.sees("sleep: 60");
 
   terminal.press(CTRL_C);
   await terminal.sees("Stopping");
@@ -234,13 +235,13 @@ test("an answer that a killed terminal never showed is shown by the next one", a
   const first = startTerminal(t, { cwd });
   await first.sees(READY);
   first.press("/run-task DEMO-1\r");
-  await first.sees("Cloned");
+  await first.sees("sleep: 60");
+  first.kill();
+  await first.exited;
   writeFileSync(
     join(cwd, "agent-script.json"),
     '[{ "file": "total.js", "find": "index = 1", "replace": "index = 0" }]',
   );
-  first.kill();
-  await first.exited;
 
   const second = startTerminal(t, { cwd });
   await second.sees("↳ message 1");
