@@ -40,7 +40,11 @@ for (const { name, create } of databaseKinds)
       const hoard = Array.from({ length: CONNECTIONS }, () => hold(agent.port));
       t.onTestFinished(async () => hoard.forEach(({ socket }) => void socket.destroy()));
       await Promise.all(hoard.map(({ connected }) => connected));
-      const refused = () => hoard.filter(({ socket }) => socket.destroyed).length;
+      // A kept connection on which nothing is asked for some seconds is closed, and there is no other.
+      const refused = async () => {
+        expect(await ask("/healthz")).toBe(200);
+        return hoard.filter(({ socket }) => socket.destroyed).length;
+      };
       await expect.poll(refused, PATIENTLY).toBeGreaterThan(CONNECTIONS - MAX_DESCRIPTORS);
       // The ones that it had are served as before, new messages too.
       const echoes = Array.from({ length: 20 }, (_, index) => `/echo ${index}`);
@@ -49,7 +53,11 @@ for (const { name, create } of databaseKinds)
         expect(await ask("/message", message)).toBe(202);
       }
       await agent.touch("go-on");
-      await expect.poll(() => agent.logged("delivery attempt failed").length, PATIENTLY).toBeGreaterThan(0);
+      const failed = async () => {
+        expect(await ask("/healthz")).toBe(200);
+        return agent.logged("delivery attempt failed").length;
+      };
+      await expect.poll(failed, PATIENTLY).toBeGreaterThan(0);
       expect(agent.logged("delivery attempt failed")[0]).toMatchObject({
         error: expect.stringContaining("EMFILE"),
       });

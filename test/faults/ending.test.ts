@@ -1,7 +1,7 @@
 /** Code of a plugin that ends the process: it is told why, and the next start answers what was interrupted. */
 import { expect, test } from "vitest";
 import { databaseKinds } from "../../src/testing/databases.ts";
-import { startFaultAgent, TIMEOUT } from "./fault-agent.ts";
+import { PATIENTLY, startFaultAgent, TIMEOUT } from "./fault-agent.ts";
 
 /** Each ends the process in its first attempt alone. */
 const PLUGIN = `
@@ -57,7 +57,9 @@ for (const { name, create } of databaseKinds)
       agent = await agent.restart();
       await agent.expectAnswers([content, ...slow]);
       expect(agent.answersIn(content)).toMatchObject([{ kind: "completed", content: "survived" }]);
-      expect(agent.logged("message attempt was interrupted").length).toBeGreaterThan(0);
+      const { logged } = agent;
+      const interrupted = () => logged("message attempt was interrupted").length;
+      await expect.poll(interrupted, PATIENTLY).toBeGreaterThan(0);
       if (content === "/exit")
         expect(await agent.why(id)).toContain("was interrupted: the process ended during it");
     }
