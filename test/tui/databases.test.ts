@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
-import { robson, startAgentProcess, startRobson } from "../../src/cli/robson-process.fixture.ts";
+import { freePort } from "../../src/cli/demo/free-port.ts";
+import { robson, startRobson } from "../../src/cli/robson-process.fixture.ts";
 import { type DatabaseKind, databaseKinds } from "../../src/testing/databases.ts";
 import { type TestEnd, temporaryFolder } from "../../src/testing/temporary-folder.ts";
 import { createDemoProject } from "../../src/workflow/demo-project.ts";
@@ -71,13 +72,9 @@ describe.each(databaseKinds)("a terminal on $name", (kind) => {
   });
 
   test("attaches to a running agent, says when it is away, and goes on when it is back", async (t) => {
-    const cwd = await aFolder(t, kind);
-    const agent = await startAgentProcess(cwd);
-    const settings = readFileSync(join(cwd, "robson.toml"), "utf8");
-    writeFileSync(
-      join(cwd, "robson.toml"),
-      settings.replace("port = 0", `port = ${new URL(agent.url).port}`),
-    );
+    const cwd = await aFolder(t, kind, `server.port = ${await freePort()}`);
+    const agent = startRobson(cwd, ["agent"]);
+    await agent.says(/listening for HTTP requests/);
 
     const terminal = startTerminal(t, { cwd, columns: 100 });
     await terminal.sees(/· Robson · attached to .+ at http/u);
