@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type DemoWorkflow, openDemoWorkflow } from "../testing/demo-workflow.ts";
@@ -22,7 +22,8 @@ test("an agent does not outlive a process that is killed, and the next one goes 
     ["--disable-warning=ExperimentalWarning", "-e", runWithout(world.directory)],
     { stdio: "inherit" },
   );
-  await expect.poll(() => existsSync(ready), { timeout: 60_000, interval: 20 }).toBe(true);
+  const size = () => statSync(ready, { throwIfNoEntry: false })?.size ?? 0;
+  await expect.poll(size, { timeout: 60_000, interval: 20 }).toBeGreaterThan(0);
   child.kill("SIGKILL");
   await once(child, "close");
   const pid = readFileSync(ready, "utf8");

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, type TestContext, test } from "vitest";
 import { RobsonError } from "../core/errors.ts";
@@ -28,9 +28,10 @@ async function aPlace(t: TestContext, options: Partial<LaunchOptions> = {}) {
   return { directory, environment, launch, start, has };
 }
 
-/** Resolves once the file is there. */
+/** Resolves once the file is there, with what is written to it. */
 async function appeared(directory: string, file: string): Promise<void> {
-  await expect.poll(() => existsSync(join(directory, file)), { timeout: 60_000, interval: 10 }).toBe(true);
+  const size = () => statSync(join(directory, file), { throwIfNoEntry: false })?.size ?? 0;
+  await expect.poll(size, { timeout: 60_000, interval: 10 }).toBeGreaterThan(0);
 }
 
 test("a program that is to end is asked kindly first, and has the time to tidy up", async (t) => {
