@@ -35,7 +35,7 @@ async function appeared(directory: string, file: string): Promise<void> {
 }
 
 test("a program that is to end is asked kindly first, and has the time to tidy up", async (t) => {
-  const { directory, start, has } = await aPlace(t, { limits: PATIENT });
+  const { directory, start, has } = await aPlace(t, { limits: { ...LIMITS, killGraceMs: 20_000 } });
   const program = await start("trap 'echo > tidied; exit 0' INT; echo > ready; while :; do sleep 0.01; done");
   await appeared(directory, "ready");
 

@@ -35,7 +35,10 @@ describe.skipIf(isSkipped)("under the supervisor, a program in bubblewrap", () =
   test("hears that it is to end, and saves what it has", async () => {
     const started = Promise.withResolvers<void>();
     const save = `process.on("SIGINT", () => { console.log("saved"); process.exit(5); }); console.log("ready"); setInterval(() => {}, 1000);`;
-    const program = await launch({})({ command: NODE, args: ["-e", save], onLine: () => started.resolve() });
+    const program = await launch(
+      {},
+      { killGraceMs: 20_000 },
+    )({ command: NODE, args: ["-e", save], onLine: () => started.resolve() });
     await started.promise;
 
     program.end();
@@ -60,12 +63,12 @@ describe.skipIf(isSkipped)("under the supervisor, a program in bubblewrap", () =
   });
 });
 
-function launch(limits: Partial<SandboxLimits>, { timeoutMs = 60_000 } = {}) {
+function launch(limits: Partial<SandboxLimits>, { timeoutMs = 60_000, killGraceMs = 2000 } = {}) {
   return createLaunch({
     directory: corner.checkout,
     environment: { PATH: "/usr/bin:/bin", HOME: corner.home },
     timeout: { name: "agentTimeoutMs", ms: timeoutMs },
-    limits: { ...DEFAULT_WORKFLOW_LIMITS, killGraceMs: 2000 },
+    limits: { ...DEFAULT_WORKFLOW_LIMITS, killGraceMs },
     sandbox: {
       sandbox: testSandbox(corner, { limits }),
       rules: { writable: [corner.checkout, corner.home], readable: [NODE], allowedDomains: [] },
