@@ -5,6 +5,7 @@
  */
 import { type CompiledQuery, type RawBuilder, sql } from "kysely";
 import type { Batch, BatchResult, RetentionStore } from "../core/retention.ts";
+import { lockDeliveries, lockMessages } from "./row-locks.ts";
 import type { Sql } from "./sql.ts";
 
 export function createRetentionStore(db: Sql): RetentionStore {
@@ -96,13 +97,10 @@ async function newestOf({ read }: Sql): Promise<{ conversation: number; ofEvent:
 }
 
 /** SQLite has one writer; on PostgreSQL a person may retry a dead letter at this moment. */
-function lock({ read, dialect }: Sql, ids: number[]): CompiledQuery[] {
-  if (dialect === "sqlite") return [];
-  return [
-    sql`select 1 from inbox where conversation_id in (${sql.join(ids)}) order by conversation_id for update`,
-    sql`select 1 from process_event_deliveries where event_id in (select id from process_events
-      where conversation_id in (${sql.join(ids)})) order by event_id, gateway_id, target for update`,
-  ].map((statement) => statement.compile(read));
+function lock(db: Sql, ids: number[]): CompiledQuery[] {
+  const areOfThem = sql`conversation_id in (${sql.join(ids)})`;
+  const areTheirs = sql`event_id in (select id from process_events where ${areOfThem})`;
+  return [...lockMessages(db, areOfThem), ...lockDeliveries(db, areTheirs)];
 }
 
 /**

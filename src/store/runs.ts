@@ -11,6 +11,7 @@ import type {
   RunStatus,
 } from "../core/run-store.ts";
 import type { WrittenShard } from "./records.ts";
+import { lockMessages } from "./row-locks.ts";
 import { IS_AWAITED, LOCK_OF_KEY } from "./run-changes.ts";
 import { keepRound, lastRoundOf } from "./run-rounds.ts";
 import type { DecisionsTable, RunsTable } from "./schema.ts";
@@ -70,18 +71,15 @@ export function createRunRecords(
  * SQLite has one writer; on PostgreSQL the run may begin to wait at this moment, or go on without an answer, and would
  * see that no more than the answer sees what it does.
  */
-function lockMessage({ read, dialect }: Sql, conversationId: number): CompiledQuery[] {
-  if (dialect === "sqlite") return [];
-  return [sql`select 1 from inbox where conversation_id = ${conversationId} for update`.compile(read)];
+function lockMessage(db: Sql, conversationId: number): CompiledQuery[] {
+  return lockMessages(db, sql`conversation_id = ${conversationId}`);
 }
 
 /** None begins to wait for the key any more; and none of those who do goes on without seeing what is told. */
-function lockKey({ read, dialect }: Sql, key: string): CompiledQuery[] {
-  if (dialect === "sqlite") return [];
-  const waiting = sql`select 1 from inbox where conversation_id in
-    (select run_id from decisions where key = ${key} and answered_at is null)
-    order by conversation_id for update`.compile(read);
-  return [CompiledQuery.raw(LOCK_OF_KEY, [key]), waiting];
+function lockKey(db: Sql, key: string): CompiledQuery[] {
+  if (db.dialect === "sqlite") return [];
+  const waiting = sql`conversation_id in (select run_id from decisions where key = ${key} and answered_at is null)`;
+  return [CompiledQuery.raw(LOCK_OF_KEY, [key]), ...lockMessages(db, waiting)];
 }
 
 /**

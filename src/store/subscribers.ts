@@ -1,6 +1,7 @@
 /** The `subscribers` table, as core's contract has it; for both databases. */
 import { type CompiledQuery, sql } from "kysely";
 import type { Subscriber, SubscriberStore } from "../core/subscriber.ts";
+import { lockDeliveries } from "./row-locks.ts";
 import type { Rows, Sql } from "./sql.ts";
 
 /** What a delivery says that was closed because nobody subscribes for it any more. */
@@ -24,7 +25,7 @@ export function createSubscriberStore(db: Sql, { now }: { now(): number }): Subs
       const [removed = []] = await db.write([remove.compile()]);
       // Apart, and also for one that is gone: an event that is being stored for it holds the first transaction up,
       // and a crash in between is made good by asking again.
-      await db.write([closeDeliveries(db, id)]);
+      await db.write([...lockDeliveries(db, isOpenFor(id)), closeDeliveries(db, id)]);
       return removed.length > 0;
     },
   };

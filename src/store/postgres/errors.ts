@@ -2,7 +2,7 @@
 import { messageOf, RobsonError } from "../../core/errors.ts";
 
 /** The five-letter SQLSTATE of a server error, or undefined for a lost connection and all else. */
-function sqlState(error: unknown): string | undefined {
+export function sqlState(error: unknown): string | undefined {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }

@@ -332,9 +332,11 @@ function nextAfter(processId: number, peers: Peer[]): number | undefined {
   return others.find((id) => id > processId) ?? others[0];
 }
 
+/** In one order for all: two processes that start at the same moment would wait for each other. */
 async function registerGateways({ pool, gateways, now }: JoinOptions): Promise<Map<string, number>> {
   await pool.query(
-    "insert into gateways (name, created_at) select name, $2 from unnest($1::text[]) as x (name) on conflict do nothing",
+    `insert into gateways (name, created_at) select name, $2 from unnest($1::text[]) as x (name) order by name
+     on conflict do nothing`,
     [gateways, now],
   );
   const { rows } = await pool.query<{ id: number; name: string }>(

@@ -25,6 +25,7 @@ import { isBehindPooler } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
 import { Membership } from "./membership.ts";
 import { readPeers } from "./peers.ts";
+import { repeating } from "./repeat.ts";
 import { Unowned } from "./unowned.ts";
 import { PostgresWriter } from "./writer.ts";
 
@@ -69,9 +70,10 @@ function createOwnership(
   { pool, location, writer, idOf }: OwnershipParts,
 ): Ownership {
   const { processId: epoch, gatewayIds } = membership;
+  /** Also what writes in one statement. */
   const read = async <Row extends object>(text: string, values: unknown[]): Promise<Row[]> => {
     try {
-      return (await pool.query(text, values)).rows;
+      return (await repeating(() => pool.query(text, values))).rows;
     } catch (error) {
       throw toStoreError(error, location);
     }

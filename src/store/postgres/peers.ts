@@ -5,6 +5,7 @@
  */
 import { hostname } from "node:os";
 import type { Client, Pool } from "pg";
+import { repeating } from "./repeat.ts";
 import { IN_THIS_DATABASE, PROCESS_LOCK_CLASS } from "./session.ts";
 
 export interface Peer {
@@ -73,11 +74,9 @@ export async function judge(db: Pool, peers: Peer[], { settledMs, leaseMs, suspe
  * with whom it concerned.
  */
 export async function endPeers(db: Pool, ids: number[]): Promise<number[]> {
-  const { rows } = await db.query<{ id: number }>(
-    `delete from processes p where p.id = any ($1::int4[])
-       and (p.expires_at < now() or (p.has_session = 1 and not ${HAS_LOCK})) returning p.id`,
-    [ids],
-  );
+  const end = `delete from processes p where p.id = any ($1::int4[])
+    and (p.expires_at < now() or (p.has_session = 1 and not ${HAS_LOCK})) returning p.id`;
+  const { rows } = await repeating(() => db.query<{ id: number }>(end, [ids]));
   return rows.map(({ id }) => id);
 }
 

@@ -2,10 +2,11 @@
  * Who holds which shard of which gateway: a row of `shard_leases` for each, worth as much as the process that it
  * names is alive. A shard is taken only when it is free, and given up only by its holder.
  */
-import type { Pool } from "pg";
+import type { Pool, QueryResult, QueryResultRow } from "pg";
 import { LISTENER_SHARD, SHARD_COUNT, type ShardKey } from "../../core/shards.ts";
 import { assignShards } from "./assignment.ts";
 import type { Peer } from "./peers.ts";
+import { repeating } from "./repeat.ts";
 import { NO_GATEWAY } from "./way-lists.ts";
 
 export interface ShardLeasesOptions {
@@ -81,7 +82,7 @@ export class ShardLeases {
 
   /** Takes those of them that are free, at the instant `now`; resolves with these. */
   async claim(processId: number, { keys, now }: { keys: ShardKey[]; now: number }): Promise<ShardKey[]> {
-    const { rows } = await this.#pool.query<Omit<LeaseRow, "process_id">>(
+    const { rows } = await this.#write<Omit<LeaseRow, "process_id">>(
       `insert into shard_leases (gateway_id, shard, process_id, acquired_at)
        select x.gateway_id, x.shard, $1, $4 from unnest($2::int8[], $3::int2[]) as x (gateway_id, shard)
        where exists (select from processes where id = $1 for key share) order by 1, 2
@@ -104,7 +105,7 @@ export class ShardLeases {
     const versions = gatewayIds.map((gateway_id, index) =>
       this.#versions.get(leaseKey({ gateway_id, shard: shards[index] ?? 0 })),
     );
-    await this.#pool.query(
+    await this.#write(
       `delete from shard_leases l using unnest($2::int8[], $3::int2[], $4::text[]) as x (gateway_id, shard, version)
        where l.gateway_id = x.gateway_id and l.shard = x.shard and l.process_id = $1 and l.xmin::text = x.version`,
       [processId, gatewayIds, shards, versions],
@@ -114,6 +115,11 @@ export class ShardLeases {
   /** Null stands for the messages of no gateway; undefined: this process does not run it. */
   nameOf(gatewayId: number): string | null | undefined {
     return this.#names.get(gatewayId);
+  }
+
+  /** Others lock the same leases, in another order perhaps. */
+  #write<Row extends QueryResultRow>(text: string, values: unknown[]): Promise<QueryResult<Row>> {
+    return repeating(() => this.#pool.query<Row>(text, values));
   }
 
   #columns(keys: ShardKey[]): [number[], number[]] {

@@ -20,6 +20,7 @@ import { toStoreError } from "./errors.ts";
 import { findKnown } from "./known-message.ts";
 import { checkVersion, type MigrationTarget, migratePostgres } from "./migrate.ts";
 import { own, ownerNames } from "./ownership.ts";
+import { repeating } from "./repeat.ts";
 import { callOf, WAKE_CHANNEL } from "./wake-calls.ts";
 import { NO_GATEWAY } from "./way-lists.ts";
 
@@ -65,7 +66,7 @@ function createStore({ url, location, program, pool, migrated }: Parts): OpenedS
     return {
       dialect: "postgres",
       read: new Kysely<Schema>({ dialect: kyselyDialect(pool, location) }),
-      write: (queries) => write(inTransaction(pool, queries)),
+      write: (queries) => write(repeating(() => inTransaction(pool, queries))),
     };
   };
   const readPage = async (...page: number[]) => (await pool.query<CountedPage>(openPage("$"), page)).rows[0];

@@ -1,6 +1,6 @@
 /**
  * One connection of the writer: writes one batch at a time and answers its operations. A batch that the server refuses
- * is halved until the one row it refuses is alone. All that it runs is planned once, for tables of any size.
+ * is halved until the one row it refuses is alone; one that it ends for another's sake is written again. All that it runs is planned once, for tables of any size.
  */
 import type { Client } from "pg";
 import type { RobsonError } from "../../core/errors.ts";
@@ -11,6 +11,7 @@ import { locksOf, writeRun } from "../run-changes.ts";
 import { connect, endClient, maybeUnnamed } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
 import { findKnown } from "./known-message.ts";
+import { MAX_ATTEMPTS, wasForAnother } from "./repeat.ts";
 import type { WakeCalls } from "./wake-calls.ts";
 import { EVENT_BY_SEQUENCE, readWayResult, type WayOperation, type WayResult, wayQuery } from "./way.ts";
 import { callsOf, isForOther } from "./way-lists.ts";
@@ -82,12 +83,13 @@ export class WriterConnection {
   }
 
   /** Resolves when each operation of the batch has its answer or its error. */
-  async write(batch: Pending[]): Promise<void> {
+  async write(batch: Pending[], attempt = 1): Promise<void> {
     try {
       await this.#writeOrThrow(batch);
       const { wakeCalls, idOf } = this.#options;
       wakeCalls.call(batch.flatMap(({ operation }) => callsOf(operation, idOf)));
     } catch (cause) {
+      if (attempt < MAX_ATTEMPTS && wasForAnother(cause)) return this.write(batch, attempt + 1);
       const error = this.#failed(cause);
       if (error.code === "STORE_REFUSED_ROW" && batch.length > 1) {
         const half = Math.ceil(batch.length / 2);

@@ -1,0 +1,66 @@
+/** For tests: two transactions that wait for each other, of which the server ends the one under test. */
+import { Client } from "pg";
+import { vi } from "vitest";
+import { createDatabase } from "../../testing/postgres/database.ts";
+import type { TestEnd } from "../../testing/temporary-folder.ts";
+import { openStore } from "../open-store.ts";
+
+/** How long who waits for a lock waits until he looks whether he does in vain: long enough to close the circle. */
+const LOOKS_AFTER = "2s";
+/** The other one's, so that it is never the one to be ended. */
+const OTHER_LOOKS_AFTER = "20s";
+/** Whoever waits for a lock that the asking connection holds. */
+const BLOCKED_BY_US =
+  "select 1 from pg_locks where not granted and pg_backend_pid() = any (pg_blocking_pids(pid))";
+
+export async function openWithDeadlocks(t: TestEnd, { gateways = ["a"] }: { gateways?: string[] } = {}) {
+  const { url, name } = await createDatabase(t);
+  const other = await connectTo(t, url);
+  await other.query(`alter database ${name} set deadlock_timeout = '${LOOKS_AFTER}'`);
+  await other.query(`set deadlock_timeout = '${OTHER_LOOKS_AFTER}'`);
+  const store = await openStore(url);
+  t.onTestFinished(() => store.close());
+  const ownership = await store.own({ owner: "first", gateways, now: 0 });
+  return { url, store, ownership, other };
+}
+
+/** A connection beside the store's, closed after the test. */
+export async function connectTo(t: TestEnd, url: string): Promise<Client> {
+  const client = new Client({ connectionString: url });
+  // The database is dropped under it.
+  client.on("error", () => undefined);
+  await client.connect();
+  t.onTestFinished(() => client.end());
+  return client;
+}
+
+/** What another transaction locks, and what it locks once the one under test waits for that. */
+export interface Crossing {
+  holds: string;
+  wants: string;
+}
+
+/**
+ * Resolves with what `act` does while another transaction stands in its way that gets what it wants only when that of
+ * `act` is ended: so it was, if this resolves.
+ */
+export async function crossed<T>(
+  other: Client,
+  { holds, wants }: Crossing,
+  act: () => Promise<T>,
+): Promise<T> {
+  await other.query("begin");
+  await other.query(holds);
+  const acted = act();
+  acted.catch(() => undefined);
+  await isWaitedFor(other);
+  await other.query(wants);
+  await other.query("commit");
+  return acted;
+}
+
+/** Resolves when someone waits for what this connection holds. */
+export async function isWaitedFor(client: Client, count = 1): Promise<void> {
+  const isThere = async () => (await client.query(BLOCKED_BY_US)).rows.length >= count;
+  await vi.waitUntil(isThere, { timeout: 20_000, interval: 10 });
+}
