@@ -8,17 +8,21 @@ import type { Sql } from "./sql.ts";
 
 /** How many pull requests are listed where the caller does not say. */
 const DEFAULT_LIST_LIMIT = 1000;
+/** How often one is numbered anew that got the number of another of the same moment: each time one of them gets it. */
+const MAX_NUMBERINGS = 20;
 
 /** The pull requests of a database. */
 export function createPullRequestStore(sql: Sql, clock: { now(): number }): PullRequestStore {
   return {
     async findOrCreate(request) {
-      const [inserted] = await sql.write([
-        insertion(sql, { request, now: clock.now() }),
-        headUpdate(sql, { request, now: clock.now() }),
-      ]);
-      const row = await open(sql, request).executeTakeFirst();
-      if (row) return { ...toPullRequest(row), isNew: (inserted?.length ?? 0) > 0 };
+      for (let attempt = 1; attempt <= MAX_NUMBERINGS; attempt += 1) {
+        const [inserted] = await sql.write([
+          insertion(sql, { request, now: clock.now() }),
+          headUpdate(sql, { request, now: clock.now() }),
+        ]);
+        const row = await open(sql, request).executeTakeFirst();
+        if (row) return { ...toPullRequest(row), isNew: (inserted?.length ?? 0) > 0 };
+      }
       throw new RobsonError("STORE_BUSY", `The pull request from "${request.head}" could not be numbered`, {
         hint: "Another process was numbering one at the same moment; try again",
       });

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { aMessage } from "../../testing/builders.ts";
 import { aChange, anEvent } from "../../testing/store-suite/set-up.ts";
 import type { TestEnd } from "../../testing/temporary-folder.ts";
-import { crossed, openWithDeadlocks } from "./deadlock.fixture.ts";
+import { crossed, isWaitedFor, openWithDeadlocks } from "./deadlock.fixture.ts";
 
 const RUN = { worker: "w", version: 1, isDetached: true, lane: null, title: "A run", createdAt: 1, round: 1 };
 const CLAIMED = { shard: 0, status: "claimed", attempts: 1 } as const;
@@ -143,4 +143,19 @@ test.concurrent("shards are let go without a word of trouble, whoever locks them
 
   expect(troubles).toEqual([]);
   expect(keys.some(({ gateway, shard }) => ownership.holds(gateway, shard))).toBe(false);
+});
+
+test.concurrent("a pull request that is opened at the same moment as another one gets the next number", async (t) => {
+  const { store, other } = await openWithDeadlocks(t);
+  await other.query("begin");
+  await other.query(`insert into pull_requests (repo_url, number, head, base, title, body, head_sha, status, is_draft,
+    created_at, updated_at) values ('r', 1, 'other', 'main', 't', 'b', 's', 'open', 0, 0, 0)`);
+  const request = { repoUrl: "r", head: "ours", base: "main", title: "t", body: "b", headSha: "s" };
+
+  const opened = store.pullRequests.findOrCreate(request);
+  opened.catch(() => undefined);
+  await isWaitedFor(other);
+  await other.query("commit");
+
+  expect(await opened).toMatchObject({ number: 2, isNew: true });
 });
