@@ -168,6 +168,9 @@ export interface RunRecords {
   ): Promise<boolean>;
   /** Tells all runs that wait for this key, and keeps it for those that will. Returns how many were waiting. */
   signal(key: string, event: { value: unknown; at: number }): Promise<number>;
-  /** Has a run that has ended go on after its finished steps. False when it is open, or not there. */
+  /**
+   * Has a run that was stopped, has failed or is dead go on after its finished steps. False when it is open, done or not
+   * there: who asks again, because he was not told, does not begin anew what has ended well meanwhile.
+   */
   reopen(conversationId: number): Promise<boolean>;
 }

@@ -53,7 +53,8 @@ export function createRunRecords(
       return told;
     },
     async reopen(conversationId) {
-      const ended = "exists (select 1 from runs r where r.conversation_id = c.id and r.ended_at is not null)";
+      const ended = `exists (select 1 from runs r where r.conversation_id = c.id and r.ended_at is not null
+        and r.status <> 'done')`;
       const insert = sql`insert into inbox (conversation_id, status, attempts, is_unowned, round)
         select c.id, 'pending', 0, 1, 1 + ${lastRoundOf(conversationId)} from conversations c where c.id = ${conversationId} and ${sql.raw(ended)}
         on conflict (conversation_id) do update set status = 'pending', attempts = 0, interruptions = 0,

@@ -82,9 +82,10 @@ export function allShards(db: MemoryDatabase): ShardKey[] {
 }
 
 function reopen(tables: MemoryTables, id: number): boolean {
-  const ended = tables.runs.get(id)?.endedAt ?? null;
+  const { endedAt: ended = null, status } = tables.runs.get(id) ?? {};
   const row = tables.inbox.get(id);
-  if (ended === null || (row && row.status !== "dead" && row.status !== "done")) return false;
+  if (ended === null || status === "done" || (row && row.status !== "dead" && row.status !== "done"))
+    return false;
   const anew = { status: "pending", attempts: 0, interruptions: 0, nextAttemptAt: null } as const;
   const round = nextRound(tables, id);
   if (row) tables.update(row, { ...anew, stoppedBy: null, isUnowned: true, round });

@@ -146,7 +146,7 @@ async function printTranscripts(
 }
 
 function notRetriable({ conversationId: id, status, endedAt }: RunDetails): RobsonError {
-  const why = endedAt === null ? "it is open" : `it has ended (${status}), or is open again by now`;
+  const why = endedAt === null ? "it is open" : `it has ended (${status}), or is open again by now, or done`;
   return new RobsonError("RUN_INVALID", `Cannot retry run ${id}: ${why}`, {
     hint:
       endedAt === null

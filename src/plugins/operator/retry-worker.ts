@@ -47,7 +47,7 @@ async function retryRun(
   const refusal = whyNot(run, options.clock.now());
   if (refusal !== undefined) return { kind: "failed", text: refusal };
   if (!(await options.store.runs.reopen(id)))
-    return { kind: "failed", text: `Run ${id} is open again by now.` };
+    return { kind: "failed", text: `Run ${id} is open again by now, or done.` };
   return { kind: "completed", text: `${retriedText(run)}.` };
 }
 

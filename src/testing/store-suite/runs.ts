@@ -378,6 +378,26 @@ function testRunEnds(setUp: SetUp): void {
     });
   });
 
+  test("one that is done is not opened again, by who has seen it failed and was not told that it goes on", async () => {
+    const { store, own } = await setUp();
+    const ownership = await own();
+    const conversationId = await begun(ownership);
+    await ends(ownership, conversationId);
+    expect(await store.runs.reopen(conversationId)).toBe(true);
+    const round = { ...run, round: 2 };
+    await ownership.record({ shard: 0, run: { conversationId, begin: round } });
+    await ownership.record({
+      shard: 0,
+      message: aChange(conversationId, { status: "done", round: 1 }),
+      run: { conversationId, round: 2, status: { value: "done", reason: null, at: 5000 } },
+    });
+
+    expect(await store.runs.reopen(conversationId)).toBe(false);
+
+    expect(await store.conversation(conversationId)).toMatchObject({ status: "done" });
+    expect(await ownership.takeUnowned(10)).toEqual([]);
+  });
+
   test("one that is opened again while another has its lane is refused", async () => {
     const { own } = await setUp();
     const ownership = await own();
