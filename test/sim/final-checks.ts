@@ -38,7 +38,8 @@ function checkMessage(tables: MemoryTables, ended: EndedMessage): void {
   const { asked = 0, told = 0 } = witness.retries.get(id) ?? {};
   if (ends < 1 + told || ends > 1 + asked)
     witness.violated(`${name} has ended ${ends} times, and was retried ${told} to ${asked} times`);
-  if (ends > 1 && !(witness.triedAgain.has(id) || witness.mayBeStopped.has(id)))
+  const mayBeRefused = plan.run !== null && plan.run.lane !== null;
+  if (ends > 1 && !(witness.triedAgain.has(id) || witness.mayBeStopped.has(id) || mayBeRefused))
     witness.violated(`${name} was retried, and has ended again without an attempt: it is ${status}`);
   if (plan.run) checkRunMessage(tables, ended);
   else if (plan.isPlain) checkPlainMessage(tables, ended);

@@ -38,17 +38,66 @@ export function checkRunMessage(tables: MemoryTables, ended: EndedMessage): void
   const texts = eventsOf(tables, id);
   checkEffects(plan, ended);
   checkSayings(tables, { plan, id, witness });
-  const isRefused = !run && texts.some((text) => LANE_TAKEN.test(text));
-  if (isRefused && plan.run?.lane === null) witness.violated(`${name} was refused, and has no lane`);
-  if (isRefused) return;
-  const isStopped = texts.some((text) => text.startsWith("Stopped by "));
-  if (isStopped && !witness.mayBeStopped.has(id))
+  const words = wordsOf(plan.key, texts);
+  if (words.refused > 0 && plan.run?.lane === null) witness.violated(`${name} was refused, and has no lane`);
+  if (words.stopped > 0 && !witness.mayBeStopped.has(id))
     witness.violated(`${name} was stopped, and nobody wanted that`);
-  const expected = isStopped ? "stopped" : status;
-  if (run && run.status !== expected)
-    witness.violated(`${name} is ${run.status}, and its message ${expected}`);
+  checkRounds(tables, { ...ended, name, words });
   if (status === "dead") checkDead(name, ended);
-  if (status === "done" && !isStopped) checkAnswer(tables, { ...ended, name, texts });
+  // Without a run of its own, what it says last is all that there is.
+  const isAnswered = words.refused + words.stopped + words.failed + words.dead === 0 && status === "done";
+  if (run ? run.status === "done" : isAnswered) checkAnswer(tables, { ...ended, name, texts });
+}
+
+interface Words {
+  done: number;
+  failed: number;
+  stopped: number;
+  dead: number;
+  /** Its lane was another's. */
+  refused: number;
+}
+
+/** With which last words its rounds have ended. */
+function wordsOf(key: string, texts: string[]): Words {
+  const count = (is: (text: string) => boolean) => texts.filter(is).length;
+  return {
+    done: count((text) => text.startsWith(answerText(key))),
+    failed: count((text) => FAILED_IN.test(text)),
+    stopped: count((text) => text.startsWith("Stopped by ")),
+    dead: count((text) => text.startsWith("I could not do this")),
+    refused: count((text) => LANE_TAKEN.test(text)),
+  };
+}
+
+/** Each round has ended once, with one word, and the run stands as the last of them has left it. */
+function checkRounds(
+  tables: MemoryTables,
+  { plan, id, name, status, words, witness }: EndedMessage & { name: string; words: Words },
+): void {
+  const run = tables.runs.get(id);
+  const ends = tables.ends.get(id) ?? 0;
+  const told = Object.values(words).reduce((sum, count) => sum + count, 0);
+  const all = JSON.stringify(words);
+  const texts = eventsOf(tables, id);
+  // Of two that the loop itself says within a millisecond, one is stored.
+  if (told > ends || told === 0) witness.violated(`${name} has ended ${ends} times, with ${all}: [${texts}]`);
+  const failures = texts.filter((text) => FAILED_IN.test(text));
+  if (words.done > 1 || new Set(failures).size < failures.length)
+    witness.violated(`${name} has told the end of a round twice: [${texts}]`);
+  if (words.failed > (plan.run?.failedRounds ?? 0))
+    witness.violated(`${name} has failed in too many rounds: [${texts}]`);
+  if (!run) return;
+  if (run.round > ends) witness.violated(`${name} is in round ${run.round}, and has ended ${ends} times`);
+  const isTold = run.status !== "open" && run.status !== "waiting" && words[run.status] > 0;
+  const isGivenUp = run.status === "dead" && status === "dead";
+  // What is refused is done with that, and the run stays as it was.
+  const isOfMessage = isGivenUp || (status === "done" && (run.status !== "dead" || words.refused > 0));
+  // Once it is done it stays so, however often someone has asked for another try.
+  const isLast = words.done > 0 === (run.status === "done");
+  if (!(isTold && isOfMessage && isLast))
+    witness.violated(`${name} is ${run.status}, and its message ${status}, with ${all}: [${texts}]`);
+  if (ends === 1 && told !== 1) witness.violated(`${name} has ended once, with ${all}: [${texts}]`);
 }
 
 /** Heard by its worker, or taken by a run: one of them; or ended by a person, or because it took too long. */
@@ -125,6 +174,7 @@ function checkDead(name: string, { plan, lastError, scenario, witness }: EndedMe
   if (!lastError?.includes("took longer than")) witness.violated(`${name} is dead: ${lastError}`);
 }
 
+const FAILED_IN = /^\S+ has failed in round \d+$/;
 const LANE_TAKEN = /^Run \d+ is at this already/;
 const TOO_LATE = "\n\nSaid too late for this run to read; send it again where it still counts:\n";
 const TAKEN = /^(?:Run \d+ (?:has your answer|asks: )|Passed on to run \d+)/;

@@ -35,6 +35,8 @@ const LOOK_MS = 10_000;
 export class People {
   readonly #options: PeopleOptions;
   readonly #known = new Set<string>();
+  /** The questions that someone has an eye on, until they are settled or their runs have ended. */
+  readonly #watched = new Set<string>();
   /** How much someone is about to say. */
   #busy = 0;
 
@@ -57,9 +59,13 @@ export class People {
 
   /** A run is about to ask that. */
   asked(question: Awaited, replies: ReplyPlan[]): void {
-    if (!this.#isNew(question)) return;
-    for (const [index, reply] of replies.entries())
-      this.#after(reply.afterMs, () => this.#reply(question, { ...reply, index }));
+    if (this.#isNew(question))
+      for (const [index, reply] of replies.entries())
+        this.#after(reply.afterMs, () => this.#reply(question, { ...reply, index }));
+    // Asked again by a run that was tried again, it has to be answered again.
+    const watched = `${question.plan.key} ${question.name}`;
+    if (this.#watched.has(watched)) return;
+    this.#watched.add(watched);
     this.#after(LOOK_MS, () => this.#lastWord(question));
   }
 
@@ -112,7 +118,10 @@ export class People {
       const { status } = tables.message(run) ?? {};
       const decision = tables.runs.get(run)?.decisions.find(({ name }) => name === question.name);
       const isSettled = decision && (decision.answeredAt !== null || decision.dueAt !== null);
-      if (isSettled || status === "done" || status === "dead") return;
+      if (isSettled || status === "done" || status === "dead") {
+        this.#watched.delete(`${question.plan.key} ${question.name}`);
+        return;
+      }
       if (decision) this.#answer(question, "the last word");
       this.#after(LOOK_MS, () => this.#lastWord(question));
     });

@@ -32,6 +32,11 @@ export interface RunPlan {
   operations: OperationPlan[];
   /** By their places: what is begun together with the operation before it. */
   isBeside: boolean[];
+  /** In so many of its first rounds it ends as failed by its worker's own word, before that operation. */
+  failedRounds: number;
+  failsBefore: number;
+  /** How often people have it tried again, where it has not ended well. */
+  retries: number;
 }
 
 export const RUN_WORKERS = ["run", "job", "ask"] as const;
@@ -46,6 +51,18 @@ export function runBy(random: Random, { index, count }: { index: number; count: 
     lane: worker !== "ask" && random.chance(0.2) ? "L" : null,
     operations,
     isBeside: operations.map((_operation, place) => place > 0 && random.chance(0.2)),
+    ...{ failedRounds: 0, failsBefore: 0, retries: 0 },
+  };
+}
+
+export function retriesBy(
+  random: Random,
+  { operations }: RunPlan,
+): Pick<RunPlan, "failedRounds" | "failsBefore" | "retries"> {
+  return {
+    failedRounds: random.pick([0, 0, 1, 1, 2]),
+    failsBefore: random.between(0, operations.length),
+    retries: random.between(1, 3),
   };
 }
 

@@ -11,6 +11,7 @@ import { Platform } from "./platform.ts";
 import { createRandom, type Random } from "./random.ts";
 import { Retriers } from "./retriers.ts";
 import { checkRuns, waitsInVain } from "./run-checks.ts";
+import { RunRetriers } from "./run-retriers.ts";
 import { createScenario, type Scenario } from "./scenario.ts";
 import { type Host, SimScheduler } from "./scheduler.ts";
 import { createProcess, type SimProcess } from "./sim-process.ts";
@@ -86,6 +87,7 @@ class World {
   #platform!: Platform;
   #people!: People;
   #retriers!: Retriers;
+  #runRetriers!: RunRetriers;
   #outsideWorld!: OutsideWorld;
   #isReal = false;
   #processCount = 0;
@@ -136,6 +138,7 @@ class World {
     this.#platform = new Platform({ ...shared, plans: this.#plans, outside, store, isCalm });
     this.#people = new People({ ...shared, platform: this.#platform, db, outside, store });
     this.#retriers = new Retriers({ ...shared, db, outside, store });
+    this.#runRetriers = new RunRetriers({ ...shared, db, outside, store });
     this.#outsideWorld = new OutsideWorld({ ...shared, db, isCalm });
   }
 
@@ -174,7 +177,8 @@ class World {
     for (const { host } of this.#processes) if (host.state === "frozen") this.#thaw(host);
     const { limits, messages } = this.#scenario;
     // At worst one after the other, each of them hanging at each attempt.
-    const workMs = limits.workerTimeoutMs * limits.maxMessageAttempts * messages.length;
+    const rounds = messages.reduce((sum, { run }) => sum + 1 + 2 * (run?.retries ?? 0), 0);
+    const workMs = limits.workerTimeoutMs * limits.maxMessageAttempts * rounds;
     const until = this.#scheduler.now() + HOUR_MS + workMs;
     while (!(await this.#isQuiet()) && this.#scheduler.now() < until && (await this.#step()));
     if (this.#witness.violations.length > 0) return;
@@ -337,7 +341,8 @@ class World {
   }
 
   async #isQuiet(): Promise<boolean> {
-    if (!(this.#platform.isQuiet && this.#people.isQuiet && this.#retriers.isQuiet)) return false;
+    if (!(this.#platform.isQuiet && this.#people.isQuiet)) return false;
+    if (!(this.#retriers.isQuiet && this.#runRetriers.isQuiet)) return false;
     if (this.#isReal && this.#scheduler.pendingCount > 0 && this.#scheduler.steps % STEPS_PER_LOOK > 0)
       return false;
     return (await this.#openWork()) === "";

@@ -25,6 +25,8 @@ export interface GivenAnswer {
 export class RunWitness {
   /** What someone has said to a run, and was told that it is its answer. */
   readonly answers: GivenAnswer[] = [];
+  /** Called when something has happened of which a run (its id, or its message's key) may end. */
+  onTrouble: (of: string | number) => void = () => undefined;
   readonly #options: RunWitnessOptions;
   /** How often a step was begun, by its place. */
   readonly #executions = new Map<string, number>();
@@ -44,7 +46,10 @@ export class RunWitness {
     this.#executions.set(key, execution);
     await look((view) => {
       if (isStale(process, view)) return;
-      const step = view.tables.runs.get(conversationId)?.steps.find((other) => other.name === name);
+      const run = view.tables.runs.get(conversationId);
+      const step = run?.steps.find((other) => other.name === name);
+      if (run && run.endedAt !== null)
+        violated(`${process.host.name} does step ${name} of run ${conversationId}, which is ${run.status}`);
       if (!step)
         violated(`${process.host.name} does step ${name} of run ${conversationId}, which is not begun`);
       else if (step.result !== null)
@@ -81,6 +86,7 @@ export class RunWitness {
 
   failed(key: string): void {
     this.#failures.set(key, this.failuresOf(key) + 1);
+    this.onTrouble(key);
   }
 
   failuresOf(key: string): number {

@@ -1,7 +1,7 @@
 /** What a seed stands for: the processes, what people write, how workers and platforms behave, what goes wrong. */
 import { DEFAULT_LIMITS, type Limits } from "../../src/core/limits.ts";
 import { createRandom, type Random } from "./random.ts";
-import { type RunPlan, runBy } from "./run-plans.ts";
+import { type RunPlan, retriesBy, runBy } from "./run-plans.ts";
 import type { StoreKind } from "./world-database.ts";
 
 export interface MessagePlan {
@@ -51,7 +51,7 @@ export interface Scenario {
   messages: MessagePlan[];
   /** Whether some of them start runs. */
   hasRuns: boolean;
-  /** Whether someone has dead letters tried again. */
+  /** Whether someone has dead letters tried again; runs have their own plans for that. */
   hasRetries: boolean;
   tickProbability: number;
   /** Of each step: that a process is killed, frozen or stopped. */
@@ -72,6 +72,7 @@ export const DEFAULT_CHANNEL = "home";
 const RUNS = 0x2f6e_2b1d;
 const RUN_LIMITS = 0x1b87_3593;
 const RETRIES = 0x7feb_352d;
+const RUN_RETRIES = 0x1656_67b1;
 
 /** Of real time: a process on PostgreSQL whose sign of life is older counts as frozen. */
 const REAL_LEASE_MS = 3000;
@@ -89,7 +90,7 @@ export function createScenario(
   const threads = random.between(1, 4);
   const count = random.between(2, 9);
   const plain = Array.from({ length: count }, (_, index) => messageBy(random, { index, threads, count }));
-  const messages = withRuns(plain, seed);
+  const messages = withRunRetries(withRuns(plain, seed), seed);
   return {
     ...{ seed, isShared, slots },
     canFind: random.chance(0.8),
@@ -129,6 +130,19 @@ function withRuns(messages: MessagePlan[], seed: number): MessagePlan[] {
       return { ...plan, run, userId, ending: "answer", failures: 0, progress: 0, isShorterAgain: false };
     // A run that takes it ends it: it has nothing of its own that must be seen.
     return isPlain ? { ...plan, ...PLAIN, userId } : { ...plan, userId };
+  });
+}
+
+/** Of each other seed with runs, some of these end otherwise than well, and people have them go on. */
+function withRunRetries(messages: MessagePlan[], seed: number): MessagePlan[] {
+  const random = createRandom(seed ^ RUN_RETRIES);
+  if (!messages.some(({ run }) => run) || random.chance(0.5)) return messages;
+  return messages.map((plan) => {
+    if (!plan.run || random.chance(0.3)) return plan;
+    const stopAfterMs = random.chance(0.4)
+      ? random.pick([0, 1, random.between(1, 30_000)])
+      : plan.stopAfterMs;
+    return { ...plan, stopAfterMs, run: { ...plan.run, ...retriesBy(random, plan.run) } };
   });
 }
 

@@ -55,14 +55,15 @@ async function listen(
 async function work(options: RunWorkerOptions, { message, context }: Handling): Promise<void> {
   const { witness, process, plans } = options;
   const plan = planOf(plans, message);
-  const { operations = [], isBeside = [] } = plan.run ?? {};
+  const { operations, isBeside, failedRounds, failsBefore } = plan.run ?? NO_RUN;
+  const fails = context.round <= failedRounds;
   const ends = await witness.attemptBegins(process, message, context);
   context.signal.addEventListener("abort", ends);
   if (context.signal.aborted) ends();
   const { conversationId } = message;
   const results: string[] = [];
   try {
-    for (let place = 0; place < operations.length; ) {
+    for (let place = 0; place < operations.length && !(fails && place >= failsBefore); ) {
       const group = [place];
       while (isBeside[place + group.length]) group.push(place + group.length);
       const done = group.map(async (at) => {
@@ -75,11 +76,18 @@ async function work(options: RunWorkerOptions, { message, context }: Handling): 
       results.push(...(await Promise.all(done)));
       place += group.length;
     }
-    await context.emit("completed", runAnswerText(plan.key, results));
+    if (fails) {
+      await context.emit("failed", failedText(plan.key, context.round));
+      witness.runs.onTrouble(plan.key);
+    } else await context.emit("completed", runAnswerText(plan.key, results));
   } finally {
     ends();
   }
 }
+
+const NO_RUN: Pick<RunPlan, "operations" | "isBeside" | "failedRounds" | "failsBefore"> = {
+  ...{ operations: [], isBeside: [], failedRounds: 0, failsBefore: 0 },
+};
 
 interface Doing {
   plan: MessagePlan;
@@ -187,6 +195,11 @@ export function stepResult(of: { name: string; execution: number; notes: string[
 
 export function effectKey({ plan, name }: { plan: Pick<MessagePlan, "key">; name: string }): string {
   return `${plan.key} ${name}`;
+}
+
+/** How a round ends by its worker's word. */
+export function failedText(key: string, round: number): string {
+  return `${key} has failed in round ${round}`;
 }
 
 export function runAnswerText(key: string, results: string[]): string {

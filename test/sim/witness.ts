@@ -113,7 +113,10 @@ export class Witness {
 
   /** Someone wants it ended, and was told that it is open and will be. */
   stopStored(conversationId: number): void {
-    void this.#look(({ lastEpoch }) => {
+    this.runs.onTrouble(conversationId);
+    void this.#look(({ lastEpoch, tables }) => {
+      // Whoever has it tried again meanwhile wants it ended no more.
+      if (this.retries.has(conversationId) && !tables.inbox.get(conversationId)?.stoppedBy) return;
       if (!this.stopped.has(conversationId)) this.stopped.set(conversationId, lastEpoch);
     });
   }
@@ -128,6 +131,7 @@ export class Witness {
   mayBeRetried(of: number | string): void {
     const { asked = 0, told = 0 } = this.retries.get(of) ?? {};
     this.retries.set(of, { asked: asked + 1, told });
+    if (typeof of === "number") this.stopped.delete(of);
   }
 
   /** Someone was told that it is tried again. */
@@ -339,6 +343,8 @@ export class Witness {
       const inbox = tables.inbox.get(earlier.conversationId);
       if (!inbox || !isOpen(inbox.status) || isBesideThread(this.#planOf(earlier))) continue;
       if (tables.runs.get(earlier.conversationId)?.decisions.length) continue;
+      // Nor does a run that was tried again have its former place.
+      if (this.retries.has(earlier.conversationId)) continue;
       const acceptedAt = this.#acceptedAt.get(this.#planOf(earlier)?.key ?? "") ?? Number.POSITIVE_INFINITY;
       // Nobody knows the order of two that were on their way at the same time.
       if (acceptedAt >= calledAt || inbox.nextAttemptAt !== null || inbox.lastError !== null) continue;
