@@ -14,6 +14,11 @@ export interface PostgresProxy {
   /** Lets nothing through, either way, until `thaw`: who is behind it stands still. */
   freeze(): void;
   thaw(): void;
+  /**
+   * Cuts the connection that gets the server's answer of that number from now on, without that answer: before, between
+   * or behind the statements of a transaction. 0: none.
+   */
+  cutAtAnswer(number: number): void;
   /** From now on no connection hears a notification. */
   loseNotifications(): void;
   close(): Promise<void>;
@@ -21,6 +26,8 @@ export interface PostgresProxy {
 
 /** `A`: NotificationResponse, https://www.postgresql.org/docs/current/protocol-message-formats.html */
 const NOTIFICATION = "A".charCodeAt(0);
+/** `Z`: ReadyForQuery, behind each answer. */
+const READY = "Z".charCodeAt(0);
 /** A message from the server: one byte for its type, then its length without that byte. */
 const HEADER_BYTES = 5;
 
@@ -30,6 +37,12 @@ export async function startPostgresProxy(databaseUrl: string): Promise<PostgresP
   let isCut = false;
   let isFrozen = false;
   let losesNotifications = false;
+  let answersLeft = 0;
+  const isLastAnswer = (type: number) => {
+    if (type !== READY || answersLeft === 0) return false;
+    answersLeft -= 1;
+    return answersLeft === 0;
+  };
   const keep = (socket: Socket) => {
     sockets.add(socket);
     socket.on("error", () => socket.destroy());
@@ -42,7 +55,10 @@ export async function startPostgresProxy(databaseUrl: string): Promise<PostgresP
     keep(client).on("close", () => upstream.destroy());
     upstream.on("close", () => client.destroy());
     client.pipe(upstream);
-    const filter = messageFilter((type) => !(losesNotifications && type === NOTIFICATION));
+    const filter = messageFilter((type) => {
+      if (isLastAnswer(type)) client.destroy();
+      return !(losesNotifications && type === NOTIFICATION);
+    });
     upstream.on("data", (chunk) => client.write(filter(chunk)));
     if (isFrozen) for (const socket of [client, upstream]) socket.pause();
   });
@@ -67,6 +83,9 @@ export async function startPostgresProxy(databaseUrl: string): Promise<PostgresP
     thaw() {
       isFrozen = false;
       for (const socket of sockets) socket.resume();
+    },
+    cutAtAnswer(number) {
+      answersLeft = number;
     },
     loseNotifications() {
       losesNotifications = true;

@@ -1,12 +1,14 @@
 /**
  * The store model's database: its tables, who may write, and what goes wrong on the way. A connection takes
  * operations in their order and commits those that wait together; between the call and the commit, and between the
- * commit and the answer, anything else may happen, also the death of the process that asked.
+ * commit and the answer, anything else may happen, also the death of the process that asked; and where it is shared,
+ * between the statements of what takes several (memory-transactions.ts).
  */
 import { RobsonError } from "../../src/core/errors.ts";
 import type { ShardKey } from "../../src/core/shards.ts";
 import type { WokenFor } from "../../src/core/store.ts";
 import { MemoryTables } from "./memory-tables.ts";
+import { type LockedRow, MemoryTransactions, type OpenTransaction } from "./memory-transactions.ts";
 import type { Host, Turns } from "./scheduler.ts";
 
 /** What becomes of a commit; `late` is told to have failed and is stored afterwards. */
@@ -21,6 +23,8 @@ export interface Faults {
   lateMs(): number;
   isReadLost(): boolean;
   isWakeLost(): boolean;
+  /** Of a real server: which of the answers to what is written breaks its connection off; 0 for none. */
+  cutAtAnswer(): number;
 }
 
 const NO_FAULTS: Faults = {
@@ -29,6 +33,7 @@ const NO_FAULTS: Faults = {
   lateMs: () => 0,
   isReadLost: () => false,
   isWakeLost: () => false,
+  cutAtAnswer: () => 0,
 };
 
 /** A process's row in the cluster. */
@@ -58,6 +63,8 @@ export const MEMORY_LOCATION = "memory:model";
 
 export class MemoryDatabase {
   readonly tables = new MemoryTables();
+  /** Those of several statements that are under way; where there is one owner, nothing gets in between. */
+  readonly transactions: MemoryTransactions;
   readonly turns: Turns;
   readonly isShared: boolean;
   readonly faults: Faults;
@@ -77,6 +84,7 @@ export class MemoryDatabase {
 
   constructor({ turns, isShared, faults }: DatabaseOptions) {
     this.turns = turns;
+    this.transactions = new MemoryTransactions(turns);
     this.isShared = isShared;
     this.faults = { ...NO_FAULTS, ...faults };
   }
@@ -99,6 +107,7 @@ export class MemoryDatabase {
 
   /** The process has ended: its locks are free, and the others see it. */
   died(host: Host): void {
+    this.transactions.died(host);
     if (this.owner?.host === host) this.owner.isLocked = false;
     if ([...this.processes.values()].some((row) => row.host === host)) this.notifyMembers();
   }
@@ -132,6 +141,8 @@ interface Operation {
   mayWrite(): boolean;
   error(): Error;
   rows: (number | string)[];
+  locks(): LockedRow[];
+  isLong: boolean;
   resolve(value: unknown): void;
   reject(error: unknown): void;
 }
@@ -142,6 +153,15 @@ export interface Fence {
   error(): Error;
   /** The messages and deliveries that it changes. */
   rows?: (number | string)[];
+  /** What it locks, as it is when it comes to that; without it, its rows. */
+  locks?: () => LockedRow[];
+  /** It takes several statements, and is a batch by itself. */
+  isLong?: boolean;
+}
+
+/** Of a write that needs no right. */
+export function anyone(rows: (number | string)[]): Fence {
+  return { mayWrite: () => true, error: unavailable, rows };
 }
 
 /** Writes in order; one batch is under way at a time. */
@@ -160,8 +180,9 @@ export class Connection {
   submit<T>(label: string, run: () => T, fence?: Fence): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const { mayWrite = () => true, error = unavailable, rows = [] } = fence ?? {};
+      const { locks = () => rows, isLong = false } = fence ?? {};
       const settle = { resolve: resolve as (value: unknown) => void, reject };
-      this.#queue.push({ label, run, mayWrite, error, rows, ...settle });
+      this.#queue.push({ label, run, mayWrite, error, rows, locks, isLong, ...settle });
       if (this.#isBusy) return;
       this.#isBusy = true;
       this.#db.turns.later(this.#host, "commit", () => this.#commit());
@@ -177,20 +198,38 @@ export class Connection {
   }
 
   #commit(): void {
-    const { faults, turns } = this.#db;
+    const { faults, isShared } = this.#db;
     const batch = this.#queue.splice(0, faults.batchSize(this.#queue.length));
-    const fate = faults.commit();
+    const long = isShared ? batch.findIndex(({ isLong }) => isLong) : -1;
+    // What changes a run is alone: what is before it in the batch comes first, what is behind it later.
+    if (long >= 0) this.#queue.unshift(...batch.splice(Math.max(1, long)));
+    this.#write(batch, long === 0);
+  }
+
+  /** Waits in the server for what others have locked, whatever becomes of the process meanwhile. */
+  #write(batch: Operation[], isLong: boolean): void {
+    const { isShared, transactions, turns } = this.#db;
+    const rows = isShared ? batch.flatMap(({ locks }) => locks()) : [];
+    if (transactions.waits(rows, () => this.#write(batch, isLong))) return;
+    const [only] = batch;
+    if (!(isLong && only?.mayWrite())) {
+      this.#carryOut(batch);
+      return;
+    }
+    const transaction = transactions.begin(this.#host, rows);
+    turns.note?.(this.#host, `begins: ${only.label}`);
+    turns.later(this.#host, "next statement", () => this.#carryOut(batch, transaction));
+  }
+
+  /** All of it at one moment; of a transaction that the server has ended, nothing. */
+  #carryOut(batch: Operation[], transaction?: OpenTransaction): void {
+    const { faults, turns, transactions } = this.#db;
+    const fate = transaction?.isEnded ? "lost" : faults.commit();
     turns.note?.(this.#host, `${fate}: ${batch.map(({ label }) => label).join("; ")}`);
     const isStored = fate === "stored" || fate === "lost though stored";
     const answers = isStored ? batch.map((operation) => this.#attempt(operation)) : [];
-    if (fate === "late")
-      turns.after(NETWORK, faults.lateMs(), () => {
-        turns.note?.(NETWORK, batch.map(({ label }) => label).join("; "));
-        for (const each of batch) {
-          this.#attempt(each);
-          for (const row of each.rows) this.#db.tables.overwritten.add(row);
-        }
-      });
+    if (fate === "late") turns.after(NETWORK, faults.lateMs(), () => this.#comesLate(batch, transaction));
+    else if (transaction) transactions.end(transaction);
     turns.later(this.#host, fate === "stored" ? "answer" : fate, () => {
       for (const [index, operation] of batch.entries()) {
         const answer = fate === "stored" ? answers[index] : undefined;
@@ -201,6 +240,18 @@ export class Connection {
       this.#isBusy = false;
       for (const callback of this.#idleCallbacks.splice(0)) callback();
     });
+  }
+
+  /** Its process was told that it has failed. What is locked until then, the server may have let go of. */
+  #comesLate(batch: Operation[], transaction: OpenTransaction | undefined): void {
+    const { tables, transactions, turns } = this.#db;
+    if (transaction?.isEnded) return;
+    turns.note?.(NETWORK, batch.map(({ label }) => label).join("; "));
+    for (const each of batch) {
+      this.#attempt(each);
+      for (const row of each.rows) tables.overwritten.add(row);
+    }
+    if (transaction) transactions.end(transaction);
   }
 
   /** Writes, and returns how the one who waits is told. */

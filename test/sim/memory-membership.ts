@@ -15,6 +15,7 @@ import {
   type MemoryDatabase,
   type ProcessRow,
 } from "./memory-database.ts";
+import { rightOf } from "./memory-transactions.ts";
 import type { Host } from "./scheduler.ts";
 
 const DEFAULT_LEASE_MS = 10_000;
@@ -177,7 +178,7 @@ export class MemoryMembership {
   async #lookOnce(): Promise<void> {
     const { turns, processes } = this.#db;
     await turns.turn(this.#host, "look");
-    this.#endWhoIsGone();
+    await this.#endWhoIsGone();
     if (!processes.has(this.epoch)) return this.#lose();
     const { due, wanted, own } = this.#share();
     this.#learnVersions(own);
@@ -203,16 +204,26 @@ export class MemoryMembership {
     if (fresh.length + held.length > 0) this.#onShards?.({ gained: fresh, wanted: held });
   }
 
-  #endWhoIsGone(): void {
-    const { processes, turns } = this.#db;
-    const gone = [...processes.values()].filter(
-      ({ id, host, expiresAt }) => id !== this.epoch && (host.state === "dead" || expiresAt < turns.now()),
-    );
-    for (const { id } of gone) {
-      processes.delete(id);
-      this.#db.expelled.add(id);
+  /** Waits for their transactions under way, which hold their rows. */
+  async #endWhoIsGone(): Promise<void> {
+    const { processes, turns, transactions } = this.#db;
+    const gone = [...processes.values()].filter((row) => this.#isGone(row));
+    for (const row of gone) {
+      const waits = Promise.withResolvers<void>();
+      const isHeld = transactions.waits([rightOf(row.id)], () =>
+        turns.later(this.#host, "look", waits.resolve),
+      );
+      if (isHeld) await waits.promise;
+      // It may have given a sign of life meanwhile.
+      if (!this.#isGone(row)) continue;
+      processes.delete(row.id);
+      this.#db.expelled.add(row.id);
     }
     if (gone.length > 0) this.#db.notifyMembers();
+  }
+
+  #isGone({ id, host, expiresAt }: ProcessRow): boolean {
+    return id !== this.epoch && (host.state === "dead" || expiresAt < this.#db.turns.now());
   }
 
   /** What is free and its due; what it holds and is another's due. */

@@ -8,9 +8,10 @@ import type {
   RunThread,
 } from "../../src/core/run-store.ts";
 import type { ShardKey } from "../../src/core/shards.ts";
-import { type Connection, type MemoryDatabase, read } from "./memory-database.ts";
-import { answerRun, keepSignal, type MemoryRun } from "./memory-runs.ts";
+import { anyone, type Connection, type MemoryDatabase, read } from "./memory-database.ts";
+import { answerRun, keepSignal, lockOfKey, type MemoryRun, rowOfRun } from "./memory-runs.ts";
 import type { ConversationRow, MemoryTables } from "./memory-tables.ts";
+import type { LockedRow } from "./memory-transactions.ts";
 import type { Host } from "./scheduler.ts";
 
 const MAX_LISTED = 100;
@@ -25,8 +26,8 @@ export function createRunRecords({ db, host, connection }: RunRecordsOptions): R
   const { tables } = db;
   /** As after a reading, `found` shows in the trace. */
   const wake = () => db.wake(allShards(db));
-  const write = async <T>(label: string, run: () => T): Promise<T> => {
-    const written = await connection.submit(label, run);
+  const write = async <T>(label: string, run: () => T, locks: () => LockedRow[]): Promise<T> => {
+    const written = await connection.submit(label, run, { ...anyone([]), locks, isLong: true });
     if (written !== false && written !== 0) wake();
     return written;
   };
@@ -53,24 +54,35 @@ export function createRunRecords({ db, host, connection }: RunRecordsOptions): R
         const ids = open.map(({ conversationId }) => conversationId).sort((a, b) => a - b);
         return ids.slice(0, limit).map((id) => threadOf(tables.conversations.get(id) as ConversationRow));
       }),
-    answer: (run, { name, value, by, at }) =>
-      write(`answer ${run}`, () => {
-        const matches = (decision: DecisionRecord) =>
-          decision.kind === "question" && (name === undefined || decision.name === name);
-        return answerRun(tables, { run, matches, json: JSON.stringify(value), by, at });
-      }),
-    signal: async (name, event) => {
+    answer(run, { name, value, by, at }) {
+      const matches = (decision: DecisionRecord) =>
+        decision.kind === "question" && (name === undefined || decision.name === name);
+      const answers = () => answerRun(tables, { run, matches, json: JSON.stringify(value), by, at });
+      return write(`answer ${run}`, answers, () => [run]);
+    },
+    async signal(name, event) {
       const { key, answer: json, at } = checkedSignal(name, event);
-      return write(`signal ${key}`, () => {
-        const matches = (decision: DecisionRecord) => decision.key === key;
+      const matches = (decision: DecisionRecord) => decision.key === key;
+      const waiting = () =>
+        [...tables.runs.values()].filter(({ decisions }) =>
+          decisions.some((decision) => matches(decision) && decision.answeredAt === null),
+        );
+      const tells = () => {
         const told = [...tables.runs.keys()].filter((run) =>
           answerRun(tables, { run, matches, json, by: null, at }),
         );
         if (told.length === 0) keepSignal(tables, { key, json });
         return told.length;
-      });
+      };
+      const locks = () => [lockOfKey(key), ...waiting().map(({ conversationId }) => conversationId)];
+      return write(`signal ${key}`, tells, locks);
     },
-    reopen: (run) => write(`reopen ${run}`, () => reopen(tables, run)),
+    reopen: (run) =>
+      write(
+        `reopen ${run}`,
+        () => reopen(tables, run),
+        () => [run, rowOfRun(run)],
+      ),
   };
 }
 

@@ -13,6 +13,7 @@ import type {
   StepChange,
 } from "../../src/core/run-store.ts";
 import { hasEnded, type MemoryTables } from "./memory-tables.ts";
+import type { LockedRow } from "./memory-transactions.ts";
 
 /** A run with all its rows; what else is told of it is its message's. */
 export type MemoryRun = Omit<RunDetails, "gateway" | "channelId" | "threadTs" | "userId" | "stoppedBy">;
@@ -40,6 +41,23 @@ export function changeRun(tables: MemoryTables, change: RunChange): void {
     });
   if (status) stand(tables, { ...status, conversationId, round: change.round ?? begin?.round });
   if (decisions.length > 0) resumeIfAnswered(tables, { conversationId, decisions });
+}
+
+/** What it locks on PostgreSQL beside its message's row. */
+export function locksOfRun({ conversationId, passedOn, begin, decisions = [] }: RunChange): LockedRow[] {
+  const keys = decisions.flatMap(({ key }) => (key === null ? [] : [lockOfKey(key)]));
+  const lanes = begin && begin.lane !== null ? [`lane ${begin.lane}`] : [];
+  // A note is a row of its own; an answer, and what is waited for, wakes the run's message.
+  const message = passedOn?.answers || decisions.length > 0 ? [conversationId] : [];
+  return [...(passedOn ? [] : [rowOfRun(conversationId)]), ...message, ...keys, ...lanes];
+}
+
+export function rowOfRun(id: number): LockedRow {
+  return `run ${id}`;
+}
+
+export function lockOfKey(key: string): LockedRow {
+  return `key ${key}`;
 }
 
 export function referenceOf(run: MemoryRun | undefined): { run?: RunReference } {

@@ -14,11 +14,19 @@ import type {
   WokenFor,
 } from "../../src/core/store.ts";
 import { checkGateway, checkGateways, leaseLost } from "../../src/store/owner-errors.ts";
-import { Connection, MEMORY_LOCATION, type MemoryDatabase, read } from "./memory-database.ts";
+import {
+  anyone,
+  Connection,
+  type Fence,
+  MEMORY_LOCATION,
+  type MemoryDatabase,
+  read,
+} from "./memory-database.ts";
 import { MemoryMembership } from "./memory-membership.ts";
 import { allShards, createRunRecords, nextRound } from "./memory-run-records.ts";
-import { endRunsOfTheDead } from "./memory-runs.ts";
+import { endRunsOfTheDead, locksOfRun } from "./memory-runs.ts";
 import { deliveryKey, hasEnded, isOpen, type MemoryTables } from "./memory-tables.ts";
+import { rightOf } from "./memory-transactions.ts";
 import { createTaking } from "./memory-unowned.ts";
 import { openWork } from "./memory-work.ts";
 import type { Host } from "./scheduler.ts";
@@ -59,12 +67,13 @@ export function openMemoryStore(db: MemoryDatabase, host: Host): Store {
     },
     async requestStop(conversationId, by) {
       const row = tables.inbox.get(conversationId);
-      const isOpenNow = await connection.submit(`stop ${conversationId}`, () => {
+      const stops = () => {
         if (!row || tables.inbox.get(conversationId) !== row || hasEnded(row.status)) return false;
         const status = row.status === "waiting" ? "pending" : row.status;
         tables.update(row, { stoppedBy: by, isUnowned: true, status });
         return true;
-      });
+      };
+      const isOpenNow = await connection.submit(`stop ${conversationId}`, stops, anyone([conversationId]));
       const { gateway = null, shard = 0 } = tables.conversations.get(conversationId) ?? {};
       if (isOpenNow) db.wake([{ gateway, shard }]);
       return isOpenNow;
@@ -78,7 +87,11 @@ export function openMemoryStore(db: MemoryDatabase, host: Host): Store {
     events: (conversationId) => read(db, host, () => eventsOf(tables, conversationId)),
     deadLetters: ({ limit }) => read(db, host, () => deadLettersOf(tables).slice(0, limit)),
     async retryDeadLetter(letter) {
-      const isRetried = await connection.submit("retry", () => retry(tables, letter));
+      const { delivery, conversationId } = letter;
+      const fence = delivery
+        ? anyone([deliveryKey(delivery)])
+        : { ...anyone([conversationId]), isLong: true };
+      const isRetried = await connection.submit("retry", () => retry(tables, letter), fence);
       db.wake(allShards(db));
       return isRetried;
     },
@@ -116,10 +129,10 @@ function createOwnership({ db, host, options, membership, alone, connections }: 
   const fence = { mayWrite: () => !isReleased && db.isValid(epoch), error: () => leaseLost(MEMORY_LOCATION) };
   const write = <T>(
     label: string,
-    { shard = 0, run, rows = [] }: { shard?: number; run: () => T; rows?: (number | string)[] },
+    { shard = 0, run, ...more }: { shard?: number; run: () => T } & Pick<Fence, "rows" | "locks" | "isLong">,
   ): Promise<T> => {
     if (isReleased) return Promise.reject(fence.error());
-    return (connections[shard % 2] as Connection).submit(label, run, { ...fence, rows });
+    return (connections[shard % 2] as Connection).submit(label, run, { ...fence, ...more });
   };
   return {
     epoch,
@@ -143,6 +156,8 @@ function createOwnership({ db, host, options, membership, alone, connections }: 
       const made = await write(labelOf(change), {
         shard: change.shard,
         rows: rowsOf(change),
+        locks: () => [...rowsOf(change), ...(change.run ? [rightOf(epoch), ...locksOfRun(change.run)] : [])],
+        isLong: change.run !== undefined,
         run: () => tables.record(change, host.name),
       });
       if (change.wakes) db.wake(change.wakes);
@@ -152,7 +167,8 @@ function createOwnership({ db, host, options, membership, alone, connections }: 
     takeUnowned: createTaking({ db, host, holds, fence, write }),
     stopRequests: (limit) => read(db, host, () => work.stopRequests(limit)),
     openDeliveries: (page) => read(db, host, () => work.deliveries(page)),
-    wakeDue: (now) => write("wake due", { run: () => work.wakeDue(now) }),
+    wakeDue: (now) =>
+      write("wake due", { run: () => work.wakeDue(now), locks: () => work.due(now).map(([id]) => id) }),
     expireUnregistered: (before) => write("expire", { run: () => work.expireUnregistered(before) }),
     wasHinted: (thread) => read(db, host, () => tables.hints.has(thread)),
     onWake: (callback) => alone.onWake(() => callback("all")),

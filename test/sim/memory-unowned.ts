@@ -27,10 +27,11 @@ export function createTaking({ db, host, holds, fence, write }: TakingOptions) {
         const row = tables.inbox.get(message.conversationId) ?? {};
         return { id: message.conversationId, version: String(tables.versionOf(row)), message };
       });
-  /** Those that are as they were read. */
+  /** Those that are as they were read, and that nobody is about to change. */
   const hide = (rows: RowVersion[]) => {
     for (const { id, version } of rows) {
       const row = tables.inbox.get(id);
+      if (db.transactions.isLocked(id)) continue;
       if (row && String(tables.versionOf(row)) === version) tables.update(row, { isUnowned: false });
     }
   };

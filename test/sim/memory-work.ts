@@ -21,6 +21,11 @@ interface WorkOptions {
 
 export function openWork({ db, holds, options }: WorkOptions) {
   const { tables } = db;
+  const due = (now: number) =>
+    [...tables.inbox].filter(([id, { status, nextAttemptAt }]) => {
+      const { gateway = null, shard = 0 } = tables.conversations.get(id) ?? {};
+      return status === "waiting" && nextAttemptAt !== null && nextAttemptAt <= now && holds(gateway, shard);
+    });
   return {
     messages: (page: Page): StoredMessage[] =>
       firstOf(
@@ -35,16 +40,14 @@ export function openWork({ db, holds, options }: WorkOptions) {
     hasUnowned: (): boolean =>
       tables.openMessages((row, { isUnowned }) => isUnowned && holds(row.gateway, row.shard)).length > 0,
 
+    /** The runs whose time has come. */
+    due,
+
     wakeDue(now: number): number {
-      const due = [...tables.inbox].filter(([id, { status, nextAttemptAt }]) => {
-        const { gateway = null, shard = 0 } = tables.conversations.get(id) ?? {};
-        return (
-          status === "waiting" && nextAttemptAt !== null && nextAttemptAt <= now && holds(gateway, shard)
-        );
-      });
-      for (const [, row] of due)
+      const woken = due(now);
+      for (const [, row] of woken)
         tables.update(row, { status: "pending", isUnowned: true, nextAttemptAt: null });
-      return due.length;
+      return woken.length;
     },
 
     stopRequests: (limit: number): StopRequest[] =>

@@ -266,4 +266,12 @@ export const MUTANTS: Mutant[] = [
     store: "memory",
     maxSeeds: 100,
   },
+  {
+    name: "a run's change is stored statement by statement (PostgreSQL)",
+    file: "store/postgres/writer-connection.ts",
+    from: 'await client.query("begin");',
+    to: 'await client.query("select 1");',
+    store: "postgres",
+    maxSeeds: 100,
+  },
 ];

@@ -117,6 +117,7 @@ export async function createPostgresWorld(
         open: async () => openPostgresStore((await proxy).url, { migrate: false }),
         look,
         hasWakes: false,
+        cutAtAnswer: async (number) => (await proxy).cutAtAnswer(number),
       });
     },
     died(host) {

@@ -33,13 +33,19 @@ export function openRealStore(options: RealStoreOptions): Store {
   let opening: Promise<Store> | undefined;
   let owning: Promise<unknown> | undefined;
   const opened = () => {
-    opening ??= options.open();
-    return opening;
+    if (opening) return opening;
+    const opens = options.open();
+    opening = opens;
+    // Cut off while it is opened, it is opened anew.
+    opens.catch(() => {
+      opening = undefined;
+    });
+    return opens;
   };
   const read = <T>(label: string, look: (store: Store) => Promise<T>) =>
     readThrough(options, { label, look: async () => look(await opened()) });
-  const write = <T>(label: string, run: (store: Store) => Promise<T>) =>
-    wire.submit(label, async () => run(await opened()));
+  const write = <T>(label: string, run: (store: Store) => Promise<T>, how?: { isLong: boolean }) =>
+    wire.submit(label, async () => run(await opened()), how);
   return {
     location,
     runs: createRunRecords({ read, write, wakes: options.wakes }),
@@ -91,13 +97,13 @@ export function openRealStore(options: RealStoreOptions): Store {
 
 interface RunsOptions {
   read<T>(label: string, look: (store: Store) => Promise<T>): Promise<T>;
-  write<T>(label: string, run: (store: Store) => Promise<T>): Promise<T>;
+  write<T>(label: string, run: (store: Store) => Promise<T>, how?: { isLong: boolean }): Promise<T>;
   wakes(): void;
 }
 
 function createRunRecords({ read, write, wakes }: RunsOptions): Store["runs"] {
   const told = async <T>(label: string, run: (store: Store) => Promise<T>) => {
-    const written = await write(label, run);
+    const written = await write(label, run, { isLong: true });
     wakes();
     return written;
   };
@@ -117,13 +123,18 @@ function createOwnership(real: Ownership, options: RealStoreOptions): Ownership 
   const wires = [new Wire(options), new Wire(options)];
   const write = async <T>(
     label: string,
-    { shard = 0, run }: { shard?: number; run: (isLate: boolean) => Promise<T> },
+    {
+      shard = 0,
+      isLong = false,
+      run,
+    }: { shard?: number; isLong?: boolean; run: (isLate: boolean) => Promise<T> },
   ) => {
     let wasStale = false;
-    const made = await (wires[shard % wires.length] as Wire).submit(label, (isLate) => {
+    const runs = (isLate: boolean) => {
       wasStale = options.isStale(epoch);
       return run(isLate);
-    });
+    };
+    const made = await (wires[shard % wires.length] as Wire).submit(label, runs, { isLong });
     if (wasStale) options.wroteStale(epoch, label);
     return made;
   };
@@ -141,7 +152,7 @@ function createOwnership(real: Ownership, options: RealStoreOptions): Ownership 
       }),
     record: (change) =>
       write(labelOf(change), {
-        shard: change.shard,
+        ...{ shard: change.shard, isLong: change.run !== undefined },
         async run(isLate) {
           const events = await real.record(change);
           options.wrote(rowsOf(change), isLate);

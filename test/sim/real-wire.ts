@@ -11,10 +11,14 @@ export interface WireOptions {
   turns: SimScheduler;
   faults: Faults;
   underWay: UnderWay;
+  /** See `PostgresProxy`; where there is a server. */
+  cutAtAnswer?(number: number): Promise<void>;
 }
 
 interface Call {
   label: string;
+  /** It takes several statements. */
+  isLong: boolean;
   run(isLate: boolean): Promise<unknown>;
   resolve(value: unknown): void;
   reject(error: unknown): void;
@@ -31,10 +35,14 @@ export class Wire {
     this.#options = options;
   }
 
-  submit<T>(label: string, run: (isLate: boolean) => Promise<T>): Promise<T> {
+  submit<T>(
+    label: string,
+    run: (isLate: boolean) => Promise<T>,
+    { isLong = false }: { isLong?: boolean } = {},
+  ): Promise<T> {
     const { turns, host } = this.#options;
     return new Promise<T>((resolve, reject) => {
-      this.#queue.push({ label, run, resolve: resolve as (value: unknown) => void, reject });
+      this.#queue.push({ label, isLong, run, resolve: resolve as (value: unknown) => void, reject });
       if (this.#isBusy) return;
       this.#isBusy = true;
       turns.later(host, "hand over", () => void this.#handOver());
@@ -50,14 +58,19 @@ export class Wire {
   }
 
   async #handOver(): Promise<void> {
-    const { faults, turns, host, underWay } = this.#options;
+    const { faults, turns, host, underWay, cutAtAnswer } = this.#options;
     const batch = this.#queue.splice(0, faults.batchSize(this.#queue.length));
     const fate = faults.commit();
     turns.note(host, `${fate}: ${batch.map(({ label }) => label).join("; ")}`);
     const writeAll = (isLate: boolean) =>
       turns.outside(() => Promise.allSettled(batch.map(({ run }) => run(isLate))));
+    const mayBeCut = cutAtAnswer !== undefined && fate === "stored" && batch.some(({ isLong }) => isLong);
+    const cutAt = mayBeCut ? faults.cutAtAnswer() : 0;
+    if (cutAt > 0) turns.note(host, `is cut off at answer ${cutAt}`);
+    if (cutAt > 0) await turns.outside(() => cutAtAnswer?.(cutAt));
     const isStored = fate === "stored" || fate === "lost though stored";
     const answers = isStored ? await underWay.track(writeAll(false), host) : [];
+    if (cutAt > 0) await turns.outside(() => cutAtAnswer?.(0));
     // Told to have failed, and stored after what follows.
     if (fate === "late") turns.after(host, faults.lateMs(), () => void underWay.track(writeAll(true), host));
     turns.later(host, fate === "stored" ? "answer" : fate, () => {

@@ -45,10 +45,13 @@ export class RealWorld {
   /** `look` reads the rows; wake-ups are the world's own where `hasWakes`. */
   open(
     host: Host,
-    more: Pick<RealStoreOptions, "location" | "open"> & { look(): Promise<DatabaseView>; hasWakes: boolean },
+    more: Pick<RealStoreOptions, "location" | "open" | "cutAtAnswer"> & {
+      look(): Promise<DatabaseView>;
+      hasWakes: boolean;
+    },
   ): Store {
     const { turns, faults, violated } = this.#options;
-    const { location, open, look, hasWakes } = more;
+    const { location, open, look, hasWakes, cutAtAnswer } = more;
     const store = openRealStore({
       ...{ host, turns, faults, location, open, underWay: this.underWay },
       owned: ({ epoch }) => void this.#epochs.set(host, epoch),
@@ -64,6 +67,7 @@ export class RealWorld {
       releases: async (epoch) => {
         if (!(await look()).isValid(epoch)) this.#expelled.add(epoch);
       },
+      ...(cutAtAnswer ? { cutAtAnswer } : {}),
       ...(hasWakes ? { onWake: (callback) => void this.#wakeCallbacks.set(host, callback) } : {}),
       wakes: () => {
         if (hasWakes) for (const wake of this.#wakeCallbacks.values()) wake();
