@@ -5,6 +5,7 @@ import { createDatabase } from "../../testing/postgres/database.ts";
 import { openStore } from "../open-store.ts";
 import { HIDE, UNOWNED } from "./ownership.ts";
 import { WAY_STATEMENTS } from "./way-statement.ts";
+import { PLANNED_ONCE } from "./writer-connection.ts";
 
 const PENDING = { shard: 0, status: "pending", attempts: 0 } as const;
 
@@ -164,7 +165,7 @@ interface PlanNode {
 /** The plan that a prepared statement of the writer keeps, as the nodes that read the tables of history. */
 async function readingNodes(other: Client, text: string): Promise<PlanNode[]> {
   const count = Math.max(...[...text.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number)));
-  await other.query(`set enable_seqscan = off; set plan_cache_mode = force_generic_plan; deallocate all`);
+  await other.query(`${PLANNED_ONCE}; deallocate all`);
   await other.query(`prepare way as ${text}`);
   const parameters = ["1", ...Array(count - 1).fill("null")].join(", ");
   const { rows } = await other.query(`explain (format json) execute way (${parameters})`);

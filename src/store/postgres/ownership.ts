@@ -8,22 +8,16 @@ import type {
   Ownership,
   OwnOptions,
   StopRequest,
-  StoredDelivery,
   StoredMessage,
   UnregisteredWork,
 } from "../../core/store.ts";
 import { checkGateway, checkGateways, leaseLost } from "../owner-errors.ts";
-import {
-  type DeliveryRow,
-  type MessageRow,
-  RUN_COLUMNS,
-  toStoredDelivery,
-  toStoredMessage,
-} from "../rows.ts";
+import { type MessageRow, toStoredMessage } from "../rows.ts";
 import { endRunsOfTheDead, hasRunSince } from "../run-ends.ts";
 import { isBehindPooler } from "./connection.ts";
 import { toStoreError } from "./errors.ts";
 import { Membership } from "./membership.ts";
+import { MESSAGE_COLUMNS, OPEN, OUR_MESSAGES, readOpenDeliveries, readOpenMessages } from "./open-pages.ts";
 import { readPeers } from "./peers.ts";
 import { repeating } from "./repeat.ts";
 import { Unowned } from "./unowned.ts";
@@ -107,8 +101,7 @@ function createOwnership(
       checkGateways(gatewayIds, change);
       return writer.record(change);
     },
-    openMessages: async ({ after, limit, maxBytes = ANY_BYTES }): Promise<StoredMessage[]> =>
-      (await read<MessageRow>(OPEN_MESSAGES, [epoch, after, limit, maxBytes])).map(toStoredMessage),
+    openMessages: (page) => readOpenMessages({ pool, location, processId: epoch, ...page }),
     async takeUnowned(limit): Promise<StoredMessage[]> {
       checkNotReleased();
       const rows = await unowned.take(limit);
@@ -116,8 +109,7 @@ function createOwnership(
       return rows.map(toStoredMessage);
     },
     stopRequests: (limit) => read<StopRequest>(STOP_REQUESTS, [epoch, limit]),
-    openDeliveries: async ({ after, limit, maxBytes = ANY_BYTES }): Promise<StoredDelivery[]> =>
-      (await read<DeliveryRow>(OPEN_DELIVERIES, [epoch, after, limit, maxBytes])).map(toStoredDelivery),
+    openDeliveries: (page) => readOpenDeliveries({ pool, location, processId: epoch, ...page }),
     async wakeDue(now) {
       checkNotReleased();
       const woken = await read(WAKE_DUE, [epoch, now]);
@@ -151,32 +143,14 @@ function createOwnership(
   };
 }
 
-const MESSAGE_COLUMNS = `c.*, g.name as gateway, i.status, i.attempts, i.interruptions, i.next_attempt_at, i.last_error,
-  i.stopped_by, i.round, ${RUN_COLUMNS}`;
-const RUN = "left join runs r on r.conversation_id = c.id";
 /** $1: the process. */
 const MINE = "l.process_id = $1 and l.shard = c.shard";
-const OPEN = "status in ('pending', 'claimed')";
 const FENCE = "exists (select from processes where id = $1 for key share)";
 const RUN_SOMEWHERE = "(select unnest(gateway_ids) from processes)";
 
-const ANY_BYTES = Number.MAX_SAFE_INTEGER;
-/** How much text stands before a row in its page, of which `$4` bytes are enough; the server reads no text for it. */
-const bytesBefore = (id: string, content: string) =>
-  `sum(octet_length(${content})) over (order by ${id}) - octet_length(${content}) as bytes_before`;
-
-const OPEN_MESSAGES = `select * from (select m.*, ${bytesBefore("m.id", "m.content")} from (
-    select ${MESSAGE_COLUMNS}, i.is_unowned as is_to_be_taken from inbox i join conversations c on c.id = i.conversation_id
-    join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE}
-    left join gateways g on g.id = c.gateway_id ${RUN} where i.${OPEN} and i.conversation_id > $2
-    order by i.conversation_id limit $3) m) page where bytes_before < $4 order by id`;
-
 export const UNOWNED = {
   name: "robson_unowned",
-  text: `select ${MESSAGE_COLUMNS}, i.xmin::text as version
-  from inbox i join conversations c on c.id = i.conversation_id
-  join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE}
-  left join gateways g on g.id = c.gateway_id ${RUN} where i.${OPEN} and i.is_unowned = 1
+  text: `select ${MESSAGE_COLUMNS}, i.xmin::text as version ${OUR_MESSAGES} and i.is_unowned = 1
     and exists (select from processes where id = $1) order by i.conversation_id limit $2`,
 };
 
@@ -204,18 +178,6 @@ const STOP_REQUESTS = `select i.conversation_id as "conversationId", i.stopped_b
   from inbox i join conversations c on c.id = i.conversation_id
   join shard_leases l on l.gateway_id = coalesce(c.gateway_id, 0) and ${MINE}
   where i.${OPEN} and i.is_unowned = 1 and i.stopped_by is not null order by i.conversation_id limit $2`;
-
-const OPEN_DELIVERIES = `select d.*, g.name as gateway, e.kind, e.content, e.created_at, e.conversation_id,
-    c.gateway_channel_id, c.thread_ts, c.user_id, o.name as origin_gateway
-  from process_event_deliveries d join gateways g on g.id = d.gateway_id join process_events e on e.id = d.event_id
-    join conversations c on c.id = e.conversation_id left join gateways o on o.id = c.gateway_id
-    join shard_leases l on l.gateway_id = d.gateway_id and ${MINE}
-  where d.${OPEN} and d.event_id in (select id from (select x.id, ${bytesBefore("x.id", "e.content")}
-    from (select distinct d.event_id as id
-      from process_event_deliveries d join process_events e on e.id = d.event_id
-      join conversations c on c.id = e.conversation_id join shard_leases l on l.gateway_id = d.gateway_id and ${MINE}
-      where d.${OPEN} and d.event_id > $2 order by d.event_id limit $3) x
-    join process_events e on e.id = x.id) page where bytes_before < $4) order by d.event_id`;
 
 const EXPIRE_DELIVERIES = `update process_event_deliveries d set status = 'dead', next_retry_at = null,
     last_error = coalesce(d.last_error, 'No process ran its gateway in time')

@@ -34,6 +34,13 @@ export interface WriterConnectionOptions {
   wakeCalls: WakeCalls;
 }
 
+/**
+ * A statement is planned once, perhaps while the tables are empty: never by reading a whole table, or all that is to be
+ * taken. For small batches the server would think a plan of their own worth it each time, which costs as much again.
+ */
+export const PLANNED_ONCE =
+  "set enable_seqscan = off; set enable_sort = off; set plan_cache_mode = force_generic_plan";
+
 export class WriterConnection {
   readonly #options: WriterConnectionOptions;
   #client: Client | undefined;
@@ -192,9 +199,7 @@ export class WriterConnection {
     client.on("error", () => {
       if (this.#client === client) this.drop();
     });
-    // A statement is planned once, perhaps while the tables are empty: never by reading a whole table. For small batches
-    // the server would think a plan of their own worth it each time, which costs as much again as such a batch.
-    await client.query("set enable_seqscan = off; set plan_cache_mode = force_generic_plan");
+    await client.query(PLANNED_ONCE);
     this.#client = client;
     return client;
   }

@@ -48,3 +48,10 @@ export async function taken(ownership: Ownership): Promise<number[]> {
   const messages = await ownership.takeUnowned(10 * RACES);
   return messages.map(({ conversationId }) => conversationId).sort((a, b) => a - b);
 }
+
+/** The run has failed by its worker's word, and its message is done. */
+export async function ends(ownership: Ownership, conversationId: number): Promise<void> {
+  const status = { value: "failed", reason: "no luck", at: 4000 } as const;
+  const message = aChange(conversationId, { status: "done" });
+  await ownership.record({ shard: 0, message, run: { conversationId, status } });
+}
