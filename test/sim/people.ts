@@ -3,21 +3,16 @@
  * someone who is no owner; too early, too late, twice, or as the wrong person. In the end everyone gets an answer.
  */
 import type { Store } from "../../src/core/store.ts";
-import type { MemoryTables } from "./memory-tables.ts";
+import { Errands, type ErrandsOptions } from "./errands.ts";
 import type { Platform } from "./platform.ts";
 import type { ReplyPlan, SignalPlan } from "./run-plans.ts";
 import { type MessagePlan, plainMessage, type Scenario } from "./scenario.ts";
-import type { Host, SimScheduler } from "./scheduler.ts";
 import type { Witness } from "./witness.ts";
-import type { WorldDatabase } from "./world-database.ts";
 
-export interface PeopleOptions {
+export interface PeopleOptions extends ErrandsOptions {
   scenario: Scenario;
-  scheduler: SimScheduler;
   witness: Witness;
   platform: Platform;
-  db: Pick<WorldDatabase, "look">;
-  outside: Host;
   /** Of a process that is no owner. */
   store: Store;
 }
@@ -34,18 +29,18 @@ const LOOK_MS = 10_000;
 
 export class People {
   readonly #options: PeopleOptions;
+  readonly #errands: Errands;
   readonly #known = new Set<string>();
   /** The questions that someone has an eye on, until they are settled or their runs have ended. */
   readonly #watched = new Set<string>();
-  /** How much someone is about to say. */
-  #busy = 0;
 
   constructor(options: PeopleOptions) {
     this.#options = options;
+    this.#errands = new Errands(options);
   }
 
   get isQuiet(): boolean {
-    return this.#busy === 0;
+    return this.#errands.isQuiet;
   }
 
   /** Tells of the events that come long before anyone waits for them. */
@@ -53,7 +48,9 @@ export class People {
     for (const plan of this.#options.scenario.messages)
       for (const [place, operation] of (plan.run?.operations ?? []).entries()) {
         if (operation.kind !== "wait" || !operation.signal.isEarly) continue;
-        this.#after(operation.signal.afterMs, () => this.#signal(signalKey({ plan, name: `op${place}` })));
+        this.#errands.after(operation.signal.afterMs, () =>
+          this.#signal(signalKey({ plan, name: `op${place}` })),
+        );
       }
   }
 
@@ -61,18 +58,18 @@ export class People {
   asked(question: Awaited, replies: ReplyPlan[]): void {
     if (this.#isNew(question))
       for (const [index, reply] of replies.entries())
-        this.#after(reply.afterMs, () => this.#reply(question, { ...reply, index }));
+        this.#errands.after(reply.afterMs, () => this.#reply(question, { ...reply, index }));
     // Asked again by a run that was tried again, it has to be answered again.
     const watched = `${question.plan.key} ${question.name}`;
     if (this.#watched.has(watched)) return;
     this.#watched.add(watched);
-    this.#after(LOOK_MS, () => this.#lastWord(question));
+    this.#errands.after(LOOK_MS, () => this.#lastWord(question));
   }
 
   /** A run is about to wait for that. */
   waits(event: Awaited, { isEarly, afterMs, afterMessage }: SignalPlan): void {
     if (isEarly || !this.#isNew(event)) return;
-    this.#after(afterMs, () => this.#signalWhenEnded(signalKey(event), afterMessage));
+    this.#errands.after(afterMs, () => this.#signalWhenEnded(signalKey(event), afterMessage));
   }
 
   #isNew({ plan, name }: Awaited): boolean {
@@ -98,22 +95,16 @@ export class People {
     const { store, scheduler, witness } = this.#options;
     const run = witness.accepted.get(question.plan.key) ?? 0;
     const { name } = question;
-    this.#busy += 1;
-    store.runs.answer(run, { name, value, by: "someone", at: scheduler.now() }).then(
-      (isTaken) => {
-        this.#busy -= 1;
-        if (isTaken) witness.runs.answered({ run, name, value });
-      },
-      () => {
-        this.#busy -= 1;
-        this.#after(RETRY_MS, () => this.#answer(question, value));
-      },
+    this.#errands.ask(
+      () => store.runs.answer(run, { name, value, by: "someone", at: scheduler.now() }),
+      (isTaken) => isTaken && witness.runs.answered({ run, name, value }),
+      RETRY_MS,
     );
   }
 
   /** Whoever sees that it still waits for an answer, and would wait for ever. */
   #lastWord(question: Awaited): void {
-    this.#look((tables) => {
+    this.#errands.look((tables) => {
       const run = this.#options.witness.accepted.get(question.plan.key) ?? 0;
       const { status } = tables.message(run) ?? {};
       const decision = tables.runs.get(run)?.decisions.find(({ name }) => name === question.name);
@@ -123,7 +114,7 @@ export class People {
         return;
       }
       if (decision) this.#answer(question, "the last word");
-      this.#after(LOOK_MS, () => this.#lastWord(question));
+      this.#errands.after(LOOK_MS, () => this.#lastWord(question));
     });
   }
 
@@ -133,45 +124,18 @@ export class People {
   }
 
   #signalAfter(key: string, message: string): void {
-    this.#look((tables) => {
+    this.#errands.look((tables) => {
       const id = this.#options.witness.accepted.get(message) ?? 0;
       const { status } = tables.message(id) ?? {};
       if (status === "done" || status === "dead") this.#signal(key);
-      else this.#after(LOOK_MS, () => this.#signalAfter(key, message));
+      else this.#errands.after(LOOK_MS, () => this.#signalAfter(key, message));
     });
   }
 
   #signal(key: string): void {
     const { store, scheduler } = this.#options;
-    this.#busy += 1;
-    store.runs.signal(key, { value: key, at: scheduler.now() }).then(
-      () => {
-        this.#busy -= 1;
-      },
-      () => {
-        this.#busy -= 1;
-        this.#after(RETRY_MS, () => this.#signal(key));
-      },
-    );
-  }
-
-  #look(see: (tables: MemoryTables) => void): void {
-    this.#busy += 1;
-    void this.#options.db.look(({ tables }) => {
-      this.#busy -= 1;
-      see(tables);
-    });
-  }
-
-  #after(waitMs: number, happens: () => void): void {
-    const { scheduler, outside } = this.#options;
-    this.#busy += 1;
-    const happensOnce = () => {
-      this.#busy -= 1;
-      happens();
-    };
-    if (waitMs === 0) scheduler.later(outside, "say", happensOnce);
-    else scheduler.after(outside, waitMs, happensOnce);
+    const tell = () => store.runs.signal(key, { value: key, at: scheduler.now() });
+    this.#errands.ask(tell, () => undefined, RETRY_MS);
   }
 }
 

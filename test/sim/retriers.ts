@@ -3,19 +3,15 @@
  * that has made it one knows that this is stored. Each letter once; who is not told what came of it asks again.
  */
 import type { DeadLetter, Store } from "../../src/core/store.ts";
+import { Errands, type ErrandsOptions } from "./errands.ts";
 import type { MemoryTables } from "./memory-tables.ts";
 import { createRandom, type Random } from "./random.ts";
 import { keyOf, type Scenario } from "./scenario.ts";
-import type { Host, SimScheduler } from "./scheduler.ts";
 import type { Witness } from "./witness.ts";
-import type { WorldDatabase } from "./world-database.ts";
 
-export interface RetriersOptions {
+export interface RetriersOptions extends ErrandsOptions {
   scenario: Scenario;
-  scheduler: SimScheduler;
   witness: Witness;
-  db: Pick<WorldDatabase, "look">;
-  outside: Host;
   /** Of a process that is no owner. */
   store: Store;
 }
@@ -29,33 +25,32 @@ const CHANCES = 0x51ed_270b;
 export class Retriers {
   readonly #options: RetriersOptions;
   readonly #random: Random;
+  readonly #errands: Errands;
   readonly #seen = new Set<number | string>();
-  #busy = 0;
 
   constructor(options: RetriersOptions) {
     this.#options = options;
+    this.#errands = new Errands(options);
     this.#random = createRandom(options.scenario.seed ^ CHANCES);
     if (options.scenario.hasRetries) options.witness.onFailure = (of) => this.#lookFor(of, LOOKS);
   }
 
   get isQuiet(): boolean {
-    return this.#busy === 0;
+    return this.#errands.isQuiet;
   }
 
   #lookFor(of: number | string, looks: number): void {
     if (looks === 0 || this.#seen.has(of)) return;
     const longest = this.#random.pick([1, MAX_LOOK_MS / 10, MAX_LOOK_MS]);
-    this.#after(this.#random.between(1, longest), () => {
-      this.#busy += 1;
-      void this.#options.db.look(({ tables }) => {
-        this.#busy -= 1;
+    this.#errands.after(this.#random.between(1, longest), () =>
+      this.#errands.look((tables) => {
         const letter = this.#letterOf(tables, of);
         if (!letter) return this.#lookFor(of, looks - 1);
         if (this.#seen.has(of)) return;
         this.#seen.add(of);
         this.#retry(letter, of);
-      });
-    });
+      }),
+    );
   }
 
   /** A run has more to it than a message: those are not theirs. */
@@ -76,26 +71,10 @@ export class Retriers {
 
   #retry(letter: DeadLetter, of: number | string): void {
     const { store, witness } = this.#options;
-    this.#busy += 1;
-    witness.mayBeRetried(of);
-    store.retryDeadLetter(letter).then(
-      (isRetried) => {
-        this.#busy -= 1;
-        if (isRetried) witness.retried(of);
-      },
-      () => {
-        this.#busy -= 1;
-        this.#after(ASK_AGAIN_MS, () => this.#retry(letter, of));
-      },
-    );
-  }
-
-  #after(waitMs: number, happens: () => void): void {
-    const { scheduler, outside } = this.#options;
-    this.#busy += 1;
-    scheduler.after(outside, waitMs, () => {
-      this.#busy -= 1;
-      happens();
-    });
+    const retry = () => {
+      witness.mayBeRetried(of);
+      return store.retryDeadLetter(letter);
+    };
+    this.#errands.ask(retry, (isRetried) => isRetried && witness.retried(of), ASK_AGAIN_MS);
   }
 }

@@ -4,6 +4,7 @@
  * it asks again, without looking.
  */
 import type { Store } from "../../src/core/store.ts";
+import { Errands } from "./errands.ts";
 import type { MemoryTables } from "./memory-tables.ts";
 import { createRandom, type Random } from "./random.ts";
 import type { RetriersOptions } from "./retriers.ts";
@@ -25,22 +26,23 @@ const REOPEN: Ask = ({ runs }, id) => runs.reopen(id);
 export class RunRetriers {
   readonly #options: RetriersOptions;
   readonly #random: Random;
+  readonly #errands: Errands;
   /** How often each run is tried again yet, by its message's key. */
   readonly #left: Map<string, number>;
-  #busy = 0;
 
   constructor(options: RetriersOptions) {
     const { scenario, witness } = options;
     this.#options = options;
+    this.#errands = new Errands(options);
     this.#random = createRandom(scenario.seed ^ CHANCES);
     const retried = scenario.messages.filter(({ run }) => (run?.retries ?? 0) > 0);
     this.#left = new Map(retried.map(({ key, run }) => [key, run?.retries ?? 0]));
     if (retried.length > 0) witness.runs.onTrouble = (of) => this.#lookSoon(of, LOOKS);
-    for (const plan of retried) this.#after(LOOK_MS, () => this.#lookForTheEnd(plan));
+    for (const plan of retried) this.#errands.after(LOOK_MS, () => this.#lookForTheEnd(plan));
   }
 
   get isQuiet(): boolean {
-    return this.#busy === 0;
+    return this.#errands.isQuiet;
   }
 
   /** Something has failed in a run, or somebody wants it stopped. */
@@ -48,22 +50,22 @@ export class RunRetriers {
     const plan = this.#planOf(of);
     if (!plan || looks === 0 || !this.#left.get(plan.key)) return;
     const longest = this.#random.pick([1, MAX_LOOK_MS / 10, MAX_LOOK_MS]);
-    this.#after(this.#random.between(1, longest), () =>
-      this.#look((tables) => {
+    this.#errands.after(this.#random.between(1, longest), () =>
+      this.#errands.look((tables) => {
         if (!this.#retryIfEnded(tables, plan)) this.#lookSoon(of, looks - 1);
       }),
     );
   }
 
   #lookForTheEnd(plan: MessagePlan): void {
-    this.#look((tables) => {
+    this.#errands.look((tables) => {
       const id = this.#idOf(plan);
       const { status } = tables.message(id) ?? {};
       const run = tables.runs.get(id);
       const isOver = (status === "done" || status === "dead") && (!run || run.status === "done");
       if (!this.#left.get(plan.key) || isOver) return;
       this.#retryIfEnded(tables, plan);
-      this.#after(LOOK_MS, () => this.#lookForTheEnd(plan));
+      this.#errands.after(LOOK_MS, () => this.#lookForTheEnd(plan));
     });
   }
 
@@ -78,7 +80,7 @@ export class RunRetriers {
     this.#retry(id, this.#wayFor(plan, message));
     // Someone else has seen it too, and thinks about it for a while.
     const waitMs = this.#random.pick([0, 1, this.#random.between(1, MAX_THOUGHT_MS)]);
-    if (this.#random.chance(0.4)) this.#after(waitMs, () => this.#retry(id, REOPEN));
+    if (this.#random.chance(0.4)) this.#errands.after(waitMs, () => this.#retry(id, REOPEN));
     return true;
   }
 
@@ -91,18 +93,11 @@ export class RunRetriers {
 
   #retry(id: number, ask: Ask): void {
     const { store, witness } = this.#options;
-    this.#busy += 1;
-    witness.mayBeRetried(id);
-    ask(store, id).then(
-      (isRetried) => {
-        this.#busy -= 1;
-        if (isRetried) witness.retried(id);
-      },
-      () => {
-        this.#busy -= 1;
-        this.#after(ASK_AGAIN_MS, () => this.#retry(id, ask));
-      },
-    );
+    const retry = () => {
+      witness.mayBeRetried(id);
+      return ask(store, id);
+    };
+    this.#errands.ask(retry, (isRetried) => isRetried && witness.retried(id), ASK_AGAIN_MS);
   }
 
   #planOf(of: string | number): MessagePlan | undefined {
@@ -111,22 +106,5 @@ export class RunRetriers {
 
   #idOf({ key }: MessagePlan): number {
     return this.#options.witness.accepted.get(key) ?? 0;
-  }
-
-  #look(see: (tables: MemoryTables) => void): void {
-    this.#busy += 1;
-    void this.#options.db.look(({ tables }) => {
-      this.#busy -= 1;
-      see(tables);
-    });
-  }
-
-  #after(waitMs: number, happens: () => void): void {
-    const { scheduler, outside } = this.#options;
-    this.#busy += 1;
-    scheduler.after(outside, waitMs, () => {
-      this.#busy -= 1;
-      happens();
-    });
   }
 }

@@ -1,25 +1,12 @@
-import { Client } from "pg";
-import { expect, type TestContext, test, vi } from "vitest";
+import type { Client } from "pg";
+import { expect, test, vi } from "vitest";
 import { aMessage } from "../../testing/builders.ts";
-import { createDatabase } from "../../testing/postgres/database.ts";
-import { openStore } from "../open-store.ts";
+import { openOwned } from "./owned.fixture.ts";
 import { HIDE, UNOWNED } from "./ownership.ts";
 import { WAY_STATEMENTS } from "./way-statement.ts";
 import { PLANNED_ONCE } from "./writer-connection.ts";
 
 const PENDING = { shard: 0, status: "pending", attempts: 0 } as const;
-
-/** A store that owns a new database, and a client of another program on it. */
-async function openOwned(t: TestContext) {
-  const { url } = await createDatabase(t);
-  const store = await openStore(url);
-  t.onTestFinished(() => store.close());
-  const ownership = await store.own({ owner: "first", gateways: ["a"], now: 0 });
-  const other = new Client({ connectionString: url });
-  await other.connect();
-  t.onTestFinished(() => other.end());
-  return { url, store, ownership, other };
-}
 
 /** The process ids of the connections for which `condition` over pg_stat_activity holds, once there is one. */
 async function backends(other: Client, condition: string): Promise<number[]> {

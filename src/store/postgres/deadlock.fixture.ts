@@ -1,9 +1,8 @@
 /** For tests: two transactions that wait for each other, of which the server ends the one under test. */
-import { Client } from "pg";
+import type { Client } from "pg";
 import { vi } from "vitest";
-import { createDatabase } from "../../testing/postgres/database.ts";
 import type { TestEnd } from "../../testing/temporary-folder.ts";
-import { openStore } from "../open-store.ts";
+import { openOwned } from "./owned.fixture.ts";
 
 /** How long who waits for a lock waits until he looks whether he does in vain: long enough to close the circle. */
 const LOOKS_AFTER = "2s";
@@ -13,25 +12,10 @@ const OTHER_LOOKS_AFTER = "20s";
 const BLOCKED_BY_US =
   "select 1 from pg_locks where not granted and pg_backend_pid() = any (pg_blocking_pids(pid))";
 
-export async function openWithDeadlocks(t: TestEnd, { gateways = ["a"] }: { gateways?: string[] } = {}) {
-  const { url, name } = await createDatabase(t);
-  const other = await connectTo(t, url);
-  await other.query(`alter database ${name} set deadlock_timeout = '${LOOKS_AFTER}'`);
-  await other.query(`set deadlock_timeout = '${OTHER_LOOKS_AFTER}'`);
-  const store = await openStore(url);
-  t.onTestFinished(() => store.close());
-  const ownership = await store.own({ owner: "first", gateways, now: 0 });
-  return { url, store, ownership, other };
-}
-
-/** A connection beside the store's, closed after the test. */
-export async function connectTo(t: TestEnd, url: string): Promise<Client> {
-  const client = new Client({ connectionString: url });
-  // The database is dropped under it.
-  client.on("error", () => undefined);
-  await client.connect();
-  t.onTestFinished(() => client.end());
-  return client;
+export async function openWithDeadlocks(t: TestEnd) {
+  const opened = await openOwned(t, `deadlock_timeout = '${LOOKS_AFTER}'`);
+  await opened.other.query(`set deadlock_timeout = '${OTHER_LOOKS_AFTER}'`);
+  return opened;
 }
 
 /** What another transaction locks, and what it locks once the one under test waits for that. */

@@ -6,7 +6,8 @@ import { expect, test } from "vitest";
 import { aMessage } from "../../testing/builders.ts";
 import { aChange, aDelivery, anEvent, PENDING } from "../../testing/store-suite/set-up.ts";
 import type { TestEnd } from "../../testing/temporary-folder.ts";
-import { connectTo, crossed, isWaitedFor, openWithDeadlocks } from "./deadlock.fixture.ts";
+import { crossed, isWaitedFor, openWithDeadlocks } from "./deadlock.fixture.ts";
+import { connectTo } from "./owned.fixture.ts";
 
 const RUN = { worker: "w", version: 1, isDetached: true, lane: null, title: "A run", createdAt: 1, round: 1 };
 const CLAIMED = { shard: 0, status: "claimed", attempts: 1 } as const;

@@ -1,9 +1,7 @@
 /** What a page of the open work costs the server, in rows that it looks at: what the page brings, however much is open. */
-import { Client } from "pg";
 import { expect, type TestContext, test } from "vitest";
-import { createDatabase } from "../../testing/postgres/database.ts";
-import { openStore } from "../open-store.ts";
 import { OPEN_DELIVERIES, OPEN_MESSAGES, pageQuery } from "./open-pages.ts";
+import { openOwned } from "./owned.fixture.ts";
 import { UNOWNED } from "./ownership.ts";
 import { PLANNED_ONCE } from "./writer-connection.ts";
 
@@ -20,13 +18,7 @@ interface PlanNode {
 
 /** A process that owns all of a database in which so much is open, all of it stored by others. */
 async function openWithBacklog(t: TestContext) {
-  const { url } = await createDatabase(t);
-  const store = await openStore(url);
-  t.onTestFinished(() => store.close());
-  const ownership = await store.own({ owner: "first", gateways: ["a"], now: 0 });
-  const other = new Client({ connectionString: url });
-  await other.connect();
-  t.onTestFinished(() => other.end());
+  const { ownership, other } = await openOwned(t);
   const each = `from generate_series(1, ${OPEN_COUNT}) i`;
   await other.query(`
     insert into conversations (message_id, gateway_id, gateway_channel_id, user_id, role, content, is_addressed,
