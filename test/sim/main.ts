@@ -3,32 +3,18 @@
  * `npm run sim -- --from 0 --count 100000` looks for a seed that fails, and with `--first` stops there.
  * `--store sqlite` and `--store postgres` run them on a real database; the default is the model of one.
  */
-import { parseArgs } from "node:util";
 import pg from "pg";
+import { messageOf } from "../../src/core/errors.ts";
 import { startPostgres } from "../../src/testing/postgres/start-postgres.ts";
+import { readOptions, type SimOptions } from "./options.ts";
 import { createRandom } from "./random.ts";
 import { runSeeds } from "./run-seeds.ts";
 import { createScenario } from "./scenario.ts";
-import { STORE_KINDS, type StoreKind } from "./world-database.ts";
+import type { StoreKind } from "./world-database.ts";
 import { type Databases, MEMORY, POSTGRES_LANES, postgresDatabases, sqliteDatabases } from "./worlds.ts";
 
-const DEFAULT_COUNTS = { memory: 20_000, sqlite: 5000, postgres: 500 };
-
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string" },
-    from: { type: "string" },
-    count: { type: "string" },
-    store: { type: "string", default: "memory" },
-    quiet: { type: "boolean" },
-    first: { type: "boolean" },
-  },
-});
-const kind = STORE_KINDS.find((known) => known === values.store);
-if (!kind) throw new Error(`Cannot run on "${values.store}": the stores are ${STORE_KINDS.join(", ")}`);
-const from = Number(values.seed ?? values.from ?? 0);
-const count = values.seed === undefined ? Number(values.count ?? DEFAULT_COUNTS[kind]) : 1;
-const trace = values.seed !== undefined && !values.quiet ? say : undefined;
+const { kind, from, count, isTraced, isFirstEnough } = optionsOrEnd();
+const trace = isTraced ? say : undefined;
 if (trace) say(JSON.stringify(createScenario(from, { random: createRandom(from), kind }), undefined, 1));
 const lanes = await open(kind);
 const startedAt = performance.now();
@@ -42,13 +28,22 @@ const done = await runSeeds({
     failed += 1;
     say(`seed ${result.seed} on ${kind} (${result.steps} steps):`);
     for (const violation of result.violations) say(`  ${violation}`);
-    return !values.first;
+    return !isFirstEnough;
   },
 });
 const ms = Math.round(performance.now() - startedAt);
 say(`${done} seeds on ${kind}, ${failed} failed, ${steps} steps, ${ms} ms`);
 await lanes.close();
 process.exit(failed > 0 ? 1 : 0);
+
+function optionsOrEnd(): SimOptions {
+  try {
+    return readOptions(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${messageOf(error)}\n`);
+    process.exit(2);
+  }
+}
 
 async function open(store: StoreKind): Promise<{ databases: Databases[]; close(): Promise<void> }> {
   if (store === "memory") return { databases: [MEMORY], close: MEMORY.close };
