@@ -5,6 +5,7 @@
  */
 import type { Pool, PoolClient } from "pg";
 import type { NewMessage } from "../../core/store.ts";
+import { OPEN } from "./open-pages.ts";
 
 export interface KnownMessage {
   conversationId: number;
@@ -18,8 +19,6 @@ export interface Copy {
   /** Whether another process owns its thread. */
   isForOther: boolean;
 }
-
-const OPEN = "status in ('pending', 'claimed')";
 
 const BY_KEY = `select c.id, coalesce(i.${OPEN} and i.is_unowned = 0, false) as is_with_owner
   from conversations c left join inbox i on i.conversation_id = c.id
